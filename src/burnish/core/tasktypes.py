@@ -1,0 +1,47 @@
+"""Which task types there are, asked by name so that the core imports nothing upstairs.
+
+A task is a module `burnish.tasks.NAME`, or an entry point NAME of the group `burnish.tasks`, with a class `Task`.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.metadata
+import pkgutil
+from typing import Any
+
+from burnish.core.stage import TaskSpec
+
+
+@functools.cache
+def _own() -> tuple[str, ...]:
+    package = importlib.import_module("burnish.tasks")
+    names = (found.name for found in pkgutil.iter_modules(package.__path__))
+    return tuple(sorted(name for name in names if name != "predictor" and not name.startswith("_")))
+
+
+def _foreign() -> dict[str, importlib.metadata.EntryPoint]:
+    return {point.name: point for point in importlib.metadata.entry_points(group="burnish.tasks")}
+
+
+def known_types() -> list[str]:
+    return sorted({*_own(), *_foreign()})
+
+
+def task_class(name: str) -> Any:
+    """The class `Task` of a task type."""
+    if name in _own():
+        return importlib.import_module(f"burnish.tasks.{name}").Task
+    return _foreign()[name].load()
+
+
+def open_task(spec: TaskSpec) -> Any:
+    """The task that a spec asks for."""
+    return task_class(spec.type)(spec)
+
+
+def option_problems(spec: TaskSpec) -> list[tuple[str, str, str]]:
+    """(key, message, hint) for what the task type finds wrong with its section."""
+    found: list[tuple[str, str, str]] = task_class(spec.type).problems(spec)
+    return found

@@ -235,6 +235,12 @@ class Ledger:
             row = connection.execute(self.steps.select().where(self.steps.c.key == key)).mappings().first()
         return _unpack(row) if row else None
 
+    def users(self, key: str) -> list[dict[str, Any]]:
+        """Steps that took this key."""
+        query = self.steps.select().where(self.steps.c.takes.contains(key))
+        with self._engine.connect() as connection:
+            return [_unpack(row) for row in connection.execute(query).mappings()]
+
     def rate(self, room: str, stage: str) -> float | None:
         """Median seconds a record of what this stage took before on this store, None when it never ran."""
         query = self.steps.select().where(self.steps.c.room == room, self.steps.c.stage == stage)

@@ -1,0 +1,301 @@
+"""The command line. Every command is one call of one public function with the same name and the same words.
+
+stdout is the result, stderr the story. Exit codes: 0 done; 1 failed (the message says the next step); 2 wrong usage or
+spec; 3 a gate did not hold. Nothing heavy is imported before a command needs it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+app = typer.Typer(
+    name="burnish",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    help="""From a pile of raw text to a fine-tuned model you can trust, with one file.
+
+    \b
+    The path, in order:
+      burnish init raw/*.jsonl      look at your data, write a commented burnish.yaml
+      burnish check                 every mistake of the file at once, with its line
+      burnish plan                  what would run, and what it would cost
+      burnish run                   sources > construct > quality > split > train > compress > evaluate
+      burnish predict runs/NAME -i new.jsonl -o out.jsonl
+      burnish serve runs/NAME       http://127.0.0.1:8080 with a page to try it
+
+    \b
+    When something is unclear:
+      burnish why                   what would run again, and because of which change
+      burnish lineage ID            where a record came from, who labelled it, what it taught
+      burnish stages construct      what a section of the file can hold
+      burnish doctor                what is installed, which weights can be had""",
+)
+
+SpecFile = Annotated[Path, typer.Argument(help="The spec.", show_default=True)]
+Sets = Annotated[Optional[list[str]], typer.Option("--set", help="room.stage.key=value, over what the file says. Repeatable.")]  # noqa: UP045
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+Seed = Annotated[Optional[int], typer.Option(help="Over the spec's seed.")]  # noqa: UP045
+Limit = Annotated[Optional[int], typer.Option(help="At most this many records of every source: a quick try.")]  # noqa: UP045
+To = Annotated[Optional[str], typer.Option(metavar="ROOM", help="Stop after this room.")]  # noqa: UP045
+StoreFolder = Annotated[Path, typer.Option("--store", help="The folder of runs.")]
+DEFAULT_SPEC = Path("burnish.yaml")
+
+
+def _print(value: Any) -> None:
+    print(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=1, default=str))
+
+
+@app.command()
+def init(
+    data: Annotated[Optional[Path], typer.Argument(help="Your raw text: a file, a folder or a glob in quotes.")] = None,  # noqa: UP045
+    out: Annotated[Path, typer.Option("-o", "--out", help="Where to write the spec.")] = DEFAULT_SPEC,
+    labels: Annotated[Optional[str], typer.Option(help="Labels, separated by commas.")] = None,  # noqa: UP045
+    text: Annotated[Optional[str], typer.Option(help="The field that holds the text.")] = None,  # noqa: UP045
+    gold: Annotated[Optional[Path], typer.Option(help="A file of a few checked records.")] = None,  # noqa: UP045
+    languages: Annotated[Optional[str], typer.Option(help="Codes like en,zh.")] = None,  # noqa: UP045
+    name: Annotated[Optional[str], typer.Option(help="Name of the run.")] = None,  # noqa: UP045
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing; take every guess.")] = False,
+) -> None:
+    """Write a commented spec for your data, guessing fields, language and labels."""
+    from burnish.start import ask_and_write
+
+    _print(
+        ask_and_write(
+            data,
+            out,
+            labels=[one.strip() for one in labels.split(",")] if labels else None,
+            text=text,
+            gold=gold,
+            languages=[one.strip() for one in languages.split(",")] if languages else None,
+            name=name,
+            ask=not yes and sys.stdin.isatty(),
+        )
+    )
+
+
+@app.command()
+def check(spec: SpecFile = DEFAULT_SPEC, sets: Sets = None) -> None:
+    """Say every mistake of a spec at once, with its line and what would do."""
+    from burnish.core.spec import load
+
+    loaded = load(spec, overrides=sets or ())
+    _print(f"{spec} is well formed: {len(loaded.steps)} steps, task {loaded.task.type}, run folder {loaded.run_path}")
+
+
+@app.command()
+def fill(spec: SpecFile = DEFAULT_SPEC, sets: Sets = None) -> None:
+    """Print the spec with every default written out."""
+    from burnish.core.spec import dump, load
+    from burnish.core.spec import fill as filled
+
+    print(dump(filled(load(spec, overrides=sets or ()))), end="")
+
+
+@app.command()
+def plan(spec: SpecFile = DEFAULT_SPEC, sets: Sets = None, to: To = None, seed: Seed = None, limit: Limit = None, as_json: Json = False) -> None:
+    """Say what would run and what it would cost: records, tokens, minutes. Runs nothing."""
+    from burnish.core.spec import load
+    from burnish.costs import estimate, table
+
+    costs = estimate(load(spec, overrides=sets or (), seed=seed, limit=limit), to=to)
+    _print([vars(cost) for cost in costs] if as_json else table(costs))
+
+
+@app.command()
+def run(
+    spec: SpecFile = DEFAULT_SPEC,
+    to: To = None,
+    again_from: Annotated[Optional[str], typer.Option("--from", metavar="ROOM", help="Make this room and all behind it again.")] = None,  # noqa: UP045
+    sets: Sets = None,
+    engine: Annotated[Optional[str], typer.Option(help="Over the spec's engine.")] = None,  # noqa: UP045
+    seed: Seed = None,
+    limit: Limit = None,
+    as_json: Json = False,
+) -> None:
+    """Make what is not made yet. Killed half way, the same command goes on from there."""
+    from burnish.core.pipeline import read_run
+    from burnish.core.pipeline import run as walk
+    from burnish.core.progress import for_stderr
+    from burnish.core.spec import load
+    from burnish.report import summary, write
+
+    overrides = [*(sets or ()), *([f"engine.use={engine}"] if engine else [])]
+    loaded = load(spec, overrides=overrides, seed=seed, limit=limit)
+    try:
+        walk(loaded, to=to, again_from=again_from, progress=for_stderr())
+    finally:
+        if (loaded.run_path / "run.json").exists():
+            write(loaded.run_path)
+    _print(read_run(loaded.run_path) if as_json else summary(loaded.run_path))
+
+
+@app.command()
+def why(spec: SpecFile = DEFAULT_SPEC, sets: Sets = None, as_json: Json = False) -> None:
+    """Say for every step why it is kept, or what changed so that it would be made again."""
+    from burnish.core.pipeline import why as reasons
+    from burnish.core.spec import load
+
+    found = reasons(load(spec, overrides=sets or ()))
+    if as_json:
+        _print([vars(reason) for reason in found])
+    for reason in () if as_json else found:
+        _print(f"{'keep' if reason.kept else 'make'}  {reason.address:<26} {'; '.join(reason.because)}")
+
+
+@app.command()
+def stages(
+    which: Annotated[Optional[str], typer.Argument(metavar="[ROOM[.STAGE]]", help="A room, or one stage in full.")] = None,  # noqa: UP045
+    as_json: Json = False,
+) -> None:
+    """List the stages that a spec can use, or show one with its settings."""
+    from burnish.reference import describe
+
+    _print(describe(which, as_json=as_json))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a spec, for editors: completion and errors while you type."""
+    from burnish.reference import json_schema
+
+    _print(json_schema())
+
+
+@app.command()
+def runs(store: StoreFolder = Path("runs"), as_json: Json = False) -> None:
+    """List the runs of a folder, newest first, with their headline figures."""
+    from burnish.report import runs_table
+
+    _print(runs_table(store, as_json=as_json))
+
+
+@app.command()
+def lineage(
+    target: Annotated[str, typer.Argument(metavar="ID", help="A record id, a step key, or a run folder.")],
+    store: StoreFolder = Path("runs"),
+    run_folder: Annotated[Optional[Path], typer.Option("--run", help="Look in this run only.")] = None,  # noqa: UP045
+    as_json: Json = False,
+) -> None:
+    """Tell a record's whole story, or what a model was made from."""
+    from burnish.lineage import as_json as to_json
+    from burnish.lineage import lineage as walk
+
+    story = walk(target, store=store, run=run_folder)
+    _print(to_json(story) if as_json else "\n".join(story.lines))
+
+
+@app.command()
+def backbones(
+    action: Annotated[Optional[str], typer.Argument(metavar="[pull NAME]", help="`pull NAME` fetches one.")] = None,  # noqa: UP045
+    name: Annotated[Optional[str], typer.Argument(metavar="", hidden=True)] = None,  # noqa: UP045
+    as_json: Json = False,
+) -> None:
+    """List the pretrained weights that can be had, with size, licence and trust; `pull NAME` fetches one."""
+    from burnish.reference import backbones_table
+
+    if action is None:
+        _print(backbones_table(as_json=as_json))
+        return
+    from burnish.core.errors import UsageError
+    from burnish.core.progress import for_stderr
+    from burnish.nn.backbones import pull
+
+    if action != "pull" or name is None:
+        raise UsageError(f"backbones {action}: no such action", hint="burnish backbones pull minilm")
+    _print(str(pull(name, progress=for_stderr())))
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder or a model folder.")],
+    read: Annotated[Path, typer.Option("-i", "--input", help="JSONL (.gz, .zst too), CSV, Parquet or text.")],
+    out: Annotated[Path, typer.Option("-o", "--output", help="JSONL: one line per input line, in order, with `prediction` added.")],
+    text: Annotated[str, typer.Option(help="The field that holds the text.")] = "text",
+) -> None:
+    """Answer for every line of a file, in order."""
+    from burnish.batch import predict_file
+    from burnish.core.progress import for_stderr
+
+    _print(predict_file(model, read, out, text=text, progress=for_stderr()))
+
+
+@app.command()
+def serve(
+    run_folders: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run or model folders; each is served by its name.")],
+    host: Annotated[Optional[str], typer.Option(help="Beyond 127.0.0.1 a token is required.")] = None,  # noqa: UP045
+    port: Annotated[Optional[int], typer.Option(help="Over the spec's port.")] = None,  # noqa: UP045
+    token_file: Annotated[Optional[Path], typer.Option(help="A file whose first line clients must send as bearer token.")] = None,  # noqa: UP045
+) -> None:
+    """Serve models over HTTP, with batching and a page to try them."""
+    from burnish.deploy import serve as start
+
+    start(run_folders, host=host, port=port, token_file=token_file)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Say what is installed, which weights can be had, what is missing and how to get it."""
+    from burnish.doctor import examine, table
+
+    found = examine()
+    _print([vars(one) for one in found] if as_json else table(found))
+    if any(one.state == "bad" for one in found):
+        raise typer.Exit(1)
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        from burnish import __version__
+
+        _print(__version__)
+        raise typer.Exit()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    try:
+        app(args=argv, prog_name="burnish", standalone_mode=False)
+    except typer.Exit as stop:
+        return stop.exit_code
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    except Exception as error:
+        return _failed(error)
+    return 0
+
+
+def _failed(error: Exception) -> int:
+    """Print what went wrong and what to do; errors that a user cannot mend come with their traceback."""
+    import click
+
+    from burnish.core.errors import BurnishError
+
+    if isinstance(error, click.ClickException):
+        error.show()
+        return error.exit_code
+    if isinstance(error, BurnishError):
+        print(f"burnish: {error}", file=sys.stderr)
+        return error.exit_code
+    import traceback
+
+    traceback.print_exc()
+    print("burnish: this is a fault of burnish or of a plug-in, not of your data: please report the lines above", file=sys.stderr)
+    return 1
+
+
+def entry() -> None:
+    raise SystemExit(main())
+
+
+if __name__ == "__main__":
+    entry()

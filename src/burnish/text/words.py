@@ -104,7 +104,7 @@ def has_keyword(texts: Texts, keywords: Sequence[str]) -> NDArray[np.bool_]:
     if not kept:
         return np.zeros(len(forms), dtype=bool)
     pattern = "|".join(_rust_bounded(form, *rust) for form in kept)
-    return forms.to_frame("text").select(pl.col("text").str.contains(pattern)).to_series().to_numpy()
+    return forms.alias("text").to_frame().select(pl.col("text").str.contains(pattern)).to_series().to_numpy()
 
 
 def _rust_bounded(form: str, before: str, after: str) -> str:

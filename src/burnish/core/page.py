@@ -241,13 +241,13 @@ def histogram(
             "x": round(100 * i / bins, 3),
             "width": round(100 / bins, 3),
             "height": _percent(count, top),
-            "said": f"{figure(start + i * width)} to {figure(start + (i + 1) * width)}: {count:,}",
+            "said": f"{_tick(start + i * width)} to {_tick(start + (i + 1) * width)}: {count:,}",
         }
         for i, count in enumerate(counts)
     ]
     at = None if mark is None else round(min(max((mark - start) / (width * bins), 0), 1) * 100, 3)
     return _render(
-        "histogram", columns=columns, low=figure(start), high=figure(start + width * bins), top=f"{top:,}", x=x,
+        "histogram", columns=columns, low=_tick(start), high=_tick(start + width * bins), top=f"{top:,}", x=x,
         mark=at, caption=caption,
     )  # fmt: skip
 
@@ -283,7 +283,7 @@ def lines(
             "name": name,
             "colour": index % 8,
             "path": " ".join(f"{place(a, across)},{round(100 - place(b, up), 2)}" for a, b in pts),
-            "dots": [(place(a, across), round(100 - place(b, up), 2), f"{figure(a)}: {figure(b)}") for a, b in pts]
+            "dots": [(place(a, across), round(100 - place(b, up), 2), f"{_tick(a)}: {_tick(b)}") for a, b in pts]
             if dots or len(pts) == 1
             else [],
         }
@@ -291,8 +291,8 @@ def lines(
     ]
     return _render(
         "lines", series=drawn, x=x, y=y, diagonal=diagonal, square=square, caption=caption,
-        x_ticks=[(place(value, across), figure(value)) for value in across[2]],
-        y_ticks=[(round(100 - place(value, up), 2), figure(value)) for value in up[2]],
+        x_ticks=[(place(value, across), _tick(value)) for value in across[2]],
+        y_ticks=[(round(100 - place(value, up), 2), _tick(value)) for value in up[2]],
     )  # fmt: skip
 
 
@@ -326,10 +326,10 @@ def confused_pairs(labels: Sequence[str], matrix: Sequence[Sequence[int]], *, to
         (count, i, j) for i, row in enumerate(matrix) for j, count in enumerate(row) if i != j and count
     ]  # fmt: skip
     pairs.sort(key=lambda pair: (-pair[0], pair[1], pair[2]))
-    rows = [(labels[i], labels[j], count, share(count / sum(matrix[i]))) for count, i, j in pairs[:top]]
+    rows = [(labels[i], labels[j], count, count / sum(matrix[i])) for count, i, j in pairs[:top]]
     if not rows:
         return prose("No text was taken for another class.")
-    return table(["true", "predicted as", "texts", "of the true class"], rows, caption=caption)
+    return table(["true", "predicted as", "texts", "of the true class"], rows, caption=caption, show=share)
 
 
 def diff(before: str, after: str) -> Html:
@@ -370,14 +370,19 @@ def share(value: float | None) -> str:
 
 
 def figure(value: float | int) -> str:
-    """A number as a person writes it: thousands set apart, three or four digits that matter."""
-    if isinstance(value, int) or (math.isfinite(value) and value == int(value) and abs(value) < 1e15):
-        return f"{int(value):,}"
+    """A number as a person writes it: thousands set apart, floats up to 1 with three decimals so that they line up."""
+    if isinstance(value, int):
+        return f"{value:,}"
     if not math.isfinite(value):
         return "–" if math.isnan(value) else str(value)
     if abs(value) >= 1000:
         return f"{value:,.0f}"
-    return f"{value:.3f}".rstrip("0").rstrip(".") if 0.01 <= abs(value) < 1 else f"{value:.3g}"
+    return f"{value:.3f}" if 0.001 <= abs(value) <= 1 or not value else f"{value:.3g}"
+
+
+def _tick(value: float) -> str:
+    """A number at an axis: no more digits than it needs."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _cell(value: object, show: Show | None) -> object:

@@ -65,10 +65,10 @@ def pip_settings() -> dict[str, str]:
             key, separator, value = line.partition("=")
             if separator and key.startswith(f"{section}."):
                 settings[key.removeprefix(f"{section}.")] = str(ast.literal_eval(value))
-    if "index-url" not in settings and settings.get("no-index", "").lower() not in ("1", "true", "yes", "on"):
-        if default := re.search(r"--index-url <url>.*?\(default:?\s*(\S+?)\)", _pip("download", "--help"), re.S):
-            settings["index-url"] = default[1]
-    return settings
+    if settings.get("no-index", "").lower() in ("1", "true", "yes", "on"):
+        return {key: value for key, value in settings.items() if key not in ("index-url", "extra-index-url")}
+    default = re.search(r"--index-url <url>.*?\(default:?\s*(\S+?)\)", _pip("download", "--help"), re.S)
+    return {"index-url": default[1], **settings} if default else settings
 
 
 def _pip(*words: str) -> str:

@@ -243,10 +243,10 @@ def sha256_of(path: Path) -> str:
 
 
 @contextmanager
-def scratch(parent: Path) -> Iterator[Path]:
+def scratch(parent: Path, *, prefix: str = ".tmp-") -> Iterator[Path]:
     """A new empty folder inside `parent`, on the same disk so that a rename is atomic; gone at the end."""
     parent.mkdir(parents=True, exist_ok=True)
-    tmp = Path(tempfile.mkdtemp(prefix=".tmp-", dir=parent))
+    tmp = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
     try:
         yield tmp
     finally:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import base64
 import json
+import mmap
 import struct
 import unicodedata
 import zlib
@@ -78,7 +79,7 @@ def convert(q4: Path, tokenizer: Path, folder: Path, *, keep: Callable[[str, int
 class _Source:
     """The q4 file, mapped and not read: a tensor comes into memory when it is asked for."""
 
-    data: Array  # bytes
+    data: mmap.mmap
     directory: dict[str, tuple[int, int, int]]  # name -> type, count, offset
     hidden: int
     layers: int
@@ -91,13 +92,13 @@ class _Source:
     def floats(self, name: str) -> Array:
         kind, count, offset = self.directory[name]
         assert kind == 0, f"{name} is not float32"
-        return np.frombuffer(self.data[offset : offset + 4 * count].tobytes(), "<f4").astype(np.float32)
+        return np.frombuffer(self.data, "<f4", count, offset).astype(np.float32)
 
     def matrix(self, name: str, width: int, rows: Sequence[int] | None = None) -> Array:
         """float32 [out, width]; only `rows` of it are dequantised when they are given."""
         _, count, offset = self.directory[name]
-        size = count // BLOCK * _BLOCK_TYPE.itemsize
-        blocks = self.data[offset : offset + size].view(_BLOCK_TYPE).reshape(count // width, width // BLOCK)
+        blocks = np.frombuffer(self.data, _BLOCK_TYPE, count // BLOCK, offset)
+        blocks = blocks.reshape(count // width, width // BLOCK)
         blocks = blocks if rows is None else blocks[np.asarray(rows)]
         nibbles = blocks["nibbles"]
         values = np.concatenate([nibbles & 15, nibbles >> 4], axis=-1).astype(np.float32) - 8  # [out, blocks, 32]
@@ -106,9 +107,10 @@ class _Source:
 
 
 def _read(path: Path) -> _Source:
-    data = np.memmap(path, np.uint8, "r")
+    with path.open("rb") as file:
+        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     try:
-        if data[:4].tobytes() != b"E5S1":
+        if data[:4] != b"E5S1":
             raise ValueError("it does not begin with E5S1")
         hidden, layers, heads, inner, _, positions, types, eps, block = struct.unpack_from("<7ifi", data, 8)
         if block != BLOCK:
@@ -118,7 +120,7 @@ def _read(path: Path) -> _Source:
         raise WeightsError(f"{path.name} is not a 4-bit e5 file: {error}", hint="remove it and pull again") from error
 
 
-def _directory(data: Array) -> dict[str, tuple[int, int, int]]:
+def _directory(data: mmap.mmap) -> dict[str, tuple[int, int, int]]:
     at = 44
     pieces, *_, blob = struct.unpack_from("<5iQ", data, at)
     at += 28 + 4 * (pieces + 1) + 4 * pieces + blob
@@ -129,7 +131,7 @@ def _directory(data: Array) -> dict[str, tuple[int, int, int]]:
     directory = {}
     for _ in range(count):
         (length,) = struct.unpack_from("<H", data, at)
-        name = data[at + 2 : at + 2 + length].tobytes().decode("ascii")
+        name = data[at + 2 : at + 2 + length].decode("ascii")
         kind, numbers, offset, _ = struct.unpack_from("<BIQQ", data, at + 2 + length)
         directory[name] = (kind, numbers, offset)
         at += 2 + length + 21
@@ -181,7 +183,9 @@ def trim_tokenizer(source: Path, target: Path, *, keep: Callable[[str, int], boo
 
 
 def _write_json(path: Path, content: object) -> None:
-    path.write_text(json.dumps(content, ensure_ascii=False, indent=None if path.name == "tokenizer.json" else 2), "utf-8")
+    path.write_text(
+        json.dumps(content, ensure_ascii=False, indent=None if path.name == "tokenizer.json" else 2), "utf-8"
+    )
 
 
 def _config(source: _Source, vocabulary: int) -> dict[str, object]:
@@ -218,9 +222,16 @@ def vectors(folder: Path, texts: Sequence[str]) -> Array:
     """Mean-pooled unit vectors of a few texts, float32 [texts, hidden], by plain transformers on the CPU."""
     import torch
     from transformers import AutoModel, AutoTokenizer
+    from transformers.utils import logging
 
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModel.from_pretrained(folder, dtype=torch.float32, add_pooling_layer=False).eval()
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call] # a bar for 40 ms of loading
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        model = AutoModel.from_pretrained(folder, dtype=torch.float32, add_pooling_layer=False).eval()
+    finally:
+        if shown:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
     batch = tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt")
     with torch.inference_mode():
         hidden_BLD = model(**batch).last_hidden_state

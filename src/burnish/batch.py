@@ -18,7 +18,9 @@ from burnish.core.progress import Progress, Silent
 CHUNK_LINES = 4096
 
 
-def predict_file(model: Path, read: Path, out: Path, *, text: str = "text", progress: Progress | None = None) -> dict[str, Any]:
+def predict_file(
+    model: Path, read: Path, out: Path, *, text: str = "text", progress: Progress | None = None
+) -> dict[str, Any]:
     """Write one JSON line per input line, in order, with `prediction` added; return what was done.
 
     A line that cannot be answered keeps its place with `prediction: null` and `error`. JSONL (.gz, .zst), plain text
@@ -39,7 +41,11 @@ def predict_file(model: Path, read: Path, out: Path, *, text: str = "text", prog
                 good = [row for row, error in chunk if error is None]
                 answers = iter(predictor.predict([{"text": row[text], "text_b": row.get("text_b")} for row in good]))
                 for row, error in chunk:
-                    answered = {**row, "prediction": next(answers)} if error is None else {**row, "prediction": None, "error": error}
+                    answered = (
+                        {**row, "prediction": next(answers)}
+                        if error is None
+                        else {**row, "prediction": None, "error": error}
+                    )
                     target.write(json.dumps(answered, ensure_ascii=False) + "\n")
                     bad += error is not None
                 lines += len(chunk)
@@ -50,7 +56,13 @@ def predict_file(model: Path, read: Path, out: Path, *, text: str = "text", prog
     finally:
         half.unlink(missing_ok=True)
     seconds = time.perf_counter() - began
-    return {"output": str(out), "lines": lines, "not_answered": bad, "seconds": round(seconds, 2), "lines_per_s": round(lines / seconds, 1)}
+    return {
+        "output": str(out),
+        "lines": lines,
+        "not_answered": bad,
+        "seconds": round(seconds, 2),
+        "lines_per_s": round(lines / seconds, 1),
+    }
 
 
 def _chunks(rows: Iterator[tuple[dict[str, Any], str | None]]) -> Iterator[list[tuple[dict[str, Any], str | None]]]:

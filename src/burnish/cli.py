@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -40,11 +40,13 @@ app = typer.Typer(
 )
 
 SpecFile = Annotated[Path, typer.Argument(help="The spec.", show_default=True)]
-Sets = Annotated[Optional[list[str]], typer.Option("--set", help="room.stage.key=value, over what the file says. Repeatable.")]  # noqa: UP045
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", help="room.stage.key=value, over what the file says. Repeatable.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
-Seed = Annotated[Optional[int], typer.Option(help="Over the spec's seed.")]  # noqa: UP045
-Limit = Annotated[Optional[int], typer.Option(help="At most this many records of every source: a quick try.")]  # noqa: UP045
-To = Annotated[Optional[str], typer.Option(metavar="ROOM", help="Stop after this room.")]  # noqa: UP045
+Seed = Annotated[int | None, typer.Option(help="Over the spec's seed.")]
+Limit = Annotated[int | None, typer.Option(help="At most this many records of every source: a quick try.")]
+To = Annotated[str | None, typer.Option(metavar="ROOM", help="Stop after this room.")]
 StoreFolder = Annotated[Path, typer.Option("--store", help="The folder of runs.")]
 DEFAULT_SPEC = Path("burnish.yaml")
 
@@ -55,13 +57,13 @@ def _print(value: Any) -> None:
 
 @app.command()
 def init(
-    data: Annotated[Optional[Path], typer.Argument(help="Your raw text: a file, a folder or a glob in quotes.")] = None,  # noqa: UP045
+    data: Annotated[Path | None, typer.Argument(help="Your raw text: a file, a folder or a glob in quotes.")] = None,
     out: Annotated[Path, typer.Option("-o", "--out", help="Where to write the spec.")] = DEFAULT_SPEC,
-    labels: Annotated[Optional[str], typer.Option(help="Labels, separated by commas.")] = None,  # noqa: UP045
-    text: Annotated[Optional[str], typer.Option(help="The field that holds the text.")] = None,  # noqa: UP045
-    gold: Annotated[Optional[Path], typer.Option(help="A file of a few checked records.")] = None,  # noqa: UP045
-    languages: Annotated[Optional[str], typer.Option(help="Codes like en,zh.")] = None,  # noqa: UP045
-    name: Annotated[Optional[str], typer.Option(help="Name of the run.")] = None,  # noqa: UP045
+    labels: Annotated[str | None, typer.Option(help="Labels, separated by commas.")] = None,
+    text: Annotated[str | None, typer.Option(help="The field that holds the text.")] = None,
+    gold: Annotated[Path | None, typer.Option(help="A file of a few checked records.")] = None,
+    languages: Annotated[str | None, typer.Option(help="Codes like en,zh.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run.")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing; take every guess.")] = False,
 ) -> None:
     """Write a commented spec for your data, guessing fields, language and labels."""
@@ -100,7 +102,14 @@ def fill(spec: SpecFile = DEFAULT_SPEC, sets: Sets = None) -> None:
 
 
 @app.command()
-def plan(spec: SpecFile = DEFAULT_SPEC, sets: Sets = None, to: To = None, seed: Seed = None, limit: Limit = None, as_json: Json = False) -> None:
+def plan(
+    spec: SpecFile = DEFAULT_SPEC,
+    sets: Sets = None,
+    to: To = None,
+    seed: Seed = None,
+    limit: Limit = None,
+    as_json: Json = False,
+) -> None:
     """Say what would run and what it would cost: records, tokens, minutes. Runs nothing."""
     from burnish.core.spec import load
     from burnish.costs import estimate, table
@@ -113,9 +122,11 @@ def plan(spec: SpecFile = DEFAULT_SPEC, sets: Sets = None, to: To = None, seed: 
 def run(
     spec: SpecFile = DEFAULT_SPEC,
     to: To = None,
-    again_from: Annotated[Optional[str], typer.Option("--from", metavar="ROOM", help="Make this room and all behind it again.")] = None,  # noqa: UP045
+    again_from: Annotated[
+        str | None, typer.Option("--from", metavar="ROOM", help="Make this room and all behind it again.")
+    ] = None,
     sets: Sets = None,
-    engine: Annotated[Optional[str], typer.Option(help="Over the spec's engine.")] = None,  # noqa: UP045
+    engine: Annotated[str | None, typer.Option(help="Over the spec's engine.")] = None,
     seed: Seed = None,
     limit: Limit = None,
     as_json: Json = False,
@@ -152,7 +163,7 @@ def why(spec: SpecFile = DEFAULT_SPEC, sets: Sets = None, as_json: Json = False)
 
 @app.command()
 def stages(
-    which: Annotated[Optional[str], typer.Argument(metavar="[ROOM[.STAGE]]", help="A room, or one stage in full.")] = None,  # noqa: UP045
+    which: Annotated[str | None, typer.Argument(metavar="[ROOM[.STAGE]]", help="A room, or one stage in full.")] = None,
     as_json: Json = False,
 ) -> None:
     """List the stages that a spec can use, or show one with its settings."""
@@ -181,7 +192,7 @@ def runs(store: StoreFolder = Path("runs"), as_json: Json = False) -> None:
 def lineage(
     target: Annotated[str, typer.Argument(metavar="ID", help="A record id, a step key, or a run folder.")],
     store: StoreFolder = Path("runs"),
-    run_folder: Annotated[Optional[Path], typer.Option("--run", help="Look in this run only.")] = None,  # noqa: UP045
+    run_folder: Annotated[Path | None, typer.Option("--run", help="Look in this run only.")] = None,
     as_json: Json = False,
 ) -> None:
     """Tell a record's whole story, or what a model was made from."""
@@ -194,8 +205,8 @@ def lineage(
 
 @app.command()
 def backbones(
-    action: Annotated[Optional[str], typer.Argument(metavar="[pull NAME]", help="`pull NAME` fetches one.")] = None,  # noqa: UP045
-    name: Annotated[Optional[str], typer.Argument(metavar="", hidden=True)] = None,  # noqa: UP045
+    action: Annotated[str | None, typer.Argument(metavar="[pull NAME]", help="`pull NAME` fetches one.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="", hidden=True)] = None,
     as_json: Json = False,
 ) -> None:
     """List the pretrained weights that can be had, with size, licence and trust; `pull NAME` fetches one."""
@@ -217,7 +228,9 @@ def backbones(
 def predict(
     model: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder or a model folder.")],
     read: Annotated[Path, typer.Option("-i", "--input", help="JSONL (.gz, .zst too), CSV, Parquet or text.")],
-    out: Annotated[Path, typer.Option("-o", "--output", help="JSONL: one line per input line, in order, with `prediction` added.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--output", help="JSONL: one line per input line, in order, with `prediction` added.")
+    ],
     text: Annotated[str, typer.Option(help="The field that holds the text.")] = "text",
 ) -> None:
     """Answer for every line of a file, in order."""
@@ -229,10 +242,14 @@ def predict(
 
 @app.command()
 def serve(
-    run_folders: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run or model folders; each is served by its name.")],
-    host: Annotated[Optional[str], typer.Option(help="Beyond 127.0.0.1 a token is required.")] = None,  # noqa: UP045
-    port: Annotated[Optional[int], typer.Option(help="Over the spec's port.")] = None,  # noqa: UP045
-    token_file: Annotated[Optional[Path], typer.Option(help="A file whose first line clients must send as bearer token.")] = None,  # noqa: UP045
+    run_folders: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Run or model folders; each is served by its name.")
+    ],
+    host: Annotated[str | None, typer.Option(help="Beyond 127.0.0.1 a token is required.")] = None,
+    port: Annotated[int | None, typer.Option(help="Over the spec's port.")] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(help="A file whose first line clients must send as bearer token.")
+    ] = None,
 ) -> None:
     """Serve models over HTTP, with batching and a page to try them."""
     from burnish.deploy import serve as start
@@ -276,20 +293,22 @@ def main(argv: list[str] | None = None) -> int:
 
 def _failed(error: Exception) -> int:
     """Print what went wrong and what to do; errors that a user cannot mend come with their traceback."""
-    import click
-
     from burnish.core.errors import BurnishError
 
-    if isinstance(error, click.ClickException):
-        error.show()
-        return error.exit_code
+    show, code = getattr(error, "show", None), getattr(error, "exit_code", None)
+    if callable(show) and isinstance(code, int):  # the command-line library's own: it knows how to show itself
+        show()
+        return code
     if isinstance(error, BurnishError):
         print(f"burnish: {error}", file=sys.stderr)
         return error.exit_code
     import traceback
 
     traceback.print_exc()
-    print("burnish: this is a fault of burnish or of a plug-in, not of your data: please report the lines above", file=sys.stderr)
+    print(
+        "burnish: this is a fault of burnish or of a plug-in, not of your data: please report the lines above",
+        file=sys.stderr,
+    )
     return 1
 
 

@@ -41,7 +41,18 @@ def estimate(spec: Spec, *, to: str | None = None) -> list[Cost]:
             records, characters = (records or 0) + seen, max(mean, characters)
         tokens = round(records * _tokens(characters, spec)) if records is not None and characters else None
         seconds, basis = (planned.seconds, "it took") if planned.made else _seconds(planned, store, records, tokens)
-        costs.append(Cost(planned.step.address, planned.key, "kept" if planned.made else "to do", records, tokens, seconds, 0.0, basis))
+        costs.append(
+            Cost(
+                planned.step.address,
+                planned.key,
+                "kept" if planned.made else "to do",
+                records,
+                tokens,
+                seconds,
+                0.0,
+                basis,
+            )
+        )
     return costs
 
 
@@ -79,11 +90,18 @@ def _seconds(planned: Planned, store: Store, records: int | None, tokens: int | 
 def table(costs: list[Cost]) -> str:
     """The plan as people read it."""
     lines = [f"{'step':<28} {'state':<6} {'records':>9} {'tokens':>11} {'time':>9}  from"]
-    lines += [f"{c.step:<28} {c.state:<6} {_count(c.records):>9} {_count(c.tokens):>11} {_time(c.seconds):>9}  {c.basis}" for c in costs]
+    lines += [
+        f"{c.step:<28} {c.state:<6} {_count(c.records):>9} {_count(c.tokens):>11} {_time(c.seconds):>9}  {c.basis}"
+        for c in costs
+    ]
     todo = [c for c in costs if c.state == "to do"]
     known = sum(c.seconds or 0.0 for c in todo)
     unknown = sum(c.seconds is None for c in todo)
-    lines.append(f"\n{len(costs) - len(todo)} kept, {len(todo)} to do: about {_time(known)}" + (f" and {unknown} without an estimate" if unknown else "") + ", no money")
+    lines.append(
+        f"\n{len(costs) - len(todo)} kept, {len(todo)} to do: about {_time(known)}"
+        + (f" and {unknown} without an estimate" if unknown else "")
+        + ", no money"
+    )
     return "\n".join(lines)
 
 

@@ -39,15 +39,23 @@ def lineage(target: str, *, store: Path = Path("runs"), run: Path | None = None)
         story = _of_record(target, one)
         if story:
             return story
-    raise UsageError(f"no record, step or run {target!r} in {root}", hint="ids stand in construct/records.parquet, keys in run.json")
+    raise UsageError(
+        f"no record, step or run {target!r} in {root}", hint="ids stand in construct/records.parquet, keys in run.json"
+    )
 
 
 def _of_record(record_id: str, run: Path) -> Story | None:
     """Follow one id through the rooms of a run."""
-    found = {path.relative_to(run).as_posix(): row for path in sorted(run.glob("*/*.parquet")) for row in _rows(path, record_id)}
+    found = {
+        path.relative_to(run).as_posix(): row
+        for path in sorted(run.glob("*/*.parquet"))
+        for row in _rows(path, record_id)
+    }
     if not found:
         return None
-    newest = next(found[name] for name in ("quality/records.parquet", "construct/records.parquet", *found) if name in found)
+    newest = next(
+        found[name] for name in ("quality/records.parquet", "construct/records.parquet", *found) if name in found
+    )
     story = Story(facts={"id": record_id, "run": str(run), "record": newest, "found_in": sorted(found)})
     say = story.lines.append
     say(f"record {record_id} in {run}")
@@ -55,7 +63,10 @@ def _of_record(record_id: str, run: Path) -> Story | None:
     if newest.get("text_b"):
         say(f"  text_b    {_short(newest['text_b'])}")
     place = ":".join(str(newest[k]) for k in ("file", "line") if newest.get(k) is not None)
-    say(f"  from      {newest.get('source')} {place}".rstrip() + (f", licence {newest['licence']}" if newest.get("licence") else ""))
+    say(
+        f"  from      {newest.get('source')} {place}".rstrip()
+        + (f", licence {newest['licence']}" if newest.get("licence") else "")
+    )
     for vote in newest.get("votes") or []:
         say(f"  vote      {vote['labeller']}: {vote['label']} ({vote['confidence']:.2f})")
     if newest.get("label") is not None:
@@ -78,7 +89,9 @@ def _of_record(record_id: str, run: Path) -> Story | None:
         say(f"  taught    {', '.join(key[:12] for key in keys) or 'no model yet'}")
     for name, row in found.items():
         if name.startswith("evaluation/"):
-            say(f"  judged    {row.get('model')}: {row.get('prediction')} ({row.get('score', 0):.2f}), target {row.get('target')}")
+            say(
+                f"  judged    {row.get('model')}: {row.get('prediction')} ({row.get('score', 0):.2f}), target {row.get('target')}"
+            )
     return story
 
 
@@ -99,7 +112,9 @@ def _short(text: Any, size: int = 300) -> str:
 def _of_model(run: Path) -> Story:
     """From the last model of a run back to its files."""
     about = read_run(run)
-    models = [step for step in about["steps"] if step["room"] in ("train", "compress") and step["status"] in ("made", "kept")]
+    models = [
+        step for step in about["steps"] if step["room"] in ("train", "compress") and step["status"] in ("made", "kept")
+    ]
     if not models:
         raise UsageError(f"{run} has no model yet", hint=f"burnish run {about['spec']}")
     story = _chain(models[-1]["key"], Store(run.parent))

@@ -40,12 +40,24 @@ def _find(room: str, name: str) -> Stage:
 
 
 def _in_full(stage: Stage) -> str:
-    takes = ", ".join(f"{need.kind}{'…' if need.every else ' (if there is one)' if need.optional else ''}" for need in stage.needs if need.kind != "Context")
-    lines = [f"{stage.address} (version {stage.version}): {takes or 'nothing'} -> {stage.makes or 'runs until stopped'}", "", stage.doc]
+    takes = ", ".join(
+        f"{need.kind}{'…' if need.every else ' (if there is one)' if need.optional else ''}"
+        for need in stage.needs
+        if need.kind != "Context"
+    )
+    lines = [
+        f"{stage.address} (version {stage.version}): {takes or 'nothing'} -> {stage.makes or 'runs until stopped'}",
+        "",
+        stage.doc,
+    ]
     if stage.settings:
         lines += ["", "settings"]
     for setting in stage.settings.values():
-        default = "required" if setting.required else f"default {json.dumps(setting.default, ensure_ascii=False, default=str)}"
+        default = (
+            "required"
+            if setting.required
+            else f"default {json.dumps(setting.default, ensure_ascii=False, default=str)}"
+        )
         lines.append(f"  {setting.name:<16} {_type(setting.schema())}, {default}")
     return "\n".join(lines)
 
@@ -59,7 +71,11 @@ def _type(schema: dict[str, Any]) -> str:
         return " | ".join(_type(one) for one in schema["anyOf"])
     if schema.get("type") == "array":
         return f"list of {_type(schema.get('items', {}))}"
-    bounds = [f"{sign}{schema[key]}" for key, sign in (("minimum", ">="), ("exclusiveMinimum", ">"), ("maximum", "<=")) if key in schema]
+    bounds = [
+        f"{sign}{schema[key]}"
+        for key, sign in (("minimum", ">="), ("exclusiveMinimum", ">"), ("maximum", "<="))
+        if key in schema
+    ]
     return " ".join([schema.get("format", schema.get("type", "any")), *bounds])
 
 
@@ -71,7 +87,9 @@ def _facts(stage: Stage) -> dict[str, Any]:
         "summary": stage.summary,
         "takes": [vars(need) for need in stage.needs if need.kind != "Context"],
         "makes": stage.makes,
-        "settings": {name: {**setting.schema(), "required": setting.required} for name, setting in stage.settings.items()},
+        "settings": {
+            name: {**setting.schema(), "required": setting.required} for name, setting in stage.settings.items()
+        },
     }
 
 
@@ -116,7 +134,10 @@ def _step_schema(stage: Stage) -> dict[str, Any]:
         "type": "object",
         "description": stage.summary,
         "required": [*named, *required],
-        "properties": {"use": {"const": stage.name}, **{name: setting.schema() for name, setting in stage.settings.items()}},
+        "properties": {
+            "use": {"const": stage.name},
+            **{name: setting.schema() for name, setting in stage.settings.items()},
+        },
         "additionalProperties": False,
     }
 
@@ -128,11 +149,13 @@ def backbones_table(*, as_json: bool = False) -> Any:
     rows = known()
     if as_json:
         return rows
-    lines = [f"{'name':<14} {'languages':<12} {'params':>8} {'fetch':>8}  {'here':<5} {'licence':<11} what it is, how far to trust it"]
+    lines = [
+        f"{'name':<14} {'languages':<12} {'params':>8} {'fetch':>8}  {'here':<5} {'licence':<11} what it is, how far to trust it"
+    ]
     for row in rows:
         lines.append(
-            f"{row['name']:<14} {','.join(row['languages']):<12} {row['parameters'] / 1e6:>6.1f} M {row['download_bytes'] / 2**20:>5.0f} MB"
-            f"  {'yes' if row['here'] else 'no':<5} {row['licence']:<11} {row['what']}; {row['trust']}"
+            f"{row['name']:<14} {','.join(row['languages']):<12} {row['parameters'] / 1e6:>6.1f} M {row['download_mb']:>5.0f} MB"
+            f"  {'yes' if row['there'] else 'no':<5} {row['licence']:<11} {row['what']}; {row['trust']}"
         )
     lines += ["", "burnish backbones pull NAME fetches one. `backbone:` in a spec also takes a folder or a hub name."]
     return "\n".join(lines)

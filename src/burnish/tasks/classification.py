@@ -41,12 +41,22 @@ class Task:
     def problems(spec: TaskSpec) -> list[tuple[str, str, str]]:
         """(key, message, hint) for what is wrong with the `task` section."""
         found = [
-            ("labels", f"classification has no setting {key!r}", nearest(key, (*OPTIONS, "labels", "languages"), "it has"))
+            (
+                "labels",
+                f"classification has no setting {key!r}",
+                nearest(key, (*OPTIONS, "labels", "languages"), "it has"),
+            )
             for key in spec.options
             if key not in OPTIONS
         ]
         if len(spec.labels) < 2:
-            found.append(("labels", f"classification needs at least two labels, got {list(spec.labels)}", "labels: [negative, positive]"))
+            found.append(
+                (
+                    "labels",
+                    f"classification needs at least two labels, got {list(spec.labels)}",
+                    "labels: [negative, positive]",
+                )
+            )
         return found
 
     @property
@@ -58,7 +68,9 @@ class Task:
         if not (record.text or "").strip():
             return "empty text"
         if record.label is not None and record.label not in self._position:
-            return f"label {record.label!r} is not one of the task's ({nearest(record.label, self.labels, 'labels are')})"
+            return (
+                f"label {record.label!r} is not one of the task's ({nearest(record.label, self.labels, 'labels are')})"
+            )
         return None
 
     def inputs(self, table: pa.Table) -> tuple[list[str], list[str | None] | None]:
@@ -104,7 +116,8 @@ class Task:
     def prompt(self, text: str, *, language: str = "en") -> str:
         """What a teacher is asked."""
         lines = "\n".join(
-            f"- {label}: {self.spec.descriptions[label]}" if label in self.spec.descriptions else f"- {label}" for label in self.labels
+            f"- {label}: {self.spec.descriptions[label]}" if label in self.spec.descriptions else f"- {label}"
+            for label in self.labels
         )
         return PROMPTS.get(language, PROMPTS["en"]).format(labels=lines, text=text)
 

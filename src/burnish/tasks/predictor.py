@@ -46,11 +46,15 @@ class Predictor:
         with progress.bar(f"answering ({self.info.get('format', 'torch')})", len(texts), "texts") as bar:
             for at in range(0, len(texts), chunk):
                 part = texts[at : at + chunk]
-                made.append(softmax(self.engine.logits(part, pairs[at : at + chunk] if pairs else None), self.temperature))
+                made.append(
+                    softmax(self.engine.logits(part, pairs[at : at + chunk] if pairs else None), self.temperature)
+                )
                 bar.advance(len(part))
         return np.concatenate(made)
 
-    def predict(self, inputs: Sequence[str | Mapping[str, Any]], *, progress: Progress | None = None) -> list[dict[str, Any]]:
+    def predict(
+        self, inputs: Sequence[str | Mapping[str, Any]], *, progress: Progress | None = None
+    ) -> list[dict[str, Any]]:
         """Answers for texts or {"text", "text_b"}: [{"label", "score", "scores"}], one an input."""
         if isinstance(inputs, str):
             raise ValueError("predict takes a list of texts, got one text")
@@ -77,7 +81,9 @@ def model_folder(path: Path, format: str = "auto") -> Path:
         card = path / name / "burnish.json"
         if card.is_file() and json.loads(card.read_text("utf-8")).get("accepted", True):
             return path / name
-    raise BurnishError(f"no {' or '.join(wanted)} in {path}", hint="name a run folder whose run is done (`burnish runs`)")
+    raise BurnishError(
+        f"no {' or '.join(wanted)} in {path}", hint="name a run folder whose run is done (`burnish runs`)"
+    )
 
 
 def _engine(folder: Path, info: Mapping[str, Any]) -> Engine:

@@ -1,0 +1,266 @@
+"""One suite for every part, ours and yours: `check_stage("quality.duplicates")`, `check_task("classification")`.
+
+A part that passes fits the house: it can be found, read, cached, run twice with the same result, and loses nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute
+import pyarrow.parquet
+
+from burnish.core.artifacts import KINDS, Artifact, Gold, Labeller, Records, Split, Votes
+from burnish.core.progress import Silent
+from burnish.core.records import Record, SeenCounts, assign_ids, to_table
+from burnish.core.stage import Context, Need, Stage, TaskSpec, find
+from burnish.core.tasktypes import task_class
+
+TASK = TaskSpec(
+    "classification", ("negative", "positive"), {"negative": "a complaint", "positive": "praise"}, ("en", "zh")
+)
+
+TEXTS = [
+    ("I love this phone, it is excellent.", "positive"),
+    ("Broken after two days, I want a refund.", "negative"),
+    ("Broken after two days, I want a refund.", "negative"),
+    ("这家酒店非常好，推荐大家来住。", "positive"),
+    ("质量太差了，第二天就坏了，要求退款。", "negative"),
+    ("emoji \U0001f600 and combining e\u0301, family \U0001f468\u200d\U0001f469\u200d\U0001f467", "positive"),
+    ("同一件商品 two languages 都有", None),
+    ("x" * 5000, None),
+    (" \t leading and trailing blanks \n", "negative"),
+    ("<script>alert('never run me')</script> & co", "negative"),
+]
+MANY = 60
+
+
+def sample_records(*, labelled: bool = True, count: int = MANY) -> pa.Table:
+    """Records in both languages, with repeats, odd characters, hostile markup, and some without a label."""
+    made = []
+    for at in range(count):
+        text, label = TEXTS[at % len(TEXTS)]
+        text = text if at < len(TEXTS) else f"{text} {at}"
+        probs = [float(label == name) for name in TASK.labels] if label and labelled else None
+        made.append(
+            Record(
+                text=text,
+                label=label if labelled else None,
+                probs=probs,
+                label_from="given" if label and labelled else None,
+                source="sample",
+                file="sample.jsonl",
+                line=at + 1,
+                group=f"g{at % 7}",
+                language="zh" if any("\u4e00" <= c <= "\u9fff" for c in text) else "en",
+                meta={"stars": at % 5},
+            )
+        )
+    return assign_ids(to_table(made), SeenCounts())
+
+
+def sample_context(folder: Path, task: TaskSpec = TASK) -> Context:
+    """A context whose folders are below `folder`."""
+    for name in ("scratch", "cache"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    return Context(task, 0, folder, folder / "scratch", folder / "cache", Silent())
+
+
+def _sample(kind: str, table: pa.Table) -> Artifact:
+    if kind == "Records":
+        return Records.from_table(table)
+    if kind == "Gold":
+        gold = Gold.from_table(table.filter(pa.compute.is_valid(table["label"])).slice(0, 8))
+        gold.facts = {"train": False}
+        return gold
+    if kind == "Votes":
+        labels = table["label"].to_pylist()
+        rows = [(row, "sample", label, 1.0) for row, label in enumerate(labels) if label]
+        return Votes.from_rows([Labeller("sample", "sample", tuple(TASK.labels))], rows)
+    if kind == "Split":
+        labelled = table.filter(pa.compute.is_valid(table["label"]))
+        return Split(*(Records.from_table(labelled.slice(at, size)) for at, size in ((0, 30), (30, 8), (38, 8))))
+    raise LookupError(kind)
+
+
+def _given(need: Need, table: pa.Table, context: Context, given: Mapping[str, Artifact]) -> Any:
+    if need.kind == "Context":
+        return context
+    made = given[need.kind] if need.kind in given else _sample(need.kind, table)
+    return [made] if need.every else made
+
+
+def _run(
+    stage: Stage, table: pa.Table, settings: Mapping[str, Any], given: Mapping[str, Artifact]
+) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """The files a stage leaves, by name, and its counts."""
+    with tempfile.TemporaryDirectory() as folder:
+        context = sample_context(Path(folder))
+        made = stage.run(*(_given(need, table, context, given) for need in stage.needs), **stage.filled(settings))
+        assert isinstance(made, KINDS[stage.makes or ""]), (
+            f"{stage.address}: it says it makes {stage.makes} and made {type(made).__name__}"
+        )
+        out = Path(folder) / "out"
+        out.mkdir()
+        counts = made.save(out)
+        KINDS[stage.makes or ""].open(out)
+        return {
+            path.relative_to(out).as_posix(): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()
+        }, counts
+
+
+def stage_checks(
+    address: str, settings: Mapping[str, Any] | None = None, given: Mapping[str, Artifact] | None = None
+) -> Iterator[tuple[str, Callable[[], None]]]:
+    """(name, check) pairs; each check raises AssertionError with what to do.
+
+    settings: values for what has no default. given: artefacts by kind for what has no sample (a Model). A stage that
+    still cannot be run here is checked on its signature alone.
+    """
+    stage = find(*address.split(".", 1))
+    settings, given = settings or {}, given or {}
+
+    def has_a_summary_that_fits_a_line() -> None:
+        assert 10 <= len(stage.summary) <= 110 and stage.summary.endswith("."), (
+            f"{address}: the first docstring line is its help text; one line, ends with a period: {stage.summary!r}"
+        )
+
+    def every_setting_is_documented() -> None:
+        bare = [name for name, setting in stage.settings.items() if not setting.about]
+        assert not bare, f"{address}: document {bare} in the docstring as `name: meaning, unit, range`"
+
+    def every_setting_has_a_schema() -> None:
+        for name, setting in stage.settings.items():
+            json.dumps(setting.schema())
+            if not setting.required:
+                assert not setting.check(setting.default)[1], (
+                    f"{address}: the default of {name} does not fit its own type"
+                )
+
+    def takes_and_makes_known_kinds() -> None:
+        kinds = {need.kind for need in stage.needs} | ({stage.makes} if stage.makes else set())
+        assert kinds <= {*KINDS, "Context"}, f"{address}: kinds are {sorted(KINDS)}, got {sorted(kinds)}"
+
+    checks = [
+        has_a_summary_that_fits_a_line,
+        every_setting_is_documented,
+        every_setting_has_a_schema,
+        takes_and_makes_known_kinds,
+    ]
+    yield from ((check.__name__, check) for check in checks)
+    missing = [name for name, setting in stage.settings.items() if setting.required and name not in settings]
+    unknown = [
+        need.kind
+        for need in stage.needs
+        if need.kind in ("Model", "Report") and need.kind not in given and not need.every
+    ]
+    if missing or unknown or stage.makes is None:
+        return
+
+    def says_the_same_twice() -> None:
+        table = sample_records()
+        first, again = _run(stage, table, settings, given)[0], _run(stage, table, settings, given)[0]
+        different = [name for name in first if first[name] != again.get(name)]
+        assert not different and first.keys() == again.keys(), (
+            f"{address}: two runs differ in {different}; take randomness from context.seed"
+        )
+
+    def loses_no_record() -> None:
+        table = sample_records()
+        _, counts = _run(stage, table, settings, given)
+        if stage.makes == "Records" and any(need.kind == "Records" for need in stage.needs):
+            assert counts["records"] == len(table), (
+                f"{address}: {len(table)} records in, {counts['records']} out; set keep to false instead of dropping"
+            )
+
+    def never_edits_text() -> None:
+        table = sample_records()
+        made, _ = _run(stage, table, settings, given)
+        if stage.makes == "Records" and any(need.kind == "Records" for need in stage.needs):
+            after = pa.parquet.read_table(pa.BufferReader(made["records.parquet"]))
+            assert after["text"].to_pylist() == table["text"].to_pylist(), (
+                f"{address}: it changed a text or the order; say so in trail and in a stage of its own"
+            )
+
+    yield from ((check.__name__, check) for check in (says_the_same_twice, loses_no_record, never_edits_text))
+
+
+def check_stage(
+    address: str, settings: Mapping[str, Any] | None = None, given: Mapping[str, Artifact] | None = None
+) -> int:
+    """Run the whole suite on a stage (`room.name`); return the number of checks. AssertionError says what to mend."""
+    count = 0
+    for _, check in stage_checks(address, settings, given):
+        check()
+        count += 1
+    return count
+
+
+def task_checks(name: str, spec: TaskSpec = TASK) -> Iterator[tuple[str, Callable[[], None]]]:
+    """(name, check) pairs for a task type, on the sample records."""
+    import numpy as np
+
+    cls = task_class(name)
+    task = cls(spec)
+    table = sample_records()
+
+    def names_itself() -> None:
+        assert cls.name == name, f"{name}: Task.name is {cls.name!r}"
+
+    def accepts_a_good_section_and_refuses_an_empty_one() -> None:
+        assert cls.problems(spec) == [], f"{name}: refuses {spec}"
+        assert cls.problems(TaskSpec(name)), f"{name}: accepts a task section without anything in it"
+
+    def judges_records() -> None:
+        for row in Records.from_table(table):
+            assert task.problem(row) is None, f"{name}: refuses a good record: {task.problem(row)}"
+        assert task.problem(Record(text="")), f"{name}: accepts an empty record"
+
+    def targets_fit_inputs() -> None:
+        texts, _ = task.inputs(table)
+        targets = task.targets(table)
+        assert len(texts) == len(targets) == len(table)
+        assert np.isfinite(targets).all(), f"{name}: a target is not a number"
+
+    def answers_every_input_once() -> None:
+        answers = task.decode(np.full((3, task.num_outputs), 1 / task.num_outputs))
+        assert len(answers) == 3 and json.dumps(answers), f"{name}: decode gives one JSON answer a row"
+
+    def asks_in_both_languages() -> None:
+        prompts = [task.prompt("一 a", language=language) for language in ("en", "zh")]
+        assert prompts[0] != prompts[1] and all("一 a" in prompt for prompt in prompts), (
+            f"{name}: prompts in English and Chinese that hold the text"
+        )
+
+    def shows_a_record_in_one_line() -> None:
+        assert all("\n" not in task.show(row) for row in Records.from_table(table))
+
+    def proposes_labellers_that_exist() -> None:
+        for step in cls.default_labellers(spec):
+            find("construct", step["use"])
+
+    checks = (
+        names_itself,
+        accepts_a_good_section_and_refuses_an_empty_one,
+        judges_records,
+        targets_fit_inputs,
+        answers_every_input_once,
+        asks_in_both_languages,
+        shows_a_record_in_one_line,
+        proposes_labellers_that_exist,
+    )
+    yield from ((check.__name__, check) for check in checks)
+
+
+def check_task(name: str, spec: TaskSpec = TASK) -> int:
+    """Run the whole suite on a task type; return the number of checks."""
+    count = 0
+    for _, check in task_checks(name, spec):
+        check()
+        count += 1
+    return count

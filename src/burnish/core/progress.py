@@ -58,7 +58,9 @@ class _Lines:
         left = f", {(self.total - self.done) / rate:.0f} s left" if self.total and rate else ""
         of = f"/{self.total:,.0f}" if self.total else ""
         facts = "".join(f", {key} {_figure(value)}" for key, value in shown.items())
-        print(f"  {self.what}: {self.done:,.0f}{of} {self.unit}, {rate:,.0f}/s{left}{facts}", file=sys.stderr, flush=True)
+        print(
+            f"  {self.what}: {self.done:,.0f}{of} {self.unit}, {rate:,.0f}/s{left}{facts}", file=sys.stderr, flush=True
+        )
 
 
 class Plain:

@@ -136,7 +136,9 @@ def ours(texts: list[str], threshold: float) -> np.ndarray:
     return near_duplicates(texts, threshold=threshold).label
 
 
-def row(name: str, find: Callable[[list[str], float], np.ndarray], threshold: float, language: str, data: tuple) -> None:
+def row(
+    name: str, find: Callable[[list[str], float], np.ndarray], threshold: float, language: str, data: tuple
+) -> None:
     texts, origins, kinds = data
     size = sum(len(text.encode()) for text in texts) / 1e6
     began = time.process_time()
@@ -148,7 +150,10 @@ def row(name: str, find: Callable[[list[str], float], np.ndarray], threshold: fl
     # A copy found is right, a linked text of the base is not planted; the first of each group counts as no one's copy.
     wrong = int((label[:base] != np.arange(base)).sum())
     precision = hit.sum() / max(hit.sum() + wrong, 1)
-    print(f"{language}  {name:12} {threshold:4.2f}  {by_kind}  {hit.mean():6.3f}  {wrong:6}  {precision:9.3f}  {size / spent:8.2f}  {len(texts) / spent:11,.0f}", flush=True)
+    print(
+        f"{language}  {name:12} {threshold:4.2f}  {by_kind}  {hit.mean():6.3f}  {wrong:6}  {precision:9.3f}  {size / spent:8.2f}  {len(texts) / spent:11,.0f}",
+        flush=True,
+    )
 
 
 def show(texts: list[str], threshold: float, base: int, count: int) -> None:
@@ -166,7 +171,11 @@ def main() -> None:
     parser.add_argument("--peer-threshold", type=float, default=0.6)
     parser.add_argument("--show", type=int, default=0, help="print so many of the least similar unplanted pairs")
     options = parser.parse_args()
-    print("       what         at    " + "  ".join(f"{name[:6]:>6}" for name in ("case", "5%", "10%", "cut", "boiler", "all")) + "   wrong  precision  MB/CPU-s  texts/CPU-s")
+    print(
+        "       what         at    "
+        + "  ".join(f"{name[:6]:>6}" for name in ("case", "5%", "10%", "cut", "boiler", "all"))
+        + "   wrong  precision  MB/CPU-s  texts/CPU-s"
+    )
     for language, read in (("en", english), ("zh", chinese)):
         data = planted(read(options.data, options.limit), language)
         ours(data[0][:200], 0.6)  # imports and tables are no part of the rate

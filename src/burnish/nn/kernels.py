@@ -1,0 +1,241 @@
+"""Which number format and which operators are fastest on the processor at hand: a short probe, then a choice.
+
+Nothing here is a matter of taste: a processor with AMX multiplies bf16 six times as fast as fp32, one without bf16
+emulates it; one maker's processors want oneDNN where another's want MKL. The choice and its figures go to the report.
+"""
+
+from __future__ import annotations
+
+import functools
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from burnish.nn import operators
+
+CLEARLY = 1.25  # how much faster the unusual way must be; a tie must not fall differently on two runs
+BIG_TABLE = 4096  # rows from which an embedding is worth learning row by row
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """What was chosen, why, and the figures it rests on (`figures` in GFLOP/s or ms, for the report)."""
+
+    number_format: str = "fp32"  # fp32 | bf16
+    linear: str = "torch"  # torch | onednn (fp32 only)
+    attention: str = "sdpa"  # sdpa | matmul
+    why: tuple[str, ...] = ()
+    figures: dict[str, float] = field(default_factory=dict)
+    processor: str = ""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return torch.bfloat16 if self.number_format == "bf16" else torch.float32
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def processor_name() -> str:
+    """The model name the system gives, else the architecture."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def choose(*, precision: str = "auto", hidden: int = 384, head: int = 32) -> Kernels:
+    """Probe this processor (under a second, once a process) and choose.
+
+    precision: "auto" takes bf16 where its matrix products are clearly faster than fp32's; "fp32" and "bf16" are obeyed.
+    hidden, head: the model's width and the width of one attention head.
+    """
+    if precision not in ("auto", "fp32", "bf16"):
+        raise ValueError(f"precision is auto, fp32 or bf16, not {precision!r}")
+    figures = dict(_probe(hidden, head, torch.get_num_threads()))
+    why: list[str] = []
+    bf16, fp32 = figures["bf16_gflops"], figures["fp32_gflops"]
+    fastest_fp32 = max(fp32, figures.get("fp32_onednn_gflops", 0.0))
+    if precision == "auto":
+        number_format = "bf16" if bf16 > CLEARLY * fastest_fp32 else "fp32"
+        why.append(f"{number_format}: matrix products run at {bf16:.0f} GFLOP/s in bf16, {fastest_fp32:.0f} in fp32")
+    else:
+        number_format = precision
+        why.append(f"{number_format}: asked for")
+        if precision == "bf16" and bf16 < fastest_fp32:
+            why.append(f"warning: bf16 is slower here ({bf16:.0f} GFLOP/s) than fp32 ({fastest_fp32:.0f})")
+    linear = "torch"
+    if number_format == "fp32":
+        if "fp32_onednn_gflops" not in figures:
+            why.append("linear layers by torch: this torch has no fp32 oneDNN operator that agrees with it")
+        elif figures["fp32_onednn_gflops"] > CLEARLY * fp32:
+            linear = "onednn"
+            why.append(f"linear layers by oneDNN: {figures['fp32_onednn_gflops']:.0f} GFLOP/s, MKL {fp32:.0f}")
+    matmul, sdpa = figures[f"{number_format}_matmul_ms"], figures[f"{number_format}_sdpa_ms"]
+    attention = "matmul" if sdpa > CLEARLY * matmul else "sdpa"
+    why.append(f"attention by {attention}: forward and backward {matmul:.2f} ms as products, {sdpa:.2f} by sdpa")
+    return Kernels(number_format, linear, attention, tuple(why), figures, processor_name())
+
+
+@functools.lru_cache(maxsize=16)
+def _probe(hidden: int, head: int, threads: int) -> tuple[tuple[str, float], ...]:
+    """Times of the candidates at a batch of 1,024 tokens; best of several, for others may use the machine too."""
+    generator = torch.Generator().manual_seed(0)
+    x, weight = (torch.randn(rows, hidden, generator=generator) for rows in (1024, 4 * hidden))
+    flops = 2.0 * x.shape[0] * weight.numel()
+    figures = {"fp32_gflops": flops / _best(lambda: functional.linear(x, weight)) / 1e9}
+    if onednn_agrees():
+        figures["fp32_onednn_gflops"] = flops / _best(lambda: operators.onednn_linear(x, weight, None)) / 1e9
+    x16, weight16 = x.bfloat16(), weight.bfloat16()
+    figures["bf16_gflops"] = flops / _best(lambda: functional.linear(x16, weight16)) / 1e9
+    heads = max(1, hidden // head)
+    for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        qkv = [torch.randn(32, heads, 32, head, generator=generator).to(dtype).requires_grad_() for _ in range(3)]
+        keep = torch.ones(32, heads, 32, 32, dtype=dtype)
+
+        def matmul(qkv: list[Tensor] = qkv, keep: Tensor = keep) -> None:
+            operators._Attention.apply(*qkv, None, 0.2, keep).sum().backward()
+
+        def sdpa(qkv: list[Tensor] = qkv) -> None:
+            functional.scaled_dot_product_attention(*qkv, dropout_p=0.1).transpose(1, 2).contiguous().sum().backward()
+
+        with torch.random.fork_rng(devices=[]):
+            figures[f"{name}_matmul_ms"] = 1e3 * _best(matmul)
+            figures[f"{name}_sdpa_ms"] = 1e3 * _best(sdpa)
+    return tuple(figures.items())
+
+
+def _best(run: Callable[[], Any], *, times: int = 5) -> float:
+    run()
+    best = float("inf")
+    for _ in range(times):
+        began = time.perf_counter()
+        run()
+        best = min(best, time.perf_counter() - began)
+    return best
+
+
+@functools.cache
+def onednn_agrees() -> bool:
+    """Whether the private fp32 oneDNN operator exists and gives what torch gives."""
+    generator = torch.Generator().manual_seed(0)
+    x, weight, bias = (torch.randn(*shape, generator=generator) for shape in ((5, 32), (16, 32), (16,)))
+    try:
+        made = operators.onednn_linear(x, weight, bias)
+    except (AttributeError, RuntimeError, TypeError):
+        return False
+    return bool(torch.allclose(made, functional.linear(x, weight, bias), rtol=1e-4, atol=1e-5))
+
+
+@contextmanager
+def installed(model: nn.Module, kernels: Kernels, *, seed: int) -> Iterator[Installed]:
+    """Run `model` on the chosen operators inside the block, and leave it as it was after.
+
+    Modules keep their names and parameters: only the `forward` of single instances is replaced, and the attention is
+    set through transformers' registry. Parameters that are not row embeddings take the number format; `masters` hold
+    their fp32 values, and the block's end writes those back.
+    """
+    pool = operators.DropoutPool(seed=seed)
+    patched: list[nn.Module] = []
+    rows: dict[str, operators.RowEmbedding] = {}
+    previous = _set_attention(model, kernels)
+    try:
+        for name, module in model.named_modules():
+            module.__dict__["burnish_pool"] = pool
+            if type(module) is nn.Dropout:
+                _patch(module, functools.partial(operators.pooled_dropout, module), patched)
+            elif type(module) is nn.Linear and kernels.linear == "onednn":
+                _patch(module, functools.partial(operators.linear_by_onednn, module), patched)
+            elif _is_big_table(module, model):
+                rows[f"{name}.weight"] = operators.RowEmbedding(module, dtype=kernels.dtype)  # type: ignore[arg-type]
+                _patch(module, rows[f"{name}.weight"], patched)
+        trained = {name: p for name, p in model.named_parameters() if p.requires_grad and name not in rows}
+        masters = {name: p.detach().float() for name, p in trained.items()}
+        tables = {name: table.module.weight.detach() for name, table in rows.items()}
+        others = [p for p in model.parameters() if not p.requires_grad and p.is_floating_point()]
+        frozen = [(p, p.data) for p in others if not any(p is t.module.weight for t in rows.values())]
+        if kernels.dtype != torch.float32:
+            for parameter in trained.values():
+                parameter.data = parameter.data.to(kernels.dtype)
+            for parameter, _ in frozen:
+                parameter.data = parameter.data.to(kernels.dtype)
+        try:
+            yield Installed(pool=pool, rows=rows, working=trained, masters=masters, tables=tables)
+        finally:
+            for name, parameter in trained.items():
+                parameter.data = masters[name]
+                parameter.grad = None
+            for parameter, data in frozen:
+                parameter.data = data
+    finally:
+        for module in patched:
+            del module.__dict__["forward"]
+        for module in model.modules():
+            module.__dict__.pop("burnish_pool", None)
+        for part, name in previous:
+            part.set_attn_implementation(name)
+
+
+@dataclass
+class Installed:
+    """What a training loop needs to know of the operators: names are those of `model.named_parameters()`.
+
+    working: what forward reads; masters: fp32, what the optimiser moves (the same storage when the format is fp32);
+    tables, rows: embedding tables that learn row by row.
+    """
+
+    pool: operators.DropoutPool
+    rows: dict[str, operators.RowEmbedding]
+    working: dict[str, nn.Parameter]
+    masters: dict[str, Tensor]
+    tables: dict[str, Tensor]
+
+    def refresh(self) -> None:
+        """Copy the masters into what forward reads."""
+        for name, parameter in self.working.items():
+            if parameter.data_ptr() != self.masters[name].data_ptr():
+                parameter.data.copy_(self.masters[name])
+
+
+def _patch(module: nn.Module, forward: Callable[..., Any], patched: list[nn.Module]) -> None:
+    module.__dict__["forward"] = forward
+    patched.append(module)
+
+
+def _is_big_table(module: nn.Module, model: nn.Module) -> bool:
+    if type(module) is not nn.Embedding or module.num_embeddings < BIG_TABLE or not module.weight.requires_grad:
+        return False
+    if module.max_norm is not None or module.scale_grad_by_freq or module.sparse:
+        return False
+    return sum(module.weight is p for part in model.modules() for p in part.parameters(recurse=False)) == 1  # not tied
+
+
+def _set_attention(model: nn.Module, kernels: Kernels) -> list[tuple[Any, str]]:
+    """Set the attention of every transformers model inside; return what was, to be set back."""
+    if kernels.attention != "matmul":
+        return []
+    from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+    from transformers.masking_utils import eager_mask
+
+    AttentionInterface.register(operators.ATTENTION, operators.matmul_attention)
+    AttentionMaskInterface.register(operators.ATTENTION, eager_mask)
+    previous = []
+    for part in model.modules():
+        if isinstance(part, PreTrainedModel) and not getattr(part.config, "is_decoder", False):
+            before = part.config._attn_implementation
+            if before in ("sdpa", "eager"):
+                part.set_attn_implementation(operators.ATTENTION)
+                previous.append((part, before))
+            break  # sub-models share the outermost one's implementation
+    return previous

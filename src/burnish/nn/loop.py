@@ -1,0 +1,394 @@
+"""The one training loop: batches in, better weights out, the same to the last bit each time.
+
+What a step does depends on (weights, seed, epoch, number of the batch) and nothing else, so a run that was killed
+goes on from its newest checkpoint and ends with the bytes of a run that was not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from burnish.core.errors import BurnishError
+from burnish.core.progress import Progress
+from burnish.nn import checkpoints
+from burnish.nn.batches import Batch, Examples, batches_of, padding_rate, training_order
+from burnish.nn.kernels import Installed, Kernels, choose, installed
+from burnish.nn.objectives import as_targets, balanced_weights, cross_entropy
+from burnish.nn.optimise import AdamW
+from burnish.nn.predict import logits_of, pad_token_of, predict_logits
+
+MAX_LENGTH = 256  # where `max_length: auto` stops: attention grows with the square, classification rarely needs more
+
+
+@dataclass(frozen=True)
+class Training:
+    """Settings of `fit`; "auto" is decided by `settle` from the data, and the history says what and why."""
+
+    epochs: int | Literal["auto"] = "auto"
+    learning_rate: float | Literal["auto"] = "auto"
+    schedule: Literal["linear", "cosine"] = "linear"
+    warmup: float = 0.1  # share of all steps
+    weight_decay: float = 0.01
+    layer_decay: float = 1.0  # each layer below the top learns at this times the rate of the one above
+    batch_tokens: int | Literal["auto"] = "auto"
+    max_length: int | Literal["auto"] = "auto"  # used where texts are encoded; see `auto_max_length`
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    patience: int = 3  # epochs without a better validation score before stopping; 0 never stops early
+    class_weights: Literal["none", "balanced"] = "none"
+    label_smoothing: float = 0.0
+    max_grad_norm: float = 1.0  # 0 does not clip
+    dropout: float | None = None  # None keeps the model's own
+    checkpoint_every_s: float = 60.0
+
+
+@dataclass
+class Epoch:
+    """One pass: mean training loss, and validation figures where there is validation data."""
+
+    loss: float
+    validation_loss: float | None = None
+    validation_accuracy: float | None = None
+
+
+@dataclass
+class History:
+    """What happened: for the report, and for the tests.
+
+    seconds and cpu_seconds are of the training steps of this process alone; tokens_per_s counts real tokens, not
+    padding. resolved: setting -> value; reasons: setting -> why. best_epoch counts from 0; -1 without validation data.
+    """
+
+    epochs: list[Epoch] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    resolved: dict[str, Any] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    kernels: dict[str, Any] = field(default_factory=dict)
+    best_epoch: int = -1
+    stopped_early: bool = False
+    resumed: bool = False
+    padding_rate: float = 0.0
+    tokens: int = 0
+    examples: int = 0
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+
+    @property
+    def tokens_per_s(self) -> float:
+        return self.tokens / self.seconds if self.seconds else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"tokens_per_s": self.tokens_per_s}
+
+
+def auto_max_length(lengths: np.ndarray, *, limit: int) -> tuple[int, str]:
+    """The shortest multiple of 8 that holds 99% of the texts whole, at most MAX_LENGTH and the model's own limit."""
+    if len(lengths) == 0:
+        return min(limit, MAX_LENGTH), "no texts"
+    wanted = int(math.ceil(float(np.quantile(lengths, 0.99)) / 8) * 8)
+    chosen = max(8, min(wanted, limit, MAX_LENGTH))
+    cut = float((lengths > chosen).mean())
+    return chosen, f"99% of texts have at most {wanted} tokens; {cut:.1%} lose their end at {chosen}"
+
+
+def settle(settings: Training, *, train: Examples, hidden: int) -> tuple[Training, dict[str, str]]:
+    """Decide every "auto" but max_length and precision; returns the settings and a reason for each decision."""
+    count, tokens = len(train), int(train.offsets[-1])
+    reasons: dict[str, str] = {}
+    chosen: dict[str, Any] = {}
+    if settings.epochs == "auto":
+        epochs = int(np.clip(round(60 / count**0.35), 2, 20))
+        chosen["epochs"], reasons["epochs"] = epochs, f"{count:,} examples"
+    epochs = chosen.get("epochs", settings.epochs)
+    if settings.batch_tokens == "auto":
+        longest = int(train.lengths.max())
+        fit = tokens * epochs / 200
+        size = int(np.clip(2 ** round(math.log2(max(fit, 1))), 256, 2048))
+        chosen["batch_tokens"] = max(size, longest)
+        reasons["batch_tokens"] = f"about {tokens * epochs / size:,.0f} steps of the {tokens * epochs:,} tokens"
+    if settings.learning_rate == "auto":
+        rate = 3e-4 if hidden <= 512 else 1e-4 if hidden < 1024 else 3e-5
+        chosen["learning_rate"], reasons["learning_rate"] = rate, f"an encoder {hidden} wide"
+    return replace(settings, **chosen), reasons
+
+
+def rate_at(progress: float, *, settings: Training) -> float:
+    """The learning rate after `progress` (0..1) of all steps: linear warm-up, then linear or cosine decay to 0."""
+    peak = float(settings.learning_rate)
+    if progress < settings.warmup:
+        return peak * progress / settings.warmup
+    left = (1.0 - progress) / max(1.0 - settings.warmup, 1e-9)
+    return peak * (left if settings.schedule == "linear" else 0.5 * (1.0 - math.cos(math.pi * left)))
+
+
+def fit(
+    model: nn.Module,
+    train: Examples,
+    validation: Examples | None,
+    *,
+    settings: Training,
+    scratch: Path | None,
+    progress: Progress,
+    seed: int,
+) -> History:
+    """Fine-tune `model` in place on `train`; it ends with its best weights by validation, in evaluation mode.
+
+    model: gives logits from input_ids, attention_mask, token_type_ids. Best: highest validation accuracy, then lowest
+    validation loss; without validation data the last weights. scratch: a folder for checkpoints; when it holds one of
+    this very run (same data, settings, seed, first weights), training goes on from there. Raises BurnishError when
+    the loss stops being a number.
+    """
+    if train.targets is None:
+        raise ValueError("training examples need targets")
+    if len(train) == 0:
+        raise BurnishError("there are no training examples", hint="look at the split: its training side is empty")
+    config = getattr(model, "config", None)
+    hidden = int(getattr(config, "hidden_size", 384))
+    settled, reasons = settle(settings, train=train, hidden=hidden)
+    print_of_run = _print(model, train, validation, settled, seed)
+    found = _resume_point(scratch, print_of_run, progress)
+    if found:
+        kernels = Kernels(**{**found[1]["kernels"], "why": tuple(found[1]["kernels"]["why"])})
+    else:
+        heads = int(getattr(config, "num_attention_heads", hidden // 32))
+        kernels = choose(precision=settled.precision, hidden=hidden, head=hidden // heads)
+    for line in kernels.why:
+        progress.tell(f"  {line}")
+    restore_dropout = _set_dropout(model, settled.dropout)
+    model.train()
+    try:
+        with installed(model, kernels, seed=seed) as operators, torch.random.fork_rng(devices=[]):
+            run = _Run(model, train, validation, settled, operators, seed, scratch, progress, print_of_run, kernels)
+            run.history.reasons = reasons
+            run.history.resolved = {key: getattr(settled, key) for key in ("epochs", "learning_rate", "batch_tokens")}
+            run.history.resolved["precision"] = kernels.number_format
+            run.history.kernels = kernels.to_json()
+            if found:
+                run.restore(*found)
+            run.go()
+    finally:
+        restore_dropout()
+    model.eval()
+    return run.history
+
+
+class _Run:
+    """The state of one `fit`: what a checkpoint holds, and the walk over epochs and batches."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        train: Examples,
+        validation: Examples | None,
+        settings: Training,
+        operators: Installed,
+        seed: int,
+        scratch: Path | None,
+        progress: Progress,
+        print_of_run: str,
+        kernels: Kernels,
+    ) -> None:
+        self.model, self.train, self.validation, self.settings = model, train, validation, settings
+        self.operators, self.seed, self.scratch, self.progress = operators, seed, scratch, progress
+        self.print_of_run, self.kernels = print_of_run, kernels
+        self.optimiser = AdamW(operators, weight_decay=settings.weight_decay, layer_decay=settings.layer_decay)
+        self.history = History()
+        self.epoch, self.position, self.epoch_loss = 0, 0, 0.0
+        self.best: dict[str, Tensor] = {}
+        self.best_score: tuple[float, float] | None = None
+        self.done = False
+        self.saved_at = time.monotonic()
+        self.class_weights = self._class_weights()
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        return self.operators.masters | self.operators.tables
+
+    def go(self) -> None:
+        """Walk the epochs that are left, and end with the best weights."""
+        epochs = int(self.settings.epochs)
+        while not self.done:
+            self._one_epoch()
+            self.epoch, self.position, self.epoch_loss = self.epoch + 1, 0, 0.0
+            stale = self.epoch - 1 - self.history.best_epoch
+            self.history.stopped_early = bool(self.best and self.settings.patience and stale >= self.settings.patience)
+            self.done = self.epoch >= epochs or self.history.stopped_early
+            self._save(force=self.done)
+        for name, value in self.best.items():
+            self.weights[name].copy_(value)
+
+    def _one_epoch(self) -> None:
+        order = training_order(
+            self.train.lengths, batch_tokens=int(self.settings.batch_tokens), seed=self.seed, epoch=self.epoch
+        )
+        self.history.padding_rate = padding_rate(self.train.lengths, order)
+        left = order[self.position :]
+        what = f"epoch {self.epoch + 1}/{self.settings.epochs}"
+        with self.progress.bar(what, sum(len(rows) for rows in left), "examples") as bar:
+            for batch in batches_of(self.train, left, pad_token=pad_token_of(self.model)):
+                began, cpu_began = time.perf_counter(), time.process_time()
+                loss = self._step(batch, done=self.position / len(order))
+                self.history.seconds += time.perf_counter() - began
+                self.history.cpu_seconds += time.process_time() - cpu_began
+                self.history.tokens += batch.num_tokens
+                self.history.examples += len(batch.rows)
+                self.history.losses.append(loss)
+                self.epoch_loss += loss * len(batch.rows)
+                self.position += 1
+                bar.advance(len(batch.rows), loss=loss)
+                self._save()
+        self.history.epochs.append(Epoch(loss=self.epoch_loss / len(self.train)))
+        self._validate()
+
+    def _step(self, batch: Batch, *, done: float) -> float:
+        """One batch: forward, backward, move. done: share of this epoch, 0..1."""
+        step_seed = _step_seed(self.seed, self.epoch, self.position)
+        self.operators.pool.begin(step_seed)
+        torch.manual_seed(step_seed)  # for what draws outside the pool; the loop runs inside fork_rng
+        assert self.train.targets is not None
+        weights = self.train.weights
+        loss_B = cross_entropy(
+            logits_of(self.model, batch),
+            as_targets(self.train.targets, batch.rows),
+            class_weights_C=self.class_weights,
+            weights_B=None if weights is None else torch.from_numpy(weights[batch.rows]),
+            label_smoothing=self.settings.label_smoothing,
+        )
+        loss = loss_B.mean()
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise BurnishError(
+                f"the training loss is {value} in step {self.optimiser.steps + 1}",
+                hint=f"lower train.tune.learning_rate (now {self.settings.learning_rate}), or set precision: fp32",
+            )
+        loss.backward()
+        share = (self.epoch + done) / int(self.settings.epochs)
+        self.optimiser.step(
+            learning_rate=rate_at(share, settings=self.settings), max_grad_norm=self.settings.max_grad_norm
+        )
+        return value
+
+    def _validate(self) -> None:
+        """Score the epoch, and keep its weights when they are the best so far."""
+        if self.validation is None or len(self.validation) == 0:
+            return
+        epoch = self.history.epochs[-1]
+        epoch.validation_loss, epoch.validation_accuracy = score(self.model, self.validation)
+        found = (epoch.validation_accuracy, -epoch.validation_loss)
+        self.progress.tell(
+            f"  epoch {self.epoch + 1}: loss {epoch.loss:.3f}, validation loss {epoch.validation_loss:.3f}, "
+            f"accuracy {epoch.validation_accuracy:.3f}"
+        )
+        if self.best_score is None or found > self.best_score:
+            self.best_score, self.history.best_epoch = found, self.epoch
+            self.best = {name: value.clone() for name, value in self.weights.items()}
+
+    def _class_weights(self) -> Tensor | None:
+        if self.settings.class_weights == "none":
+            return None
+        targets = self.train.targets
+        assert targets is not None
+        config = getattr(self.model, "config", None)
+        labels = getattr(self.model, "labels", None) or getattr(config, "id2label", {})
+        num_classes = targets.shape[1] if targets.ndim == 2 else max(len(labels), int(targets.max()) + 1)
+        return torch.from_numpy(balanced_weights(targets, num_classes=num_classes))
+
+    def _save(self, *, force: bool = False) -> None:
+        if self.scratch is None or (
+            not force and time.monotonic() - self.saved_at < self.settings.checkpoint_every_s
+        ):
+            return
+        state = {
+            "print": self.print_of_run,
+            "kernels": self.kernels.to_json(),
+            "epoch": self.epoch,
+            "position": self.position,
+            "epoch_loss": self.epoch_loss.hex(),
+            "steps": self.optimiser.steps,
+            "best_score": self.best_score,
+            "done": self.done,
+            "history": self.history.to_json(),
+        }
+        tensors = {"weights": self.weights, "optimiser": self.optimiser.state(), "best": self.best}
+        checkpoints.write(
+            self.scratch, name=f"checkpoint-{self.optimiser.steps:09d}-{self.epoch:05d}", tensors=tensors, state=state
+        )
+        checkpoints.prune(self.scratch, "checkpoint-")
+        self.saved_at = time.monotonic()
+
+    def restore(self, tensors: dict[str, dict[str, Tensor]], state: dict[str, Any]) -> None:
+        """Take up a checkpoint."""
+        for name, value in tensors["weights"].items():
+            self.weights[name].copy_(value)
+        self.operators.refresh()
+        self.optimiser.restore(tensors["optimiser"], steps=state["steps"])
+        self.best = tensors["best"]
+        self.best_score = tuple(state["best_score"]) if state["best_score"] else None
+        self.epoch, self.position, self.done = state["epoch"], state["position"], state["done"]
+        self.epoch_loss = float.fromhex(state["epoch_loss"])
+        saved = {key: value for key, value in state["history"].items() if key != "tokens_per_s"}
+        self.history = History(**{**saved, "epochs": [Epoch(**epoch) for epoch in saved["epochs"]], "resumed": True})
+        self.progress.tell(f"  going on from step {self.optimiser.steps} (epoch {self.epoch + 1})")
+
+
+def score(model: nn.Module, examples: Examples) -> tuple[float, float]:
+    """(mean cross entropy, accuracy) on examples with targets; soft targets count as their most likely class."""
+    assert examples.targets is not None
+    logits_NC = predict_logits(model, examples)
+    loss_N = cross_entropy(torch.from_numpy(logits_NC), torch.from_numpy(examples.targets))
+    hard_N = examples.targets.argmax(1) if examples.targets.ndim == 2 else examples.targets
+    return float(loss_N.double().mean()), float((logits_NC.argmax(1) == hard_N).mean())
+
+
+def _resume_point(
+    scratch: Path | None, print_of_run: str, progress: Progress
+) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]] | None:
+    """The newest sound checkpoint of this very run."""
+    for name in checkpoints.names(scratch, "checkpoint-") if scratch is not None and scratch.is_dir() else []:
+        assert scratch is not None
+        found = checkpoints.read(scratch / name)
+        if isinstance(found, str):
+            progress.tell(f"  checkpoint not used: {found}")
+        elif found[1]["print"] != print_of_run:
+            progress.tell(f"  {name} belongs to other data, settings or versions: not used")
+        else:
+            return found
+    return None
+
+
+def _print(model: nn.Module, train: Examples, validation: Examples | None, settings: Training, seed: int) -> str:
+    """A checksum of all that decides how a run ends."""
+    total = hashlib.sha256()
+    decisive = {key: value for key, value in asdict(settings).items() if key != "checkpoint_every_s"}
+    facts = [decisive, seed, train.digest(), validation.digest() if validation else None, torch.__version__]
+    total.update(json.dumps([*facts, torch.get_num_threads()], sort_keys=True).encode())
+    for name, value in model.state_dict().items():
+        total.update(name.encode())
+        total.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if value.numel() else b"")
+    return total.hexdigest()
+
+
+def _step_seed(seed: int, epoch: int, position: int) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed}/{epoch}/{position}".encode()).digest()[:7], "big")
+
+
+def _set_dropout(model: nn.Module, rate: float | None) -> Any:
+    """Set every dropout module to `rate`, unless None; returns a function that sets them back."""
+    before = [(part, part.p) for part in model.modules() if isinstance(part, nn.Dropout)] if rate is not None else []
+    for part, _ in before:
+        part.p = float(rate or 0.0)
+
+    def restore() -> None:
+        for part, p in before:
+            part.p = p
+
+    return restore

@@ -1,0 +1,197 @@
+"""The operators that eat the time of encoder training on a CPU, written to cost less and mean the same.
+
+Shapes: B texts, H heads, L tokens, D numbers a head, U different tokens.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+ATTENTION = "burnish_matmul"  # the name under which transformers finds `matmul_attention`
+
+
+class _Attention(torch.autograd.Function):
+    """softmax(QK' + mask) V as batched matrix products, with a backward that is batched matrix products too.
+
+    Why by hand: on a CPU scaled_dot_product_attention in bf16 goes backward 5 to 15 times slower than this, and a
+    bf16 softmax over rows of 20 numbers is scalar code; so products are in the model's format and the softmax is fp32.
+    """
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor, mask: Tensor | None, scaling: float, keep: Tensor | None
+    ) -> Tensor:
+        B, H, L, D = q_BHLD.shape
+        q, k, v = ((q_BHLD * scaling).reshape(-1, L, D), k_BHLD.reshape(-1, L, D), v_BHLD.reshape(-1, L, D))
+        scores_BHLL = torch.bmm(q, k.transpose(1, 2)).view(B, H, L, L).float()
+        if mask is not None:
+            scores_BHLL += mask
+        p = torch.softmax(scores_BHLL, -1).view(-1, L, L)
+        dropped = p.to(q.dtype)
+        if keep is not None:
+            dropped *= keep.view_as(dropped)
+        ctx.save_for_backward(q, k, v, p, dropped, *([] if keep is None else [keep]))
+        ctx.scaling, ctx.shape = scaling, (B, H, L, D)
+        return torch.bmm(dropped, v).view(B, H, L, D).transpose(1, 2).contiguous()
+
+    @staticmethod
+    def backward(ctx: Any, grad_BLHD: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+        q, k, v, p, dropped, *keep = ctx.saved_tensors
+        B, H, L, D = ctx.shape
+        grad = grad_BLHD.transpose(1, 2).reshape(-1, L, D)
+        grad_v = torch.bmm(dropped.transpose(1, 2), grad)
+        grad_p = torch.bmm(grad, v.transpose(1, 2))
+        if keep:
+            grad_p *= keep[0].view_as(grad_p)
+        grad_s = _softmax_backward(grad_p.float(), p).to(q.dtype)
+        grad_q = torch.bmm(grad_s, k).mul_(ctx.scaling)
+        grad_k = torch.bmm(grad_s.transpose(1, 2), q)
+        return grad_q.view(B, H, L, D), grad_k.view(B, H, L, D), grad_v.view(B, H, L, D), None, None, None
+
+
+def _softmax_backward(grad: Tensor, p: Tensor) -> Tensor:
+    return p * (grad - (grad * p).sum(-1, keepdim=True))
+
+
+def _softmax_backward_aten(grad: Tensor, p: Tensor) -> Tensor:
+    return torch.ops.aten._softmax_backward_data(grad, p, -1, torch.float32)
+
+
+if hasattr(torch.ops.aten, "_softmax_backward_data"):  # one pass instead of three; private, so only where it is
+    _softmax_backward = _softmax_backward_aten  # noqa: F811
+
+
+def matmul_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """Attention for transformers' registry: (B, H, L, D) in, (B, L, H, D) out. Encoders only: no cache, no causality."""
+    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    if kwargs.get("softcap") is not None or key.shape[1] != query.shape[1] or getattr(module, "is_causal", False):
+        raise ValueError("this attention is for encoders with as many key heads as query heads, without soft cap")
+    if (bias := kwargs.get("position_bias")) is not None:  # learnt, so it needs a gradient: plain operators
+        attention_mask = bias if attention_mask is None else attention_mask + bias
+        p = torch.softmax((torch.matmul(query, key.transpose(2, 3)) * scaling).float() + attention_mask, -1)
+        p = functional.dropout(p.to(query.dtype), dropout, training=module.training)
+        return torch.matmul(p, value).transpose(1, 2).contiguous(), None
+    keep = None
+    if dropout and module.training:
+        B, H, L, _ = query.shape
+        keep = pool_of(module).keep((B, H, L, key.shape[2]), rate=dropout, dtype=query.dtype)
+    return _Attention.apply(query, key, value, attention_mask, scaling, keep), None
+
+
+class DropoutPool:
+    """Dropout masks as random windows into random numbers drawn once.
+
+    Drawing a mask costs 6 ns an element on a CPU, more than the matrix product before it; reading one 0.3. A window
+    into millions of draws, at an offset drawn for each use, is as good to the model. Offsets depend on `begin(seed)`
+    alone, so that a step means the same in a resumed run.
+    """
+
+    def __init__(self, *, seed: int, size: int = 1 << 22) -> None:
+        self.seed, self.size = seed, size
+        self._random = random.Random(seed)
+        self._pools: dict[tuple[float, torch.dtype], Tensor] = {}
+
+    def begin(self, seed: int) -> None:
+        """Start a step."""
+        self._random.seed(seed)
+
+    def keep(self, shape: tuple[int, ...], *, rate: float, dtype: torch.dtype) -> Tensor:
+        """0 where an element is dropped, 1/(1 - rate) elsewhere; mean 1."""
+        pool = self._pools.get((rate, dtype))
+        if pool is None:
+            pool = self._pools[(rate, dtype)] = self._draw(rate, dtype)
+        count = 1
+        for side in shape:
+            count *= side
+        parts = []
+        while count > 0:
+            piece = min(count, self.size // 2)
+            start = self._random.randrange(self.size - piece + 1)
+            parts.append(pool[start : start + piece])
+            count -= piece
+        return (parts[0] if len(parts) == 1 else torch.cat(parts)).view(shape)
+
+    def _draw(self, rate: float, dtype: torch.dtype) -> Tensor:
+        scale = torch.tensor(1.0 / (1.0 - rate), dtype=dtype)  # rounded to the format ...
+        share = 1.0 / float(scale)  # ... so the share kept is matched to it: the mean stays 1
+        generator = torch.Generator().manual_seed(self.seed)
+        return (torch.rand(self.size, generator=generator) < share).to(dtype) * scale
+
+
+
+def pool_of(module: nn.Module) -> DropoutPool:
+    """The pool given to this module by `kernels.installed`."""
+    pool = module.__dict__.get("burnish_pool")
+    if pool is None:
+        raise ValueError(f"{type(module).__name__} has no dropout pool: train inside kernels.installed(...)")
+    return pool
+
+
+def pooled_dropout(module: nn.Dropout, hidden: Tensor) -> Tensor:
+    """nn.Dropout.forward with a mask out of the pool."""
+    if not module.training or module.p == 0.0:
+        return hidden
+    return hidden * pool_of(module).keep(tuple(hidden.shape), rate=module.p, dtype=hidden.dtype)
+
+
+class _OneDnnLinear(torch.autograd.Function):
+    """x W' + b in fp32 through oneDNN: twice MKL's speed on processors MKL takes a slow path for."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # type: ignore[override]
+        ctx.save_for_backward(x, weight)
+        ctx.has_bias = bias is not None
+        return onednn_linear(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+        x, weight = ctx.saved_tensors
+        flat = grad.reshape(-1, grad.shape[-1])
+        grad_x = onednn_linear(flat, weight.t().contiguous(), None).view(x.shape) if ctx.needs_input_grad[0] else None
+        grad_w = onednn_linear(flat.t().contiguous(), x.reshape(-1, x.shape[-1]).t().contiguous(), None)
+        return grad_x, grad_w, flat.sum(0) if ctx.has_bias else None
+
+
+def onednn_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """One call of the private operator; `kernels.probe` only chooses it where it exists and is right."""
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+
+
+def linear_by_onednn(module: nn.Linear, x: Tensor) -> Tensor:
+    """nn.Linear.forward through oneDNN."""
+    return _OneDnnLinear.apply(x, module.weight, module.bias)
+
+
+class RowEmbedding:
+    """An embedding table that learns only in the rows a batch has touched.
+
+    A dense gradient of a 30,000-word table costs more than a layer of the model: it is filled with zeros, measured,
+    and every row of it is updated. Here a step gathers its U rows as a leaf, and `touched` hands (rows, leaf) to the
+    optimiser. The table itself stays fp32.
+    """
+
+    def __init__(self, module: nn.Embedding, *, dtype: torch.dtype) -> None:
+        self.module, self.dtype = module, dtype
+        self.touched: list[tuple[Tensor, Tensor]] = []
+
+    def __call__(self, ids: Tensor) -> Tensor:
+        if not torch.is_grad_enabled():
+            return functional.embedding(ids, self.module.weight).to(self.dtype)
+        rows_U, inverse = torch.unique(ids, return_inverse=True)
+        leaf_UD = self.module.weight.detach()[rows_U].to(self.dtype).requires_grad_()
+        self.touched.append((rows_U, leaf_UD))
+        return functional.embedding(inverse, leaf_UD)

@@ -167,7 +167,7 @@ def _make(planned: Planned, spec: Spec, store: Store, progress: Progress, again:
         store.sweep(planned.key)
         began = time.time()
         scratch = store.scratch(planned.key)
-        context = Context(spec.task, spec.seed, spec.base, scratch, store.cache, progress)
+        context = Context(spec.task, spec.seed, spec.base, scratch, store.cache, progress, planned.key)
         taken = [_open(need, take, store, context) for need, take in zip(step.stage.needs, planned.takes, strict=True)]
         settings = {name: _absolute(step, name, value, spec) for name, value in planned.settings.items()}
         artifact = step.stage.run(*taken, **settings)

@@ -301,21 +301,25 @@ def _step(source: _Source, room: str, item: Any, place: tuple[Any, ...], problem
         problems.append(Problem(source.line(*place, "use"), message, hint.rstrip(")")))
         return None
     settings: dict[str, Any] = {}
-    for key, value in item.items():
+    for written, value in item.items():
+        key = stage.aliases.get(written, written)
         if key == "use":
+            continue
+        if key != written and key in item:
+            problems.append(Problem(source.line(*place, written), f"{written!r} is another name of {key!r}: give one"))
             continue
         if key not in stage.settings:
             hint = nearest(str(key), stage.settings, f"{stage.address} has")
-            problems.append(Problem(source.line(*place, key), f"{stage.address} has no setting {key!r}", hint))
+            problems.append(Problem(source.line(*place, written), f"{stage.address} has no setting {key!r}", hint))
             continue
         checked, wrong = stage.settings[key].check(value)
         if wrong:
             problems.append(
-                Problem(source.line(*place, key), f"{stage.address}.{key}: {wrong}", stage.settings[key].about)
+                Problem(source.line(*place, written), f"{stage.address}.{key}: {wrong}", stage.settings[key].about)
             )
         settings[key] = checked
     for name, setting in stage.settings.items():
-        if setting.required and name not in item:
+        if setting.required and name not in settings:
             problems.append(Problem(line, f"{stage.address} needs {name!r}", setting.about))
     return Step(room, use, settings, line)
 

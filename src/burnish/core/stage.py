@@ -79,7 +79,7 @@ class Context:
     """What a step may know about the run it is part of.
 
     base: the spec's folder. scratch: a folder of this step alone that survives a kill and goes when the step is done.
-    cache: a folder for what can be made again, shared by the steps of a store.
+    cache: a folder for what can be made again, shared by the steps of a store. key: of the artefact being made.
     """
 
     task: TaskSpec
@@ -88,6 +88,7 @@ class Context:
     scratch: Path
     cache: Path
     progress: Progress
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -161,6 +162,7 @@ class Stage:
     run: Callable[..., Any]
     closing: bool = False
     cost: Callable[..., Any] | None = None
+    aliases: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def address(self) -> str:
@@ -238,18 +240,24 @@ _STAGES: dict[tuple[str, str], Stage] = {}
 
 
 def stage(
-    address: str, *, version: int = 1, closing: bool = False, cost: Callable[..., Any] | None = None
+    address: str,
+    *,
+    version: int = 1,
+    closing: bool = False,
+    cost: Callable[..., Any] | None = None,
+    aliases: Mapping[str, str] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a function as `room.name`.
 
     closing: the stage ends its room and is added when the spec does not name it (sources.collect, construct.aggregate).
     cost: `cost(records, tokens, settings) -> seconds` on two cores, for `burnish plan`; settings is a dict.
+    aliases: names that users know from elsewhere -> ours; both in one step is a mistake.
     """
     room, name = address.split(".", 1)
     assert room in ROOMS, f"{address}: rooms are {ROOMS}"
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
-        _STAGES[room, name] = Stage(room, name, version, function, closing, cost)
+        _STAGES[room, name] = Stage(room, name, version, function, closing, cost, aliases or {})
         return function
 
     return register

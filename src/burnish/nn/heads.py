@@ -129,9 +129,9 @@ def as_stock(model: EncoderClassifier) -> Any:
     with torch.random.fork_rng(devices=[]):  # its first weights are all overwritten below
         stock = AutoModelForSequenceClassification.from_config(config)
     state = {f"{family.prefix}.{name}": value for name, value in model.encoder.state_dict().items()}
-    state |= {
-        f"{family.dense}.{kind}": getattr(model.dense, kind) for kind in ("weight", "bias")
-    } | {f"{family.out}.{kind}": getattr(model.out, kind) for kind in ("weight", "bias")}
+    state |= {f"{family.dense}.{kind}": getattr(model.dense, kind) for kind in ("weight", "bias")} | {
+        f"{family.out}.{kind}": getattr(model.out, kind) for kind in ("weight", "bias")
+    }
     at = f"{family.prefix}.encoder.layer.{last}."
     for name, value in stock.state_dict().items():
         if name.startswith(at):
@@ -204,4 +204,3 @@ def load(folder: str | Path) -> nn.Module:
             part.bias.copy_(state[f"{at}.bias"])
     model.pooling = "mean"  # type: ignore[assignment]
     return model.eval()
-

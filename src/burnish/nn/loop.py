@@ -303,9 +303,7 @@ class _Run:
         return torch.from_numpy(balanced_weights(targets, num_classes=num_classes))
 
     def _save(self, *, force: bool = False) -> None:
-        if self.scratch is None or (
-            not force and time.monotonic() - self.saved_at < self.settings.checkpoint_every_s
-        ):
+        if self.scratch is None or (not force and time.monotonic() - self.saved_at < self.settings.checkpoint_every_s):
             return
         state = {
             "print": self.print_of_run,

@@ -24,7 +24,13 @@ class _Attention(torch.autograd.Function):
 
     @staticmethod
     def forward(  # type: ignore[override]
-        ctx: Any, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor, mask: Tensor | None, scaling: float, keep: Tensor | None
+        ctx: Any,
+        q_BHLD: Tensor,
+        k_BHLD: Tensor,
+        v_BHLD: Tensor,
+        mask: Tensor | None,
+        scaling: float,
+        keep: Tensor | None,
     ) -> Tensor:
         B, H, L, D = q_BHLD.shape
         q, k, v = ((q_BHLD * scaling).reshape(-1, L, D), k_BHLD.reshape(-1, L, D), v_BHLD.reshape(-1, L, D))
@@ -130,7 +136,6 @@ class DropoutPool:
         share = 1.0 / float(scale)  # ... so the share kept is matched to it: the mean stays 1
         generator = torch.Generator().manual_seed(self.seed)
         return (torch.rand(self.size, generator=generator) < share).to(dtype) * scale
-
 
 
 def pool_of(module: nn.Module) -> DropoutPool:

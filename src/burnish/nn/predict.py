@@ -42,7 +42,9 @@ def predict_logits(model: nn.Module, examples: Examples, *, batch_tokens: int = 
                 out[batch.rows] = logits_BC
     finally:
         model.train(was_training)
-    return out if out is not None else np.empty((0, getattr(getattr(model, "config", None), "num_labels", 0)), np.float32)
+    return (
+        out if out is not None else np.empty((0, getattr(getattr(model, "config", None), "num_labels", 0)), np.float32)
+    )
 
 
 def stream_logits(

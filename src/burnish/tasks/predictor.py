@@ -91,7 +91,7 @@ def _engine(folder: Path, info: Mapping[str, Any]) -> Engine:
         from burnish.nn.runtime import OnnxRuntimeEngine  # wakes ONNX Runtime, not torch
 
         return OnnxRuntimeEngine(folder)
-    from burnish.nn.predict import TorchEngine  # wakes torch
+    from burnish.nn.engine import TorchEngine  # wakes torch
 
     return TorchEngine(folder)
 

@@ -33,9 +33,14 @@ BOILERPLATE = {"en": " Read more at our site. All rights reserved.", "zh": "ä»¥ä
 MINIMUM = {"en": 60, "zh": 30}
 
 
-def english(data: Path, limit: int) -> list[str]:
+def english_rows(data: Path, limit: int) -> tuple[list[str], list[int]]:
     with lzma.open(data / "agnews-en/test.csv.xz", "rt", encoding="utf-8") as file:
-        return [f"{row[1]}. {row[2]}" for row in csv.reader(file)][:limit]
+        rows = list(csv.reader(file))[:limit]
+    return [f"{title}. {text}" for _, title, text in rows], [int(label) - 1 for label, _, _ in rows]
+
+
+def english(data: Path, limit: int) -> list[str]:
+    return english_rows(data, limit)[0]
 
 
 def chinese(data: Path, limit: int) -> list[str]:

@@ -57,14 +57,12 @@ def main(tokenizer_path: str, *folders: str) -> None:
     used = np.zeros(size, dtype=bool)
     for row in range(size):
         word = (tokenizer.id_to_token(row) or "").replace("▁", "")
-        used[row] = word.isascii() and bool(word) and (counts[row] >= MINIMUM or len(word) <= 2)
+        used[row] = word.isascii() and bool(word) and (counts[row] > 0 or len(word) <= 2)
     packed = base64.b64encode(zlib.compress(np.packbits(used).tobytes(), 9)).decode()
     print(f"# made by scripts/e5_rows.py: {used.sum()} of {size} rows, a bit each, zlib, base64")
     for start in range(0, len(packed), 118):
         print(packed[start : start + 118])
 
-
-MINIMUM = 1
 
 if __name__ == "__main__":
     main(*sys.argv[1:])

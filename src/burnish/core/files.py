@@ -116,10 +116,8 @@ def find_files(path: Path, format: Format = "auto") -> list[tuple[Path, Format]]
     elif path.is_dir():
         inside = (one for one in path.rglob("*") if one.is_file())
         visible = [one for one in inside if not any(part.startswith(".") for part in one.relative_to(path).parts)]
-        readable = visible if format != "auto" else [one for one in visible if bare_suffix(one) in SUFFIXES]
-        found = [
-            one for one in readable if format in ("auto", "text") or SUFFIXES.get(bare_suffix(one), format) == format
-        ]
+        wanted = {"auto": set(SUFFIXES.values()), "csv": {"csv", "tsv"}}.get(format, {format})
+        found = [one for one in visible if format == "text" or SUFFIXES.get(bare_suffix(one)) in wanted]
     else:
         found = [one for one in map(Path, glob.glob(str(path), recursive=True)) if one.is_file()]
     if not found:
@@ -127,14 +125,19 @@ def find_files(path: Path, format: Format = "auto") -> list[tuple[Path, Format]]
         raise DataError(
             kind, where=str(path), hint=f"suffixes that are read: {', '.join(SUFFIXES)}, also under .gz or .zst"
         )
-    return [(one, _format_of(one) if format == "auto" else format) for one in sorted(found)]
+    return [(one, _format_of(one, format)) for one in sorted(found)]
 
 
-def _format_of(path: Path) -> Format:
-    if (suffix := bare_suffix(path)) in SUFFIXES:
-        return SUFFIXES[suffix]
+def _format_of(path: Path, format: Format) -> Format:
+    known = SUFFIXES.get(bare_suffix(path))
+    if format == "csv" and known == "tsv":
+        return known
+    if format != "auto":
+        return format
+    if known:
+        return known
     raise DataError(
-        f"the suffix {suffix!r} does not say what is inside",
+        f"the suffix {bare_suffix(path)!r} does not say what is inside",
         where=str(path),
         hint="say format: jsonl, csv, tsv, parquet or text",
     )

@@ -78,16 +78,19 @@ def _cached_archive(folder: Path, requirement: str, *, sha256: str, progress: Pr
     return next(whole.glob("*"))
 
 
-def fetch_archives(pinned: dict[str, str], folder: Path, *, progress: Progress, sdist: bool = False) -> list[Path]:
+def fetch_archives(
+    pinned: dict[str, str], folder: Path, *, progress: Progress, sdist: bool = False, total_bytes: int | None = None
+) -> list[Path]:
     """Download `{requirement: sha256}` into the empty `folder`; the paths come in the order of `pinned`.
 
     Every file's hash is checked, by pip and again here. Nothing is unpacked, built or run.
+    total_bytes: what is expected in all, for the bar; None when nobody knows.
     """
     if sdist:
         for requirement, sha256 in pinned.items():
             index.fetch_sdist(requirement, folder, sha256=sha256, progress=progress)
     else:
-        _pip_download(pinned, folder, progress=progress)
+        _pip_download(pinned, folder, progress=progress, total_bytes=total_bytes)
     by_hash = {sha256_of(path): path for path in folder.iterdir() if path.is_file()}
     for requirement, sha256 in pinned.items():
         if sha256 not in by_hash:
@@ -95,7 +98,7 @@ def fetch_archives(pinned: dict[str, str], folder: Path, *, progress: Progress, 
     return [by_hash[sha256] for sha256 in pinned.values()]
 
 
-def _pip_download(pinned: dict[str, str], folder: Path, *, progress: Progress) -> None:
+def _pip_download(pinned: dict[str, str], folder: Path, *, progress: Progress, total_bytes: int | None) -> None:
     """Run `pip download` on wheels only, with pip's hash check on, and show how far it is.
 
     pip writes its growing files to TMPDIR; their size is the one progress every version of pip gives.
@@ -113,7 +116,7 @@ def _pip_download(pinned: dict[str, str], folder: Path, *, progress: Progress) -
         with (tmp / "pip.txt").open("w+", encoding="utf-8", errors="replace") as said:
             process = subprocess.Popen(command, env=environment, stdout=said, stderr=subprocess.STDOUT)
             try:
-                _watch(process, [growing, folder], progress=progress)
+                _watch(process, growing, progress=progress, total_bytes=total_bytes)
             finally:
                 process.kill()  # does nothing to one that has ended
                 process.wait()
@@ -122,12 +125,12 @@ def _pip_download(pinned: dict[str, str], folder: Path, *, progress: Progress) -
                 raise _pip_failed(list(pinned), said.read())
 
 
-def _watch(process: subprocess.Popen[bytes], folders: list[Path], *, progress: Progress) -> None:
+def _watch(process: subprocess.Popen[bytes], growing: Path, *, progress: Progress, total_bytes: int | None) -> None:
     seen = 0.0
-    with progress.bar("fetching", None, unit="MB") as bar:
+    with progress.bar("fetching", total_bytes and total_bytes // 10**6, unit="MB") as bar:
         while process.poll() is None:
             time.sleep(0.1)
-            now = round(sum(_size(path) for folder in folders for path in folder.rglob("*")) / 1e6, 1)
+            now = round(sum(_size(path) for path in growing.rglob("*")) / 1e6, 1)
             if now > seen:
                 bar.advance(now - seen)
                 seen = now

@@ -43,7 +43,7 @@ def labels(
 ) -> tuple[list[str | None], list[list[str] | None]]:
     """One label (string, number, boolean) or a list of them; an empty string is no label.
 
-    mapping: what is found, as a string -> label. Booleans are "true" and "false", 1.0 is "1".
+    mapping: what is found, as a string -> label; "" for no label. Booleans are "true" and "false", 1.0 is "1".
     """
     if not mapping and set(map(type, values)) <= {str, NONE}:
         return [value or None for value in values], [None] * len(values)
@@ -74,7 +74,7 @@ def _label(value: Any, mapping: Mapping[str, str] | None) -> str | None:
         return said
     if said not in mapping:
         raise ValueError(f"no such label: {said!r} is not in label_names ({', '.join(mapping)})"[:300])
-    return mapping[said]
+    return mapping[said] or None
 
 
 def plain(value: str | bool | int | float) -> str:

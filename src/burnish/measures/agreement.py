@@ -32,7 +32,7 @@ def labellers(votes: ArrayLike) -> Labellers:
     votes = _checked(votes)
     cast = votes != ABSTAIN
     count = cast.sum(1, keepdims=True)
-    # Votes of the record for the same class as this one: a comparison with the row's extremes tells whether all agree.
+    # A vote stands against another exactly where the record's lowest and highest votes differ.
     low = np.where(cast, votes, np.iinfo(np.int64).max).min(1, keepdims=True, initial=np.iinfo(np.int64).max)
     high = votes.max(1, keepdims=True, initial=ABSTAIN)
     total = max(len(votes), 1)

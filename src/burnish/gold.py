@@ -1,0 +1,121 @@
+"""Gold: a few records that people checked. They weigh labellers, choose between methods and certify the result."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from burnish.core.artifacts import Gold, Records
+from burnish.core.errors import DataError
+from burnish.core.files import Format, at, problems, read_table
+from burnish.core.records import SCHEMA, content_hashes
+from burnish.core.stage import Context, TaskSpec, nearest, stage
+
+TARGETS = ("label", "labels", "value", "spans", "relations", "answer", "output")
+
+
+@stage("gold.file")
+def file(
+    records: Records,
+    context: Context,
+    *,
+    path: Path,
+    format: Format = "auto",
+    fields: dict[str, str] | None = None,
+    label_names: dict[str, str] | None = None,
+    licence: str = "",
+    train: bool = False,
+) -> Gold:
+    """Read gold records whole, and refuse the file when one of them cannot be used.
+
+    Also counts how many of them stand among the sources' records too: those would judge what they taught.
+    Memory: the gold file, and one batch of the sources' records.
+
+    path: a file, folder or glob of a source's formats.
+    format: of the file; "auto" goes by its suffix.
+    fields: record field -> column or key, as for a source.
+    label_names: label as it stands in the file -> label of the task.
+    licence: of the records that do not carry their own.
+    train: whether a model may learn from them too. When false they only judge.
+    """
+    settings: dict[str, Any] = {"format": format, "fields": fields, "label_names": label_names, "licence": licence}
+    table = read_table(path, source="gold", base=context.base, **settings)
+    if not len(table):
+        raise DataError("there is no gold record in it", where=str(path), hint="a line each: {\"text\": ..., \"label\": ...}")
+    _check(table, context.task)
+    table = _as_gold(table)
+    gold = Gold.from_table(table)
+    inputs = set(content_hashes(table))
+    among = {one for batch in records.batches(["text", "text_b", "messages"]) for one in content_hashes(batch) if one in inputs}
+    gold.facts = {
+        "train": train,
+        "records": len(table),
+        "per_class": class_counts(table, context.task),
+        "distinct": len(inputs),
+        "also_in_sources": len(among),
+    }
+    context.progress.tell(_story(gold.facts))
+    return gold
+
+
+def _check(table: pa.Table, task: TaskSpec) -> None:
+    """Every record has a target, every label is one of the task's, nobody is gold twice with two labels."""
+    wrong: list[str] = []
+    met: dict[str, tuple[str, Any]] = {}
+    columns = ["file", "line", *TARGETS]
+    for row, content in zip(table.select(columns).to_pylist(), content_hashes(table), strict=True):
+        place = at(row["file"], row["line"])
+        target = {name: row[name] for name in TARGETS if row[name] is not None}
+        if not target:
+            wrong.append(f"{place}: no label, and gold is what others are judged by")
+        for label in _labels(row) if task.labels else ():
+            if label not in task.labels:
+                wrong.append(f"{place}: no label {label!r} in the task ({nearest(label, task.labels, 'labels')})")
+        before, other = met.setdefault(content, (place, target))
+        if other != target and "output" not in target:
+            wrong.append(f"{place}: the same text has another target than at {before}")
+    if wrong:
+        hint = "mend these rows, add the labels to task.labels, or say label_names: {found: label}"
+        raise DataError(problems(wrong), hint=hint)
+
+
+def _labels(row: Mapping[str, Any]) -> list[str]:
+    """The labels a record's own target names: a relation's before a span's, which types its ends."""
+    if row["relations"] is not None:
+        return [one["label"] for one in row["relations"]]
+    if row["spans"] is not None:
+        return [one["label"] for one in row["spans"]]
+    return [*([row["label"]] if row["label"] is not None else []), *(row["labels"] or [])]
+
+
+def class_counts(table: pa.Table, task: TaskSpec) -> dict[str, int]:
+    """How many records say each label of the task, in its order; a class without one is there with 0."""
+    rows = table.select(["label", "labels", "spans", "relations"]).to_pylist()
+    counts = Counter(label for row in rows for label in _labels(row))
+    return {label: counts.pop(label, 0) for label in task.labels} | dict(sorted(counts.items()))
+
+
+def _as_gold(table: pa.Table) -> pa.Table:
+    """label_from: gold, and certain."""
+    columns: dict[str, Any] = {
+        "label_from": pa.repeat(pa.scalar("gold"), len(table)),
+        "confidence": pc.cast(pa.repeat(pa.scalar(1.0), len(table)), pa.float32()),
+    }
+    for name, values in columns.items():
+        table = table.set_column(SCHEMA.get_field_index(name), SCHEMA.field(name), values)
+    return table
+
+
+def _story(facts: Mapping[str, Any]) -> str:
+    per_class = ", ".join(f"{label} {count}" for label, count in facts["per_class"].items())
+    lines = [f"gold: {facts['records']} records ({per_class})"]
+    if empty := [label for label, count in facts["per_class"].items() if not count]:
+        lines.append(f"gold: none for {', '.join(empty)}: what is said about it will be a guess")
+    if facts["also_in_sources"]:
+        lines.append(f"gold: {facts['also_in_sources']} of them stand in the sources too")
+    return "\n".join(lines)

@@ -1,0 +1,173 @@
+"""Hugging Face data sets: a folder on disk, read without their library, or a name of the hub."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from burnish.core.artifacts import Records
+from burnish.core.errors import DataError, MissingExtra
+from burnish.core.files import from_arrow, shown_name
+from burnish.core.lines import BROKEN_STREAM
+from burnish.core.records import Reject
+from burnish.core.rows import CHUNK_ROWS, MAX_CHARS, Chunk, Wanted, to_records
+from burnish.core.stage import Context, Count, Positive, nearest, stage
+
+
+@stage("sources.huggingface")
+def huggingface(
+    context: Context,
+    *,
+    path: Path | None = None,
+    hub: str = "",
+    config: str = "",
+    split: str = "",
+    revision: str = "",
+    fields: dict[str, str] | None = None,
+    name: str = "",
+    licence: str = "",
+    limit: Count = 0,
+    label_names: dict[str, str] | None = None,
+    max_chars: Positive = MAX_CHARS,
+) -> Records:
+    """Read a data set that `save_to_disk` wrote, a folder of its Parquet or Arrow files, or one of the hub.
+
+    Names of classes in the data set's features are the labels; -1 is no label, as is usual there.
+
+    path: the folder.
+    hub: owner/name on the hub, in place of a path; streamed, needs the extra `hub` and a network.
+    config: of a hub data set that has several.
+    split: one split (train); needed for the hub; all of a folder's when empty.
+    revision: of the hub data set: a commit or tag. Say one: the key of the step knows no other change of it.
+    fields: record field -> column, dotted for structs; "" leaves a field unread.
+    name: of this source, in every record; the path or hub name when empty.
+    licence: of the records that do not carry their own.
+    limit: records at most; 0 for all.
+    label_names: label as it stands in the data -> label, in place of the features' names; "" for none.
+    max_chars: a text of more characters is set aside.
+    """
+    if (path is None) == (not hub):
+        raise DataError("say path or hub, one of them", where="sources.huggingface")
+    label_column = (fields or {}).get("label", "label")
+    if path is not None:
+        shown = shown_name(path, context.base)
+        found = _data_files(path, split)
+        label_names = label_names or _class_names(_features(found[0]), label_column)
+        chunks = _local(found, context.base)
+    else:
+        shown = hub
+        rows = _open_hub(hub, config, split, revision)
+        label_names = label_names or _class_names(_as_json(rows.features), label_column)
+        chunks = _streamed(rows, hub)
+    wanted = Wanted(fields or {}, name or shown, licence, label_names, max_chars)
+    return Records.stream(to_records(chunks, wanted, limit=limit))
+
+
+def _data_files(path: Path, split: str) -> list[Path]:
+    """The files in their own order. A cache file beside them is not data: state.json names those that are."""
+    if (path / "dataset_dict.json").exists():
+        splits = json.loads((path / "dataset_dict.json").read_text("utf-8"))["splits"]
+        if split and split not in splits:
+            raise DataError(f"there is no split {split!r}", where=str(path), hint=nearest(split, splits, "splits"))
+        return [file for one in ([split] if split else splits) for file in _data_files(path / one, "")]
+    if (path / "state.json").exists():
+        state = json.loads((path / "state.json").read_text("utf-8"))
+        return [path / one["filename"] for one in state["_data_files"]]
+    files = [path] if path.is_file() else sorted([*path.rglob("*.parquet"), *path.rglob("*.arrow")])
+    # the hub's layouts: data/train-00000-of-00001.parquet, and config/train/0000.parquet
+    chosen = [one for one in files if not split or one.name.startswith((f"{split}-", f"{split}.")) or one.parent.name == split]
+    if not chosen:
+        what = f"no Parquet or Arrow file of the split {split!r}" if split else "no Parquet or Arrow file"
+        raise DataError(f"{what} here", where=str(path), hint="path is a save_to_disk folder, or holds .parquet or .arrow")
+    return chosen
+
+
+def _features(file: Path) -> dict[str, Any]:
+    """The data set's own description of its columns, which lies in the schema's metadata."""
+    try:
+        schema = pq.read_schema(file) if file.suffix == ".parquet" else _open_arrow(file).schema
+    except BROKEN_STREAM:
+        return {}  # reading it will say so
+    stored = (schema.metadata or {}).get(b"huggingface")
+    return json.loads(stored).get("info", {}).get("features", {}) if stored else {}
+
+
+def _class_names(features: Any, column: str) -> dict[str, str] | None:
+    feature = features.get(column, {}) if isinstance(features, dict) else {}
+    for one in (feature, feature.get("feature", {}) if isinstance(feature, dict) else {}):
+        if isinstance(one, dict) and one.get("_type") == "ClassLabel" and one.get("names"):
+            return {"-1": ""} | {str(number): label for number, label in enumerate(one["names"])}
+    return None
+
+
+def _open_arrow(file: Path) -> Any:
+    """`datasets` writes the stream format; other writers of .arrow write the file format."""
+    source = pa.memory_map(str(file))
+    if source.read(6) == b"ARROW1":
+        return pa.ipc.open_file(source)
+    source.seek(0)
+    return pa.ipc.open_stream(source)
+
+
+def _arrow_batches(file: Path) -> Iterator[pa.RecordBatch]:
+    if file.suffix == ".parquet":
+        with pq.ParquetFile(file) as parquet:
+            yield from parquet.iter_batches(batch_size=CHUNK_ROWS)
+        return
+    reader = _open_arrow(file)
+    if hasattr(reader, "num_record_batches"):
+        yield from (reader.get_batch(number) for number in range(reader.num_record_batches))
+    else:
+        yield from reader
+
+
+def _local(found: list[Path], base: Path) -> Iterator[Chunk | Reject]:
+    for file in found:
+        shown, row = shown_name(file, base), 0
+        try:
+            for batch in _arrow_batches(file):
+                yield from from_arrow(batch, shown, first=row, columns=tuple(batch.schema.names))
+                row += batch.num_rows
+        except FileNotFoundError as error:
+            raise DataError("a file of the data set is missing", where=shown, hint="copy the whole folder") from error
+        except BROKEN_STREAM as error:
+            yield Reject(shown, None, f"broken file: {error}; what follows row {row} is lost")
+
+
+def _open_hub(hub: str, config: str, split: str, revision: str) -> Any:
+    if not split:
+        raise DataError("say which split of the hub data set", where="sources.huggingface.split", hint="split: train")
+    try:
+        import datasets
+    except ImportError as error:
+        raise MissingExtra("sources.huggingface with a hub name", "hub") from error
+    try:
+        return datasets.load_dataset(hub, config or None, split=split, revision=revision or None, streaming=True)
+    except FileNotFoundError as error:  # DatasetNotFoundError is one
+        raise DataError(f"the hub has no data set {hub!r}, or it is private: {error}", where="sources.huggingface.hub") from error
+    except OSError as error:
+        hint = "check the network, or save it elsewhere with `save_to_disk` and give its folder as path"
+        raise DataError(f"the hub cannot be reached: {error}", where="sources.huggingface.hub", hint=hint) from error
+    except ValueError as error:  # an unknown split or config; the message lists those there are
+        raise DataError(str(error), where=f"sources.huggingface: {hub}") from error
+
+
+def _as_json(features: Any) -> Any:
+    return features.to_dict() if features is not None else {}
+
+
+def _streamed(rows: Any, hub: str) -> Iterator[Chunk | Reject]:
+    held: list[dict[str, Any]] = []
+    number = 0
+    for row in rows:
+        held.append(row)
+        if len(held) == 1000:
+            yield Chunk(hub, list(range(number + 1, number + 1001)), held, columns=tuple(held[0]))
+            held, number = [], number + 1000
+    if held:
+        yield Chunk(hub, list(range(number + 1, number + len(held) + 1)), held, columns=tuple(held[0]))

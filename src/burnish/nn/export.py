@@ -127,7 +127,8 @@ def _ready_for_tracing(module: nn.Module) -> Iterator[None]:
     for part in module.modules():
         config = getattr(part, "config", None)
         attention = getattr(config, "_attn_implementation", None)
-        if hasattr(part, "set_attn_implementation") and attention not in (None, "eager"):
+        if hasattr(part, "set_attn_implementation") and attention != "eager":
+            # None is what a configuration read from disk says: transformers then leaves padding unmasked
             changed.append((part, attention))
             part.set_attn_implementation("eager")
     module.eval()
@@ -135,7 +136,7 @@ def _ready_for_tracing(module: nn.Module) -> Iterator[None]:
         yield
     finally:
         for part, attention in changed:
-            part.set_attn_implementation(attention)
+            part.set_attn_implementation(attention or "sdpa")
         module.train(training)
 
 

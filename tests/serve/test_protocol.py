@@ -100,7 +100,9 @@ def test_a_page_elsewhere_cannot_reach_a_server_without_token(server: Any) -> No
 def test_bodies_in_chunks_and_requests_in_a_row(server: Any) -> None:
     body = json.dumps({"inputs": ["b"]}).encode()
     head = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-    chunked = head + b"Transfer-Encoding: chunked\r\n\r\n" + b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n"
+    chunked = (
+        head + b"Transfer-Encoding: chunked\r\n\r\n" + b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n"
+    )
     last = head + b"Connection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
     got = raw(server, chunked * 20 + last)
     assert got.count(b"HTTP/1.1 200") == 21
@@ -177,7 +179,9 @@ def test_no_body_makes_the_server_fail(server: Any, body: Any) -> None:
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(junk=st.binary(min_size=1, max_size=200), cut=st.integers(0, 120))
 def test_no_bytes_make_the_server_fail(server: Any, junk: bytes, cut: int) -> None:
-    good = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n"
+    good = (
+        b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n"
+    )
     with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
         client.sendall(good[:cut] + junk)
     assert httpx.get(server.url + "/healthz").json() == {"status": "alive"}

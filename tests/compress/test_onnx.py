@@ -23,7 +23,27 @@ from burnish.nn.export import export_onnx
 from burnish.nn.heads import EncoderClassifier
 from burnish.nn.runtime import OnnxRuntimeEngine, plan_batches
 
-WORDS = ["the", "film", "is", "good", "bad", "fine", "long", "short", "very", "很", "好", "坏", "电", "影", "长", "短", "a", ",", "."]
+WORDS = [
+    "the",
+    "film",
+    "is",
+    "good",
+    "bad",
+    "fine",
+    "long",
+    "short",
+    "very",
+    "很",
+    "好",
+    "坏",
+    "电",
+    "影",
+    "长",
+    "短",
+    "a",
+    ",",
+    ".",
+]
 LABELS = ["negative", "neutral", "positive"]
 
 

@@ -65,6 +65,7 @@ def export_onnx(module: nn.Module, tokenizer: Any, folder: Path, *, max_length: 
                 f"this network cannot be exported to ONNX: {_first_line(error)}",
                 hint="serve it with PyTorch (compress: []), or choose another backbone",
             ) from error
+        assert program is not None  # it is None only when a file was asked for
         _write(program.model_proto, path)
         _check(path, module, example)
     tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
@@ -124,6 +125,7 @@ def _ready_for_tracing(module: nn.Module) -> Iterator[None]:
     """Evaluation mode and plain attention, which exports to a third fewer nodes than the fused kernel."""
     training = module.training
     changed = []
+    part: Any
     for part in module.modules():
         config = getattr(part, "config", None)
         attention = getattr(config, "_attn_implementation", None)

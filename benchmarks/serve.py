@@ -178,6 +178,7 @@ def start(name: str, args: argparse.Namespace) -> tuple[subprocess.Popen[bytes],
         except OSError:
             pass
         if process.poll() is not None or time.perf_counter() - began > 120:
+            end(process)
             raise SystemExit(f"{name} did not start: {log.read_text()[-2000:]}")
         time.sleep(0.02)
 
@@ -216,18 +217,24 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
             row[str(clients)] = json.loads(subprocess.run(load, check=True, capture_output=True).stdout)
         row["resident_mb"] = resident_mb(process.pid)
     finally:
-        processes = tree(process.pid)[1:]
-        process.terminate()
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-        for pid in processes:
-            try:
-                os.kill(pid, 9)
-            except ProcessLookupError:
-                pass
+        end(process)
     return row
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Stop a server and what it started; some leave their workers behind."""
+    processes = tree(process.pid)[1:] if process.poll() is None else []
+    process.terminate()
+    try:
+        process.wait(15)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for pid in processes:
+        try:
+            os.kill(pid, 9)
+        except ProcessLookupError:
+            pass
 
 
 def limit(args: argparse.Namespace) -> float:

@@ -34,6 +34,7 @@ def serve(
     max_body_bytes: int = 1_000_000,
     max_inputs: int = 256,
     request_timeout_s: float = 30.0,
+    read_timeout_s: float = 10.0,
     stop_timeout_s: float = 30.0,
     workers: int | Literal["auto"] = "auto",
     on_ready: Callable[[str], Any] | None = None,
@@ -48,7 +49,8 @@ def serve(
     max_wait_ms: how long a free session may hold back a text to fill its batch; 0 answers at once.
     max_queue: texts that may wait, per model; beyond it requests get 503 and Retry-After.
     max_body_bytes, max_inputs: the largest request.
-    request_timeout_s: seconds until a request is given up. stop_timeout_s: how long a stop waits for the last answers.
+    request_timeout_s: seconds until a request is given up. read_timeout_s: seconds a client may take to send one.
+    stop_timeout_s: how long a stop waits for the last answers.
     workers: sessions per model, of one thread each; "auto" is one per core.
     on_ready: called with the server's address when it listens.
     After a signal: no new connections, /readyz says 503, what is in flight is finished, new requests are refused.
@@ -80,7 +82,7 @@ def serve(
     listener = _listen(host, port)
     # a session that has finished a batch needs the interpreter for a moment to hand it out: 5 ms is long for that
     sys.setswitchinterval(0.0005)
-    limits = Limits(max_body_bytes=max_body_bytes)
+    limits = Limits(max_body_bytes=max_body_bytes, read_timeout_s=read_timeout_s)
     _run(_serve(api, listener, limits, stop_timeout_s=stop_timeout_s, on_ready=on_ready))
     for model in models.values():
         model.batcher.stop()

@@ -43,7 +43,9 @@ def burnish(plugin: Path):
         env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in paths if p), **environment}
         command = [sys.executable, "-m", "burnish.cli", *map(str, arguments)]
         if not wait:
-            return subprocess.Popen(command, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            return subprocess.Popen(
+                command, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
         return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=300)
 
     return call
@@ -52,8 +54,18 @@ def burnish(plugin: Path):
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A folder with raw text in both languages and a spec that ends before anything heavy."""
-    texts = ["I love it!!!", "Broken, I want a refund", "这家酒店非常好", "质量太差了，要求退款", "no opinion at all", "good value"]
-    lines = [json.dumps({"review": f"{text} {at}", "user": f"u{at % 3}"}, ensure_ascii=False) for at, text in enumerate(texts * 3)]
+    texts = [
+        "I love it!!!",
+        "Broken, I want a refund",
+        "这家酒店非常好",
+        "质量太差了，要求退款",
+        "no opinion at all",
+        "good value",
+    ]
+    lines = [
+        json.dumps({"review": f"{text} {at}", "user": f"u{at % 3}"}, ensure_ascii=False)
+        for at, text in enumerate(texts * 3)
+    ]
     (tmp_path / "raw.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (tmp_path / "burnish.yaml").write_text(SPEC, encoding="utf-8")
     return tmp_path

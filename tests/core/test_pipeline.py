@@ -90,7 +90,9 @@ def digest(folder: Path) -> list[bytes]:
     return [path.read_bytes() for path in sorted((folder / "runs" / ".store" / "objects").glob("*/records.parquet"))]
 
 
-def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(project: Path, burnish, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(
+    project: Path, burnish, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     with (project / "burnish.yaml").open("a") as spec:
         spec.write(SLOW)
     whole = tmp_path_factory.mktemp("whole") / "project"
@@ -123,7 +125,13 @@ def test_two_runs_in_one_store_at_once_do_no_harm(project: Path, burnish) -> Non
 def test_a_full_disk_leaves_nothing_half_written(project: Path, burnish, tmp_path: Path) -> None:
     disk = tmp_path / "small-disk"
     disk.mkdir()
-    mounted = os.geteuid() == 0 and subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(disk)], capture_output=True).returncode == 0
+    mounted = (
+        os.geteuid() == 0
+        and subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(disk)], capture_output=True
+        ).returncode
+        == 0
+    )
     if not mounted:
         pytest.skip("mounting a small disk needs root")
     try:

@@ -145,4 +145,7 @@ def test_descriptions_of_labels_are_kept(tmp_path: Path) -> None:
     task = load(written(tmp_path, text)).task
     assert task.labels == ("negative", "positive")
     assert task.descriptions == {"negative": "a complaint"}
-    assert yaml.safe_load(dump(fill(load(tmp_path / "burnish.yaml"))))["task"]["labels"] == [{"negative": "a complaint"}, "positive"]
+    assert yaml.safe_load(dump(fill(load(tmp_path / "burnish.yaml"))))["task"]["labels"] == [
+        {"negative": "a complaint"},
+        "positive",
+    ]

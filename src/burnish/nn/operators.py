@@ -69,7 +69,7 @@ def _softmax_backward_aten(grad: Tensor, p: Tensor) -> Tensor:
 
 
 if hasattr(torch.ops.aten, "_softmax_backward_data"):  # one pass instead of three; private, so only where it is
-    _softmax_backward = _softmax_backward_aten  # noqa: F811
+    _softmax_backward = _softmax_backward_aten
 
 
 def matmul_attention(

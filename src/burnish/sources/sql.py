@@ -88,7 +88,9 @@ def _filled(url: str) -> tuple[URL, URL, list[str]]:
     if any(VARIABLE.sub("", str(value)) for value in [written.password or "", *options.values()]):
         hint = "write ${DB_PASSWORD} in its place and set it in the environment"
         raise DataError("the url holds a password, and specs are read by others", where=WHERE, hint=hint)
-    query = {key: tuple(map(fill, [value] if isinstance(value, str) else value)) for key, value in written.query.items()}
+    query = {
+        key: tuple(map(fill, [value] if isinstance(value, str) else value)) for key, value in written.query.items()
+    }
     filled = written.set(
         username=fill(written.username),
         password=fill(str(written.password)) if written.password is not None else None,
@@ -111,7 +113,9 @@ def _rows(url: URL, query: str, shown: str, secrets: list[str]) -> Iterator[Chun
                 result = connection.execute(text(query.replace(":", "\\:")))  # a colon in the query names no parameter
                 columns = tuple(result.keys())
                 if twice := sorted({one for one in columns if columns.count(one) > 1}):
-                    raise DataError(f"two columns are named {', '.join(twice)}", where=shown, hint="say AS in the query")
+                    raise DataError(
+                        f"two columns are named {', '.join(twice)}", where=shown, hint="say AS in the query"
+                    )
                 for rows in result.partitions():
                     values = [dict(zip(columns, map(_plain, row), strict=True)) for row in rows]
                     yield Chunk(shown, list(range(number + 1, number + len(rows) + 1)), values, columns=columns)
@@ -123,7 +127,9 @@ def _rows(url: URL, query: str, shown: str, secrets: list[str]) -> Iterator[Chun
         for secret in filter(None, secrets):
             said = said.replace(secret, "***")
         # `from None`: a traceback would show the url
-        raise DataError(f"the database says: {said}", where=shown, hint="check the url, its driver and the query") from None
+        raise DataError(
+            f"the database says: {said}", where=shown, hint="check the url, its driver and the query"
+        ) from None
 
 
 def _plain(value: Any) -> Any:

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,7 +37,7 @@ def test_a_latin_sentence_can_be_followed_by_chinese():
 def test_nothing_is_lost_and_nothing_overlaps(text):
     spans = sentences(text)
     assert "".join(text[start:end] for start, end in spans).split() == [] or all(a < b for a, b in spans)
-    assert all(first[1] <= second[0] for first, second in zip(spans, spans[1:], strict=False))
+    assert all(first[1] <= second[0] for first, second in itertools.pairwise(spans))
     inside = {place for start, end in spans for place in range(start, end)}
     assert all(text[place].isspace() for place in range(len(text)) if place not in inside)
     assert all(text[start:end] == text[start:end].strip() for start, end in spans)

@@ -30,4 +30,4 @@ def test_hashes_are_spread_evenly():
     hashes, _ = shingles([f"{number:08d}" for number in range(20_000)], latin=8)
     assert len(np.unique(hashes)) > 19_990
     counts = np.bincount(hashes >> 24, minlength=256)
-    assert 40 < counts.min() and counts.max() < 130
+    assert counts.min() > 40 and counts.max() < 130

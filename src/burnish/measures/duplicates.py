@@ -162,9 +162,10 @@ def _near_pairs(
     refused = np.empty((0, 2), dtype=np.int64)
     pairs, similarities = [np.empty((0, 2), dtype=np.int64)], [np.empty(0)]
     for band in keys:
+        order = np.argsort(band, kind="stable")
         # Neighbours first: they join what is one group, and the wider window is left with little to compare.
         for distances in (range(1, 2), range(2, _WINDOW + 1)):
-            found = _unique_pairs(_bucket_pairs(band, distances))
+            found = _unique_pairs(_bucket_pairs(order, band[order], distances))
             found = found[component[found[:, 0]] != component[found[:, 1]]]
             found = found[~np.isin(_packed(found), _packed(refused))]
             similarity = jaccard(forms, forms, found, sizes)
@@ -209,10 +210,8 @@ def _mixed(signature: NDArray[np.uint32]) -> NDArray[np.uint32]:
     return (mixed * np.uint64(0xBF58476D1CE4E5B9) >> np.uint64(32)).astype(np.uint32)
 
 
-def _bucket_pairs(band: NDArray[np.uint32], distances: range) -> list[NDArray[np.int64]]:
-    """Return the pairs of texts with equal keys that stand at one of the distances in the order of their index."""
-    order = np.argsort(band, kind="stable")
-    ordered = band[order]
+def _bucket_pairs(order: NDArray[np.int64], ordered: NDArray[np.uint32], distances: range) -> list[NDArray[np.int64]]:
+    """Return the pairs of texts with equal keys at one of the distances; order: texts by key, then index; ordered: the keys."""
     found = []
     for distance in distances:
         same = np.flatnonzero(ordered[distance:] == ordered[:-distance])

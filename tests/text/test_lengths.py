@@ -1,0 +1,34 @@
+import itertools
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from burnish.text.lengths import lengths
+from burnish.text.scripts import blocks, codepoints, script_counts
+
+
+def test_a_chinese_character_is_a_word():
+    measured = lengths(["Hello big world", "很好用", "买 iPhone 手机!", "", None, "a", "b"])
+    assert measured.words.tolist() == [3, 3, 4, 0, 0, 1, 1]
+    assert measured.characters.tolist() == [15, 3, 12, 0, 0, 1, 1]
+    assert measured.tokens.tolist() == [3, 3, 5, 0, 0, 1, 1]
+
+
+@given(st.lists(st.text()))
+def test_neighbours_make_no_difference(texts):
+    together = lengths(texts)
+    assert together.words.tolist() == [lengths([text]).words[0] for text in texts]
+    assert together.characters.tolist() == [len(text) for text in texts]
+    assert script_counts(texts).sum(1).tolist() == [len(text) for text in texts]
+
+
+@given(st.lists(st.text(max_size=9)), st.integers(1, 20))
+def test_blocks_cover_every_text_once(texts, size):
+    covered = [text for start, end in blocks(texts, characters=size) for text in texts[start:end]]
+    assert covered == texts
+
+
+@given(st.lists(st.text(st.characters(), max_size=5)))
+def test_codepoints_are_the_characters(texts):
+    codes, starts = codepoints(texts)
+    assert ["".join(map(chr, codes[start:end])) for start, end in itertools.pairwise(starts)] == texts

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +21,10 @@ from burnish.core.errors import BurnishError
 CARD = "burnish.json"
 GRAPH = "model.onnx"
 BATCH_TOKENS = 512  # per-channel int8 on one core: 676 texts/s at 512 tokens a batch, 631 at 1,024, 574 at 2,048
-BATCH_OVERHEAD = 24  # what one more batch costs, in padded tokens: merging is cheaper below it, splitting above
+# Padded tokens that may be added to the shorter rows to spare a batch of its own. One more batch costs half a
+# millisecond, a token 55 microseconds. Groups of 16 texts of 5-60 words, int8, texts per CPU-second: 318 at 40,
+# 383 at 10, 409 at 5, 410 at 0; all texts sorted: 483.
+STRETCH_TOKENS = 5
 
 
 def read_card(folder: Path) -> dict[str, Any]:
@@ -40,25 +43,22 @@ def read_card(folder: Path) -> dict[str, Any]:
     return card
 
 
-def plan_batches(lengths: Sequence[int], *, batch_tokens: int, overhead: int = BATCH_OVERHEAD) -> list[list[int]]:
+def plan_batches(lengths: Sequence[int], *, batch_tokens: int, stretch_tokens: int = STRETCH_TOKENS) -> list[list[int]]:
     """Group texts of like length: indices of each batch, longest text last.
 
     lengths: tokens of each text. batch_tokens: most padded tokens a batch may hold; one longer text is a batch alone.
-    overhead: fixed cost of a batch in padded tokens. A text joins the batch before it when the padding that its
-    length adds to the shorter rows costs less than a batch of its own.
+    stretch_tokens: most padding that a text may add to the shorter rows of the batch it joins.
     """
     batches: list[list[int]] = []
     size = 0
     for index in sorted(range(len(lengths)), key=lengths.__getitem__):
         length = lengths[index]
-        if batches:
-            rows = batches[-1]
-            stretch = (length - size) * len(rows)
-            if (len(rows) + 1) * length <= batch_tokens and stretch <= overhead + length // 4:
-                rows.append(index)
-                size = length
-                continue
-        batches.append([index])
+        rows = batches[-1] if batches else []
+        fits = (len(rows) + 1) * length <= batch_tokens and (length - size) * len(rows) <= stretch_tokens
+        if rows and fits:
+            rows.append(index)
+        else:
+            batches.append([index])
         size = length
     return batches
 
@@ -92,24 +92,27 @@ class OnnxRuntimeEngine:
 
     def logits(self, texts: Sequence[str], pairs: Sequence[str | None] | None = None) -> np.ndarray:
         """Compute raw outputs (N, C) float32, row i for text i (with pairs[i] as its second text, if any)."""
+        logits = np.empty((len(texts), self.num_outputs), np.float32)
+        for rows, outputs in self.stream(texts, pairs):
+            logits[rows] = outputs
+        return logits
+
+    def stream(
+        self, texts: Sequence[str], pairs: Sequence[str | None] | None = None
+    ) -> Iterator[tuple[list[int], np.ndarray]]:
+        """Compute batch after batch, short texts first: indices of its texts, and their outputs (B, C)."""
         encodings = self.encode(texts, pairs)
         lengths = [len(encoding) for encoding in encodings]
         batches = plan_batches(lengths, batch_tokens=self.batch_tokens)
-        if not batches:
-            return np.zeros((0, self.num_outputs), np.float32)
 
         def run(rows: list[int]) -> np.ndarray:
             return self._run([encodings[row] for row in rows], lengths[rows[-1]])
 
         if self.sessions > 1 and len(batches) > 1:
             with ThreadPoolExecutor(self.sessions) as pool:
-                outputs = list(pool.map(run, batches))
+                yield from zip(batches, pool.map(run, batches), strict=True)
         else:
-            outputs = [run(rows) for rows in batches]
-        logits = np.empty((len(texts), outputs[0].shape[1]), np.float32)
-        for rows, output in zip(batches, outputs, strict=True):
-            logits[rows] = output
-        return logits
+            yield from ((rows, run(rows)) for rows in batches)
 
     @property
     def num_outputs(self) -> int:

@@ -7,12 +7,14 @@ time, to the small ones behind it.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
+
+log = logging.getLogger("burnish.serve")
 
 Text = tuple[str, str | None]  # a text and, where the task compares two, the other
 
@@ -44,30 +46,23 @@ class Job:
         self.failed: BaseException | None = None
         self.withdrawn = False  # the client has gone: what is not computed yet never will be
 
-    def fail(self, error: BaseException) -> None:
-        self.failed, self.withdrawn = error, True
-        self.done(self)
 
-
-@dataclass(frozen=True)
-class _Share:
-    job: Job
-    start: int
-    stop: int
+Place = tuple[Job, int]  # a text of a job
+Compute = Callable[[Sequence[Text]], Iterable[tuple[Sequence[int], Sequence[Any]]]]
 
 
 class Batcher:
     """Sessions, each a thread, that compute batches of texts taken from one bounded queue.
 
-    compute: texts -> one answer per text; called from several threads at once.
-    sessions: threads. max_batch: texts one session takes at a time. max_batch_tokens: estimated tokens it takes.
+    compute: texts -> batch after batch, positions and answers of its texts; called from several threads at once.
+    sessions: threads. max_batch_tokens: estimated tokens that one session takes at a time.
     max_queue: texts that may wait before `submit` raises Full. max_wait_s: how long a session may hold back the
     oldest text to fill its batch; 0 takes what is there.
     """
 
     def __init__(
         self,
-        compute: Callable[[Sequence[Text]], Sequence[Any]],
+        compute: Compute,
         *,
         sessions: int,
         max_batch_tokens: int,
@@ -108,19 +103,20 @@ class Batcher:
             thread.join()
 
     def _work(self) -> None:
-        while shares := self._take():
-            texts = [text for share in shares for text in share.job.texts[share.start : share.stop]]
+        while places := self._take():
             began = time.perf_counter()
             try:
-                answers = self.compute(texts)
+                # what is ready goes out before the rest is computed: a short text does not wait for a long one
+                for positions, answers in self.compute([job.texts[index] for job, index in places]):
+                    self._hand_out([places[position] for position in positions], answers)
             except BaseException as error:
-                self._fail(shares, error)
-                continue
+                log.exception("a batch of %d texts failed", len(places))
+                for job in {id(job): job for job, _ in places}.values():
+                    self._fail(job, error)
             if self.watch:
-                self.watch(len(texts), time.perf_counter() - began)
-            self._hand_out(shares, answers)
+                self.watch(len(places), time.perf_counter() - began)
 
-    def _take(self) -> list[_Share]:
+    def _take(self) -> list[Place]:
         """Wait for work and take a batch of it; nothing means that the batcher has stopped and all is computed."""
         late: list[Job] = []
         try:
@@ -134,13 +130,13 @@ class Batcher:
                     if self.max_wait_s and held_s > 0 and not self._stopping and not self._enough():
                         self._free.wait(held_s)
                         continue
-                    if shares := self._fill(late):
+                    if places := self._fill(late):
                         if self._jobs:
                             self._free.notify()
-                        return shares
+                        return places
         finally:
             for job in late:
-                job.fail(Late())
+                self._fail(job, Late())
 
     def _enough(self) -> bool:
         budget = self.max_batch_tokens
@@ -151,8 +147,9 @@ class Batcher:
                     return True
         return False
 
-    def _fill(self, late: list[Job]) -> list[_Share]:
-        budget, shares = self.max_batch_tokens, []
+    def _fill(self, late: list[Job]) -> list[Place]:
+        budget = self.max_batch_tokens
+        places: list[Place] = []
         now = time.monotonic()
         while self._jobs and budget > 0:
             job = self._jobs.popleft()
@@ -162,35 +159,34 @@ class Batcher:
                     late.append(job)
                 continue
             start = job.sent
-            # the first text always goes, however long it is
-            while job.sent < len(job.texts) and (budget > 0 or (not shares and job.sent == start)):
+            while job.sent < len(job.texts) and budget > 0:
                 budget -= estimated_tokens(job.texts[job.sent])
                 job.sent += 1
-            shares.append(_Share(job, start, job.sent))
+            places += [(job, index) for index in range(start, job.sent)]
             self.waiting -= job.sent - start
             if job.sent < len(job.texts):
                 self._jobs.append(job)
         self._oldest = now
-        return shares
+        return places
 
-    def _hand_out(self, shares: list[_Share], answers: Sequence[Any]) -> None:
-        at = 0
-        for share in shares:
-            size = share.stop - share.start
-            share.job.answers[share.start : share.stop] = answers[at : at + size]
-            at += size
-            with self._free:
-                share.job.left -= size
-                whole = share.job.left == 0 and not share.job.withdrawn
-            if whole:
-                share.job.done(share.job)
+    def _hand_out(self, places: Sequence[Place], answers: Sequence[Any]) -> None:
+        whole: list[Job] = []
+        with self._free:
+            for (job, index), answer in zip(places, answers, strict=True):
+                job.answers[index] = answer
+                job.left -= 1
+                if job.left == 0 and not job.withdrawn:
+                    whole.append(job)
+        for job in whole:
+            job.done(job)
 
-    def _fail(self, shares: list[_Share], error: BaseException) -> None:
-        for share in shares:
-            with self._free:
-                again, share.job.withdrawn = share.job.withdrawn, True
-            if not again:
-                share.job.fail(error)
+    def _fail(self, job: Job, error: BaseException) -> None:
+        with self._free:
+            if job.withdrawn or job.left == 0:
+                return
+            job.withdrawn = True
+        job.failed = error
+        job.done(job)
 
 
 def estimated_tokens(text: Text) -> int:

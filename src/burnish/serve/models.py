@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,7 @@ class ServedModel:
         self.name = str(card.get("name") or Path(folder).resolve().name)
         self.version = str(card.get("version", ""))
         self.temperature = float(card.get("temperature", 1.0))
-        self.compute([("warm up", None)])  # the first run plans memory: not on a user's time
+        list(self.compute([("warm up", None)]))  # the first run plans memory: not on a user's time
         self.batcher = Batcher(
             self.compute,
             sessions=sessions,
@@ -58,12 +58,13 @@ class ServedModel:
             watch=partial(metrics.batch, self.name),
         )
 
-    def compute(self, texts: Sequence[Text]) -> list[dict[str, Any]]:
-        """Predict a batch, input order kept."""
+    def compute(self, texts: Sequence[Text]) -> Iterator[tuple[list[int], list[dict[str, Any]]]]:
+        """Predict batch after batch: positions of its texts, and their predictions."""
         firsts = [first for first, _ in texts]
         seconds = [second for _, second in texts]
-        logits = self.engine.logits(firsts, seconds if any(second is not None for second in seconds) else None)
-        return decode(logits, self.labels, temperature=self.temperature)
+        pairs = seconds if any(second is not None for second in seconds) else None
+        for rows, logits in self.engine.stream(firsts, pairs):
+            yield rows, decode(logits, self.labels, temperature=self.temperature)
 
 
 def decode(logits: np.ndarray, labels: Sequence[str], *, temperature: float = 1.0) -> list[dict[str, Any]]:

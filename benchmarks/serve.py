@@ -1,0 +1,334 @@
+"""Requests per second, latency, cold start and memory of burnish and its peers, same model, same texts, one run.
+
+    python benchmarks/serve.py --deploy runs/x/deploy --model runs/x/model [--texts texts.txt] [--seconds 8]
+
+--deploy: a folder with model.onnx, tokenizer.json, burnish.json. --model: the same network as transformers saves it,
+for the pipeline; without it that peer is left out. Peers: pip install fastapi litserve uvicorn.
+Every request carries one text of 5 to 60 words; clients keep their connection and ask again when they are answered.
+Load comes from a process of its own, over the loopback only, and shares the cores with the server, for everybody alike.
+The limit is ONNX Runtime on the same texts, sorted into batches, one thread per core, without HTTP.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import lzma
+import os
+import random
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+CLIENTS = (1, 8, 32)
+SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "sst2-en" / "train.tsv.xz"
+
+
+def read_texts(path: Path | None, count: int = 4096) -> list[str]:
+    """Texts of 5 to 60 words: lines of a file, else SST-2 where it lies beside the repository, else made-up ones."""
+    if path:
+        lines = path.read_text("utf-8").splitlines()
+    elif SHARED.exists():
+        with lzma.open(SHARED, "rt", encoding="utf-8") as file:
+            lines = [line.rsplit("\t", 1)[0] for line in file]
+    else:
+        words = "the film a plot is was great dull bright slow actor scene story and of with without never always"
+        draw = random.Random(0)
+        lines = [" ".join(draw.choices(words.split(), k=draw.randint(5, 60))) for _ in range(count)]
+    lines = [line for line in lines if 5 <= len(line.split()) <= 60]
+    random.Random(0).shuffle(lines)
+    return lines[:count]
+
+
+# -- servers; each runs in its own process: `serve.py --contender NAME`
+
+
+def burnish(args: argparse.Namespace) -> None:
+    from burnish.serve.http import serve
+
+    serve(args.deploy, port=args.port)
+
+
+def pipeline(args: argparse.Namespace) -> None:
+    import fastapi
+    import transformers
+    import uvicorn
+
+    classify = transformers.pipeline("text-classification", model=str(args.model), device="cpu", top_k=None)
+    app = fastapi.FastAPI()
+
+    @app.post("/v1/predict")
+    async def predict(body: dict) -> dict:  # type: ignore[type-arg]
+        return {"predictions": classify(body["inputs"])}
+
+    uvicorn.run(app, port=args.port, log_level="warning", access_log=False)
+
+
+def litserve(args: argparse.Namespace) -> None:
+    import litserve as ls
+
+    class Classify(ls.LitAPI):
+        def setup(self, device: str) -> None:
+            import numpy as np
+            import onnxruntime
+            from tokenizers import Tokenizer
+
+            card = json.loads((args.deploy / "burnish.json").read_text("utf-8"))
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = 1
+            self.np, self.labels = np, card["task"]["labels"]
+            self.session = onnxruntime.InferenceSession(str(args.deploy / "model.onnx"), options)
+            self.inputs = [node.name for node in self.session.get_inputs()]
+            self.tokenizer = Tokenizer.from_file(str(args.deploy / "tokenizer.json"))
+            self.tokenizer.enable_truncation(card["max_length"])
+            self.tokenizer.enable_padding()
+
+        def decode_request(self, request: dict[str, Any]) -> str:
+            return request["inputs"][0]
+
+        def batch(self, inputs: list[str]) -> list[str]:
+            return inputs
+
+        def predict(self, texts: list[str]) -> Any:
+            encoded = self.tokenizer.encode_batch(texts)
+            rows = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
+            feed = {name: self.np.array([getattr(e, rows[name]) for e in encoded]) for name in self.inputs}
+            logits = self.session.run(None, feed)[0]
+            scores = self.np.exp(logits - logits.max(1, keepdims=True))
+            return scores / scores.sum(1, keepdims=True)
+
+        def unbatch(self, output: Any) -> list[Any]:
+            return list(output)
+
+        def encode_response(self, output: Any) -> dict[str, Any]:
+            scores = dict(zip(self.labels, map(float, output), strict=True))
+            return {"predictions": [{"label": max(scores, key=scores.__getitem__), "scores": scores}]}
+
+    api = Classify(max_batch_size=32, batch_timeout=args.batch_timeout, api_path="/v1/predict")
+    workers = len(os.sched_getaffinity(0))
+    server = ls.LitServer(api, accelerator="cpu", workers_per_device=workers)
+    server.run(host="127.0.0.1", port=args.port, log_level="warning", generate_client_file=False, access_log=False)
+
+
+CONTENDERS = {"burnish": burnish, "pipeline": pipeline, "litserve": litserve}
+
+
+# -- load: `serve.py --load`
+
+
+class Client(asyncio.Protocol):
+    """Ask, wait for the whole answer, ask again; bytes only, so that the load takes little of the cores."""
+
+    def __init__(self, requests: list[bytes], start: int, step: int, end: float, took: list[float]) -> None:
+        self.requests, self.at, self.step, self.end, self.took = requests, start, step, end, took
+        self.buffer, self.done, self.failed = b"", asyncio.get_running_loop().create_future(), 0
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        self.ask()
+
+    def ask(self) -> None:
+        self.began = time.perf_counter()
+        self.transport.write(self.requests[self.at % len(self.requests)])
+        self.at += self.step
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        head, found, body = self.buffer.partition(b"\r\n\r\n")
+        if not found:
+            return
+        length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0])
+        if len(body) < length:
+            return
+        now = time.perf_counter()
+        self.failed += not head.startswith(b"HTTP/1.1 200")
+        self.took.append(now - self.began)
+        self.buffer = body[length:]
+        if now < self.end:
+            self.ask()
+        else:
+            self.transport.close()
+            self.done.set_result(None)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self.done.done():
+            self.done.set_exception(error or ConnectionError("the server hung up"))
+
+
+async def press(port: int, texts: list[str], clients: int, seconds: float) -> dict[str, float]:
+    """Load a server with `clients` connections; requests/s and latency in ms, the first fifth not counted."""
+    bodies = [json.dumps({"inputs": [text]}, ensure_ascii=False).encode() for text in texts]
+    head = f"POST /v1/predict HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\nContent-Length: "
+    requests = [head.encode() + b"%d\r\n\r\n" % len(body) + body for body in bodies]
+    loop = asyncio.get_running_loop()
+
+    async def phase(length: float) -> tuple[list[float], int, float]:
+        took: list[float] = []
+        began = time.perf_counter()
+        made = [
+            await loop.create_connection(
+                lambda n=n: Client(requests, n, clients, began + length, took), "127.0.0.1", port
+            )
+            for n in range(clients)
+        ]
+        await asyncio.gather(*(client.done for _, client in made))
+        return took, sum(client.failed for _, client in made), time.perf_counter() - began
+
+    await phase(seconds / 4)
+    took, failed, spent = await phase(seconds)
+    took.sort()
+    return {
+        "rps": len(took) / spent,
+        "p50_ms": 1000 * took[len(took) // 2],
+        "p99_ms": 1000 * took[min(len(took) - 1, int(0.99 * len(took)))],
+        "failed": failed,
+    }
+
+
+# -- measuring
+
+
+def start(name: str, args: argparse.Namespace) -> tuple[subprocess.Popen[bytes], int, float]:
+    """Start a server and wait for its first answer; its process, port and the seconds that took."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, __file__, "--contender", name, "--port", str(port), "--deploy", str(args.deploy)]
+    command += ["--model", str(args.model)] if args.model else []
+    command += ["--batch-timeout", str(args.batch_timeout)]
+    began = time.perf_counter()
+    log = Path(tempfile.gettempdir()) / f"bench-{name}.log"
+    with log.open("wb") as file:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=file)
+    body = b'{"inputs":["is anybody there at all ?"]}'
+    while True:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+                client.sendall(
+                    b"POST /v1/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+                    b"Connection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+                )
+                if client.recv(65536).startswith(b"HTTP/1.1 200"):
+                    return process, port, time.perf_counter() - began
+        except OSError:
+            pass
+        if process.poll() is not None or time.perf_counter() - began > 120:
+            raise SystemExit(f"{name} did not start: {log.read_text()[-2000:]}")
+        time.sleep(0.02)
+
+
+def tree(pid: int) -> list[int]:
+    """A process and all it started."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(found for child in children for found in tree(int(child)))]
+
+
+def resident_mb(pid: int) -> float:
+    """Resident memory of a process and all it started, in MiB; pages they share are counted once for each."""
+    kib = 0
+    for one in tree(pid):
+        status = Path(f"/proc/{one}/status").read_text()
+        kib += int(status.partition("VmRSS:")[2].split()[0]) if "VmRSS:" in status else 0
+    return kib / 1024
+
+
+def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
+    process, port, cold_s = start(name, args)
+    row: dict[str, Any] = {"name": name, "cold_s": cold_s}
+    try:
+        for clients in args.clients:
+            load = [
+                sys.executable,
+                __file__,
+                "--load",
+                str(clients),
+                "--port",
+                str(port),
+                "--seconds",
+                str(args.seconds),
+            ]
+            load += ["--texts", str(args.texts)] if args.texts else []
+            row[str(clients)] = json.loads(subprocess.run(load, check=True, capture_output=True).stdout)
+        row["resident_mb"] = resident_mb(process.pid)
+    finally:
+        processes = tree(process.pid)[1:]
+        process.terminate()
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        for pid in processes:
+            try:
+                os.kill(pid, 9)
+            except ProcessLookupError:
+                pass
+    return row
+
+
+def limit(args: argparse.Namespace) -> float:
+    """Texts per second of the exported model without HTTP, tokenisation included: the better of two passes."""
+    from burnish.nn.runtime import OnnxRuntimeEngine
+
+    engine = OnnxRuntimeEngine(args.deploy)
+    texts = read_texts(args.texts)
+    engine.logits(texts[:256])
+    best = 0.0
+    for _ in range(2):
+        began = time.perf_counter()
+        engine.logits(texts)
+        best = max(best, len(texts) / (time.perf_counter() - began))
+    return best
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--deploy", type=Path)
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--texts", type=Path)
+    parser.add_argument("--seconds", type=float, default=8.0)
+    parser.add_argument("--clients", type=int, nargs="+", default=list(CLIENTS))
+    parser.add_argument("--only", nargs="+", choices=sorted(CONTENDERS))
+    parser.add_argument("--batch-timeout", type=float, default=0.005, help="LitServe's, in seconds")
+    parser.add_argument("--contender", choices=sorted(CONTENDERS), help=argparse.SUPPRESS)
+    parser.add_argument("--load", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.contender:
+        return CONTENDERS[args.contender](args)
+    if args.load:
+        import uvloop
+
+        print(json.dumps(uvloop.run(press(args.port, read_texts(args.texts), args.load, args.seconds))))
+        return None
+    if not args.deploy:
+        parser.error("--deploy FOLDER")
+    names = args.only or [name for name in CONTENDERS if args.model or name != "pipeline"]
+    ceiling = limit(args)
+    rows = [measure(name, args) for name in names]
+    show(rows, ceiling, args.clients)
+    print(json.dumps({"limit_rps": ceiling, "rows": rows}))
+    return None
+
+
+def show(rows: list[dict[str, Any]], ceiling: float, clients: list[int]) -> None:
+    most = str(max(clients))
+    columns = [f"{n} rps (p50/p99 ms)" for n in clients]
+    print("| | " + " | ".join(columns) + " | of limit | cold s | MiB |", file=sys.stderr)
+    print("|---|" + "--:|" * (len(clients) + 3), file=sys.stderr)
+    for row in rows:
+        cells = [f"{row[str(n)]['rps']:.0f} ({row[str(n)]['p50_ms']:.1f}/{row[str(n)]['p99_ms']:.1f})" for n in clients]
+        share = f"{row[most]['rps'] / ceiling:.0%}"
+        print(
+            f"| {row['name']} | {' | '.join(cells)} | {share} | {row['cold_s']:.2f} | {row['resident_mb']:.0f} |",
+            file=sys.stderr,
+        )
+    print(f"limit: {ceiling:.0f} texts/s without HTTP", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -60,7 +60,7 @@ def main(tokenizer_path: str, *folders: str) -> None:
         word = (tokenizer.id_to_token(row) or "").replace("▁", "")
         if word.isascii():
             used[row] = bool(word) and (counts[row] > 0 or len(word) <= 2)
-        else:  # café, naïve, Zürich
+        else:  # words English borrowed, where the text has them
             used[row] = counts[row] > 0 and all(
                 x.isascii() or unicodedata.name(x, "").startswith("LATIN") for x in word
             )

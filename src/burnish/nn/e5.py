@@ -173,7 +173,7 @@ def _directory(data: mmap.mmap) -> dict[str, tuple[int, int, int]]:
 
 
 def kept_rows() -> Callable[[str, int], bool]:
-    """What Chinese and English use: Han, punctuation and symbols, the pieces of English text (café too), lone letters."""
+    """What Chinese and English use: Han, punctuation and symbols, the pieces of English text, lone Latin letters."""
     lines = Path(__file__).with_name("e5_rows.txt").read_text("ascii").splitlines()
     packed = zlib.decompress(base64.b64decode("".join(line for line in lines if not line.startswith("#"))))
     english = np.unpackbits(np.frombuffer(packed, np.uint8)).astype(bool)

@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 
 from burnish.core.artifacts import Gold, Records
 from burnish.core.errors import DataError
-from burnish.core.files import Format, at, problems, read_table
+from burnish.core.files import at, problems, read_table
+from burnish.core.formats import Format
 from burnish.core.records import SCHEMA, content_hashes
 from burnish.core.stage import Context, TaskSpec, nearest, stage
 
@@ -46,12 +47,20 @@ def file(
     settings: dict[str, Any] = {"format": format, "fields": fields, "label_names": label_names, "licence": licence}
     table = read_table(path, source="gold", base=context.base, **settings)
     if not len(table):
-        raise DataError("there is no gold record in it", where=str(path), hint="a line each: {\"text\": ..., \"label\": ...}")
+        raise DataError(
+            "there is no gold record in it", where=str(path), hint='a line each: {"text": ..., "label": ...}'
+        )
     _check(table, context.task)
     table = _as_gold(table)
     gold = Gold.from_table(table)
+    assert isinstance(gold, Gold)
     inputs = set(content_hashes(table))
-    among = {one for batch in records.batches(["text", "text_b", "messages"]) for one in content_hashes(batch) if one in inputs}
+    among = {
+        one
+        for batch in records.batches(["text", "text_b", "messages"])
+        for one in content_hashes(batch)
+        if one in inputs
+    }
     gold.facts = {
         "train": train,
         "records": len(table),

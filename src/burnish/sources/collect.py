@@ -124,7 +124,9 @@ def _with_language(table: pa.Table, among: tuple[str, ...]) -> pa.Table:
 
 def _repeats(table: pa.Table) -> Iterator[Reject]:
     for row in table.select(["file", "line", "id", "text"]).to_pylist():
-        yield Reject(row["file"] or "", row["line"], f"repeat: the input of {row['id']} was met before", row["text"] or "")
+        yield Reject(
+            row["file"] or "", row["line"], f"repeat: the input of {row['id']} was met before", row["text"] or ""
+        )
 
 
 def _quarantined(source: Records) -> Iterator[Reject]:

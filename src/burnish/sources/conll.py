@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from burnish.core.artifacts import Records
-from burnish.core.files import find_files, shown_name
+from burnish.core.formats import find_files, shown_name
 from burnish.core.lines import Lines, lines
 from burnish.core.records import Reject
 from burnish.core.rows import MAX_CHARS, Chunk, Wanted, chunks, to_records
@@ -95,7 +95,9 @@ def _add(sentence: _Sentence, line: str, number: int, token: int, tag: int, max_
     columns = line.split("\t") if "\t" in line else line.split()
     sentence.size += len(line)
     if sentence.size > 4 * max_chars + 1000:
-        sentence.broken = f"too long: a sentence of more than {max_chars:,} characters, or without an empty line after it"
+        sentence.broken = (
+            f"too long: a sentence of more than {max_chars:,} characters, or without an empty line after it"
+        )
         return
     sentence.lines.append(line)
     needed = max(token + 1 if token >= 0 else -token, tag + 1 if tag >= 0 else -tag, 2)

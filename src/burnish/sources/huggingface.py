@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from burnish.core.artifacts import Records
 from burnish.core.errors import DataError, MissingExtra
-from burnish.core.files import from_arrow, shown_name
+from burnish.core.formats import from_arrow, shown_name
 from burnish.core.lines import BROKEN_STREAM
 from burnish.core.records import Reject
 from burnish.core.rows import CHUNK_ROWS, MAX_CHARS, Chunk, Wanted, to_records
@@ -80,10 +80,14 @@ def _data_files(path: Path, split: str) -> list[Path]:
         return [path / one["filename"] for one in state["_data_files"]]
     files = [path] if path.is_file() else sorted([*path.rglob("*.parquet"), *path.rglob("*.arrow")])
     # the hub's layouts: data/train-00000-of-00001.parquet, and config/train/0000.parquet
-    chosen = [one for one in files if not split or one.name.startswith((f"{split}-", f"{split}.")) or one.parent.name == split]
+    chosen = [
+        one for one in files if not split or one.name.startswith((f"{split}-", f"{split}.")) or one.parent.name == split
+    ]
     if not chosen:
         what = f"no Parquet or Arrow file of the split {split!r}" if split else "no Parquet or Arrow file"
-        raise DataError(f"{what} here", where=str(path), hint="path is a save_to_disk folder, or holds .parquet or .arrow")
+        raise DataError(
+            f"{what} here", where=str(path), hint="path is a save_to_disk folder, or holds .parquet or .arrow"
+        )
     return chosen
 
 
@@ -149,7 +153,9 @@ def _open_hub(hub: str, config: str, split: str, revision: str) -> Any:
     try:
         return datasets.load_dataset(hub, config or None, split=split, revision=revision or None, streaming=True)
     except FileNotFoundError as error:  # DatasetNotFoundError is one
-        raise DataError(f"the hub has no data set {hub!r}, or it is private: {error}", where="sources.huggingface.hub") from error
+        raise DataError(
+            f"the hub has no data set {hub!r}, or it is private: {error}", where="sources.huggingface.hub"
+        ) from error
     except OSError as error:
         hint = "check the network, or save it elsewhere with `save_to_disk` and give its folder as path"
         raise DataError(f"the hub cannot be reached: {error}", where="sources.huggingface.hub", hint=hint) from error

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 WHERE = "sources.sql.url"
 FETCH_ROWS = 1024
+KNOWN = (str, bytes, bool, int, float, list, dict, date)
 SECRET = re.compile("pass|pwd|secret|token|key|odbc_connect", re.IGNORECASE)
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -71,8 +72,8 @@ def _filled(url: str) -> tuple[URL, URL, list[str]]:
         raise DataError(f"the environment has no {', '.join(missing)}", where=WHERE, hint=f"export {missing[0]}=...")
     secrets = [os.environ[name] for name in names]
 
-    def fill(part: str | None) -> str | None:
-        return part and VARIABLE.sub(lambda found: os.environ[found[1]], part)
+    def fill(part: str) -> str:
+        return VARIABLE.sub(lambda found: os.environ[found[1]], part)
 
     try:
         if VARIABLE.fullmatch(url):
@@ -88,12 +89,14 @@ def _filled(url: str) -> tuple[URL, URL, list[str]]:
     if any(VARIABLE.sub("", str(value)) for value in [written.password or "", *options.values()]):
         hint = "write ${DB_PASSWORD} in its place and set it in the environment"
         raise DataError("the url holds a password, and specs are read by others", where=WHERE, hint=hint)
-    query = {key: tuple(map(fill, [value] if isinstance(value, str) else value)) for key, value in written.query.items()}
+    query = {
+        key: fill(value) if isinstance(value, str) else tuple(map(fill, value)) for key, value in written.query.items()
+    }
     filled = written.set(
-        username=fill(written.username),
+        username=fill(written.username) if written.username else None,
         password=fill(str(written.password)) if written.password is not None else None,
-        host=fill(written.host),
-        database=fill(written.database),
+        host=fill(written.host) if written.host else None,
+        database=fill(written.database) if written.database else None,
         query=query,
     )
     return written, filled, secrets
@@ -111,7 +114,9 @@ def _rows(url: URL, query: str, shown: str, secrets: list[str]) -> Iterator[Chun
                 result = connection.execute(text(query.replace(":", "\\:")))  # a colon in the query names no parameter
                 columns = tuple(result.keys())
                 if twice := sorted({one for one in columns if columns.count(one) > 1}):
-                    raise DataError(f"two columns are named {', '.join(twice)}", where=shown, hint="say AS in the query")
+                    raise DataError(
+                        f"two columns are named {', '.join(twice)}", where=shown, hint="say AS in the query"
+                    )
                 for rows in result.partitions():
                     values = [dict(zip(columns, map(_plain, row), strict=True)) for row in rows]
                     yield Chunk(shown, list(range(number + 1, number + len(rows) + 1)), values, columns=columns)
@@ -123,12 +128,13 @@ def _rows(url: URL, query: str, shown: str, secrets: list[str]) -> Iterator[Chun
         for secret in filter(None, secrets):
             said = said.replace(secret, "***")
         # `from None`: a traceback would show the url
-        raise DataError(f"the database says: {said}", where=shown, hint="check the url, its driver and the query") from None
+        raise DataError(
+            f"the database says: {said}", where=shown, hint="check the url, its driver and the query"
+        ) from None
 
 
 def _plain(value: Any) -> Any:
     """What drivers give beyond JSON: exact decimals, UUIDs and the like become numbers and strings."""
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
-    known = str | bytes | bool | int | float | list | dict | date
-    return value if value is None or isinstance(value, known) else str(value)
+    return value if value is None or isinstance(value, KNOWN) else str(value)

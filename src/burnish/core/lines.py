@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import io
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from burnish.core.records import Reject
 
 BLOCK = 1 << 20
 RAW_CHARS = 2000
+COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
 # what a stream of bytes raises when it is cut short or is not what its name says
 BROKEN_STREAM = (OSError, EOFError, pa.ArrowInvalid, UnicodeDecodeError)
 
@@ -31,23 +33,45 @@ class Lines:
     texts: list[str]
 
 
-def open_bytes(path: Path) -> Any:
+@contextmanager
+def open_bytes(path: Path) -> Iterator[Any]:
     """Open for reading, decompressed when the name ends in .gz, .zst, .bz2 or .xz. Gives an object with read(n)."""
-    suffix = path.suffix.lower()
+    with path.open("rb") as file, _unpacked(file, path.suffix.lower()) as stream:
+        yield stream
+
+
+def _unpacked(file: Any, suffix: str) -> Any:
     if suffix == ".xz":
         import lzma
 
-        return lzma.open(path, "rb")
+        return lzma.open(file)
     if suffix == ".bz2":
         import bz2
 
-        return bz2.open(path, "rb")
-    return pa.input_stream(str(path), compression={".gz": "gzip", ".zst": "zstd"}.get(suffix))
+        return bz2.open(file)
+    if suffix in (".gz", ".zst"):
+        return pa.CompressedInputStream(file, "gzip" if suffix == ".gz" else "zstd")
+    return file
+
+
+def unpacked_size(path: Path) -> int:
+    """Bytes after decompression, estimated from the first 4 MiB of them."""
+    size = path.stat().st_size
+    if path.suffix.lower() not in COMPRESSED:
+        return size
+    try:
+        with path.open("rb") as file, _unpacked(file, path.suffix.lower()) as stream:
+            out = 0
+            while out < 4 << 20 and (piece := stream.read(BLOCK)):
+                out += len(piece)
+            return round(out * size / max(min(file.tell(), size), 1))
+    except BROKEN_STREAM:
+        return size
 
 
 def bare_suffix(path: Path) -> str:
     """The suffix under a compression suffix: a.jsonl.gz is .jsonl."""
-    name = path.with_suffix("") if path.suffix.lower() in (".gz", ".zst", ".bz2", ".xz") else path
+    name = path.with_suffix("") if path.suffix.lower() in COMPRESSED else path
     return name.suffix.lower()
 
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from burnish.core.artifacts import Records
 from burnish.core.errors import DataError, MissingExtra
-from burnish.core.files import from_arrow, shown_name
+from burnish.core.formats import from_arrow, shown_name
 from burnish.core.lines import BROKEN_STREAM
 from burnish.core.records import Reject
 from burnish.core.rows import CHUNK_ROWS, MAX_CHARS, Chunk, Wanted, to_records

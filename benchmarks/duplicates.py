@@ -155,6 +155,7 @@ def row(
     hit = label[base:] == label[origins]
     by_kind = "  ".join(f"{hit[kinds == kind].mean():6.3f}" for kind in range(5))
     wrong = sum(not alike(texts, label, index) for index in np.flatnonzero(label[:base] != np.arange(base)))
+    wrong += int((~hit & (label[base:] != np.arange(base, len(texts)))).sum())  # in a group, but not its original's
     precision = hit.sum() / max(hit.sum() + wrong, 1)
     print(
         f"{language}  {name:12} {threshold:4.2f}  {by_kind}  {hit.mean():6.3f}  {wrong:6}  {precision:9.3f}  {size / spent:8.2f}  {len(texts) / spent:11,.0f}",

@@ -32,3 +32,15 @@ def test_blocks_cover_every_text_once(texts, size):
 def test_codepoints_are_the_characters(texts):
     codes, starts = codepoints(texts)
     assert ["".join(map(chr, codes[start:end])) for start, end in itertools.pairwise(starts)] == texts
+
+
+def test_estimated_tokens_are_near_those_of_a_bert_vocabulary():
+    counted = {  # by the tokenizer of all-MiniLM-L6-v2, special tokens left out
+        "The quick brown fox jumps over the lazy dog and then runs back home through the dark forest.": 19,
+        "Unions representing workers at the factory say they are 'disappointed' after talks with the stricken parent firm.": 20,
+        "A gorgeous, witty, seductive movie that never quite finds its feet; the acting, though, is superb.": 22,
+        "这个手机真的很好用，我非常喜欢它的屏幕和电池，拍照也很清楚，推荐给大家购买。": 38,
+        "酒店位置不错，离地铁站很近，就是隔音太差了，晚上睡不好！": 28,
+    }
+    for estimate, count in zip(lengths(list(counted)).tokens, counted.values(), strict=True):
+        assert abs(estimate - count) <= 0.15 * count

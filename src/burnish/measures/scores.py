@@ -198,7 +198,8 @@ def classification_report(targets: ArrayLike, predictions: ArrayLike, labels: Se
 def _ratio(over: Any, under: Any) -> Floats:
     """Divide, 0 where there is nothing to divide by."""
     over, under = np.asarray(over, dtype=np.float64), np.asarray(under, dtype=np.float64)
-    return np.divide(over, under, out=np.zeros(np.broadcast(over, under).shape), where=under != 0)
+    divided: Floats = np.divide(over, under, out=np.zeros(np.broadcast(over, under).shape), where=under != 0)
+    return divided
 
 
 def _checked(targets: ArrayLike, probabilities: ArrayLike) -> tuple[NDArray[np.int64], Floats]:

@@ -70,49 +70,9 @@ def pipeline(args: argparse.Namespace) -> None:
 
 
 def litserve(args: argparse.Namespace) -> None:
-    import litserve as ls
+    import serve_litserve  # a file of its own: LitServe pickles the class into its workers
 
-    class Classify(ls.LitAPI):
-        def setup(self, device: str) -> None:
-            import numpy as np
-            import onnxruntime
-            from tokenizers import Tokenizer
-
-            card = json.loads((args.deploy / "burnish.json").read_text("utf-8"))
-            options = onnxruntime.SessionOptions()
-            options.intra_op_num_threads = 1
-            self.np, self.labels = np, card["task"]["labels"]
-            self.session = onnxruntime.InferenceSession(str(args.deploy / "model.onnx"), options)
-            self.inputs = [node.name for node in self.session.get_inputs()]
-            self.tokenizer = Tokenizer.from_file(str(args.deploy / "tokenizer.json"))
-            self.tokenizer.enable_truncation(card["max_length"])
-            self.tokenizer.enable_padding()
-
-        def decode_request(self, request: dict[str, Any]) -> str:
-            return request["inputs"][0]
-
-        def batch(self, inputs: list[str]) -> list[str]:
-            return inputs
-
-        def predict(self, texts: list[str]) -> Any:
-            encoded = self.tokenizer.encode_batch(texts)
-            rows = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
-            feed = {name: self.np.array([getattr(e, rows[name]) for e in encoded]) for name in self.inputs}
-            logits = self.session.run(None, feed)[0]
-            scores = self.np.exp(logits - logits.max(1, keepdims=True))
-            return scores / scores.sum(1, keepdims=True)
-
-        def unbatch(self, output: Any) -> list[Any]:
-            return list(output)
-
-        def encode_response(self, output: Any) -> dict[str, Any]:
-            scores = dict(zip(self.labels, map(float, output), strict=True))
-            return {"predictions": [{"label": max(scores, key=scores.__getitem__), "scores": scores}]}
-
-    api = Classify(max_batch_size=32, batch_timeout=args.batch_timeout, api_path="/v1/predict")
-    workers = len(os.sched_getaffinity(0))
-    server = ls.LitServer(api, accelerator="cpu", workers_per_device=workers)
-    server.run(host="127.0.0.1", port=args.port, log_level="warning", generate_client_file=False, access_log=False)
+    serve_litserve.run(args.deploy, args.port, args.batch_timeout)
 
 
 CONTENDERS = {"burnish": burnish, "pipeline": pipeline, "litserve": litserve}

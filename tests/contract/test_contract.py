@@ -38,7 +38,7 @@ def collected():
             yield pytest.param(check, id=f"{stage.address}-{name}")
 
 
-@pytest.mark.parametrize("check", collected())
+@pytest.mark.parametrize("check", list(collected()))
 def test_stage(check) -> None:
     check()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,24 @@ OPSET = 20  # the first with Gelu as one operator: int8 inference 1.16 times as 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
+class _Logits(nn.Module):
+    """A module as the exporter wants it: tensors by position in, the logits and nothing else out."""
+
+    def __init__(self, module: nn.Module, names: Sequence[str]) -> None:
+        super().__init__()
+        self.module, self.names = module, tuple(names)
+
+    def forward(self, *tensors: Tensor) -> Tensor:
+        out = self.module(**dict(zip(self.names, tensors, strict=True)))
+        logits: Tensor = out if isinstance(out, Tensor) else out.logits
+        return logits
+
+
 def export_onnx(module: nn.Module, tokenizer: Any, folder: Path, *, max_length: int) -> Path:
     """Write `model.onnx` and `tokenizer.json` into a folder; batch and sequence stay free.
 
-    module: forward(input_ids, attention_mask[, token_type_ids]) -> logits (B, C), all ids (B, S) int64.
+    module: forward(input_ids, attention_mask[, token_type_ids]) -> logits (B, C), or an output of transformers that
+    holds them; all ids (B, S) int64.
     tokenizer: a fast transformers tokenizer. max_length: the longest sequence that will be asked for, in tokens.
     The module comes back as it was: same mode, same attention, same device.
     Raises BurnishError when the network cannot be exported or the file disagrees with the module on a small example.
@@ -32,18 +46,17 @@ def export_onnx(module: nn.Module, tokenizer: Any, folder: Path, *, max_length: 
     names = [name for name in INPUTS if name in _parameters(module)]
     batch, sequence = torch.export.Dim("batch"), torch.export.Dim("sequence", max=max_length)
     encoded = _example(tokenizer, module, max_length)
-    # the exporter hands out input_names by position, and tokenizers differ in the order of theirs
+    # input_names are handed out by position, and tokenizers differ in the order of theirs
     example = {name: encoded[name] for name in names}
     with _ready_for_tracing(module), quiet(), torch.no_grad():
         try:
             program = torch.onnx.export(
-                module,
-                (),
-                kwargs=example,
+                _Logits(module, names),
+                tuple(example.values()),
                 input_names=names,
                 output_names=["logits"],
                 opset_version=OPSET,
-                dynamic_shapes={name: {0: batch, 1: sequence} for name in names},
+                dynamic_shapes={"tensors": tuple({0: batch, 1: sequence} for _ in names)},
                 dynamo=True,
                 verbose=False,
             )
@@ -81,7 +94,7 @@ def _check(path: Path, module: nn.Module, example: dict[str, Tensor]) -> None:
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     for rows, columns in ((slice(None), slice(None)), (slice(1, 2), slice(None)), ([0, 1, 1], slice(0, 5))):
         feed = {name: value[rows][:, columns].contiguous() for name, value in example.items()}
-        expected = module(**feed).float().cpu().numpy()
+        expected = _Logits(module, list(feed))(*feed.values()).float().cpu().numpy()
         found = session.run(None, {name: value.cpu().numpy() for name, value in feed.items()})[0]
         if not np.allclose(found, expected, rtol=1e-3, atol=1e-3 * (1 + np.abs(expected).max())):
             path.unlink()
@@ -127,5 +140,8 @@ def _ready_for_tracing(module: nn.Module) -> Iterator[None]:
 
 
 def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:200] if lines else type(error).__name__
+    deepest = error
+    while deepest.__cause__ is not None:  # the exporter wraps the reason in advice about itself
+        deepest = deepest.__cause__  # type: ignore[assignment]
+    lines = [line.strip() for line in str(deepest).splitlines() if line.strip()]
+    return lines[0][:200] if lines else type(deepest).__name__

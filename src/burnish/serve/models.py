@@ -1,4 +1,4 @@
-"""A deployed model as the server sees it: texts to predictions, by several sessions at once."""
+"""A deployed model as the server sees it: a Predictor with a queue in front of it."""
 
 from __future__ import annotations
 
@@ -7,48 +7,41 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from burnish.core.errors import BurnishError
-from burnish.nn.runtime import OnnxRuntimeEngine
+from burnish.nn.runtime import OnnxRuntimeEngine, read_card
 from burnish.serve.batching import Batcher, Text
 from burnish.serve.metrics import Metrics
+from burnish.tasks.classification import softmax
+from burnish.tasks.predictor import Predictor, load, model_folder
 
 
 class ServedModel:
-    """One model folder, open: its name, version, task, and a queue in front of its sessions."""
+    """One model, open: its name, version, task, and the sessions that answer.
+
+    folder: a run folder (its accepted deployed model, else the PyTorch one) or a model folder.
+    sessions: threads that compute batches; PyTorch, which has threads of its own, always gets one.
+    """
 
     def __init__(
         self,
         folder: Path,
         *,
+        metrics: Metrics,
         sessions: int,
         max_batch_tokens: int,
         max_queue: int,
         max_wait_s: float,
-        metrics: Metrics,
     ) -> None:
-        self.engine = OnnxRuntimeEngine(folder, sessions=1)
-        card = self.engine.card
-        self.task: dict[str, Any] = card["task"]
-        if self.task.get("type") != "classification":
-            raise BurnishError(
-                f"a model for {self.task.get('type')!r} cannot be served",
-                where=str(folder),
-                hint="serve answers with classification models",
-            )
-        labels = self.task.get("labels")
-        self.labels: list[str] = list(labels or [])
-        if len(self.labels) != self.engine.num_outputs:
-            raise BurnishError(
-                f"burnish.json names {len(self.labels)} labels, the network has {self.engine.num_outputs} outputs",
-                where=str(folder),
-                hint="export the model again",
-            )
-        self.name = str(card.get("name") or Path(folder).resolve().name)
-        self.version = str(card.get("version", ""))
-        self.temperature = float(card.get("temperature", 1.0))
-        list(self.compute([("warm up", None)]))  # the first run plans memory: not on a user's time
+        folder = model_folder(Path(folder))
+        card = read_card(folder)
+        if card.get("format") == "onnx":
+            self.predictor = Predictor(folder, card, OnnxRuntimeEngine(folder, sessions=1))
+        else:
+            self.predictor, sessions = load(folder), 1
+        self.engine = self.predictor.engine
+        self.name, self.version = self.predictor.name, self.predictor.version
+        self.task: dict[str, Any] = dict(card["task"])
+        self._check_outputs(folder)
         self.batcher = Batcher(
             self.compute,
             sessions=sessions,
@@ -58,23 +51,24 @@ class ServedModel:
             watch=partial(metrics.batch, self.name),
         )
 
-    def compute(self, texts: Sequence[Text]) -> Iterator[tuple[list[int], list[dict[str, Any]]]]:
+    def compute(self, texts: Sequence[Text]) -> Iterator[tuple[Sequence[int], list[dict[str, Any]]]]:
         """Predict batch after batch: positions of its texts, and their predictions."""
         firsts = [first for first, _ in texts]
         seconds = [second for _, second in texts]
         pairs = seconds if any(second is not None for second in seconds) else None
-        for rows, logits in self.engine.stream(firsts, pairs):
-            yield rows, decode(logits, self.labels, temperature=self.temperature)
+        predictor = self.predictor
+        if isinstance(self.engine, OnnxRuntimeEngine):
+            for rows, logits in self.engine.stream(firsts, pairs):
+                yield rows, predictor.task.decode(softmax(logits, predictor.temperature))
+        else:
+            yield range(len(texts)), predictor.task.decode(predictor.probabilities(firsts, pairs))
 
-
-def decode(logits: np.ndarray, labels: Sequence[str], *, temperature: float = 1.0) -> list[dict[str, Any]]:
-    """Turn logits (N, C) into label, its score, and all scores: softmax(logits / temperature), six decimals."""
-    scaled = logits.astype(np.float64) / temperature
-    scores = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    scores /= scores.sum(axis=1, keepdims=True)
-    best = scores.argmax(axis=1).tolist()
-    rows = scores.round(6).tolist()
-    return [
-        {"label": labels[top], "score": row[top], "scores": dict(zip(labels, row, strict=True))}
-        for top, row in zip(best, rows, strict=True)
-    ]
+    def _check_outputs(self, folder: Path) -> None:
+        """Ask once: labels and outputs must match, and the first run, which plans memory, is not on a user's time."""
+        num_outputs = self.engine.logits(["warm up"]).shape[1]
+        if num_outputs != len(self.predictor.labels):
+            raise BurnishError(
+                f"burnish.json names {len(self.predictor.labels)} labels, the network has {num_outputs} outputs",
+                where=str(folder),
+                hint="export the model again",
+            )

@@ -29,7 +29,7 @@ class Kernels:
     """What was chosen, why, and the figures it rests on (`figures` in GFLOP/s or ms, for the report)."""
 
     number_format: str = "fp32"  # fp32 | bf16
-    linear: str = "torch"  # torch | onednn (fp32 only)
+    linear: str = "torch"  # torch | onednn
     attention: str = "sdpa"  # sdpa | matmul
     why: tuple[str, ...] = ()
     figures: dict[str, float] = field(default_factory=dict)
@@ -82,6 +82,11 @@ def choose(*, precision: str = "auto", hidden: int = 384, head: int = 32) -> Ker
         elif figures["fp32_onednn_gflops"] > CLEARLY * fp32:
             linear = "onednn"
             why.append(f"linear layers by oneDNN: {figures['fp32_onednn_gflops']:.0f} GFLOP/s, MKL {fp32:.0f}")
+    elif onednn_agrees(torch.bfloat16):
+        linear = "onednn"
+        why.append("linear layers by oneDNN: bias inside the product")
+    else:
+        why.append("linear layers by torch: this torch has no bf16 oneDNN operator that agrees with it")
     matmul, sdpa = figures[f"{number_format}_matmul_ms"], figures[f"{number_format}_sdpa_ms"]
     attention = "matmul" if sdpa > CLEARLY * matmul else "sdpa"
     why.append(f"attention by {attention}: forward and backward {matmul:.2f} ms as products, {sdpa:.2f} by sdpa")
@@ -127,15 +132,16 @@ def _best(run: Callable[[], Any], *, times: int = 5) -> float:
 
 
 @functools.cache
-def onednn_agrees() -> bool:
-    """Whether the private fp32 oneDNN operator exists and gives what torch gives."""
+def onednn_agrees(dtype: torch.dtype = torch.float32) -> bool:
+    """Whether the private oneDNN operator exists for this format and gives what torch gives."""
     generator = torch.Generator().manual_seed(0)
-    x, weight, bias = (torch.randn(*shape, generator=generator) for shape in ((5, 32), (16, 32), (16,)))
+    x, weight, bias = (torch.randn(*shape, generator=generator).to(dtype) for shape in ((5, 32), (16, 32), (16,)))
     try:
         made = operators.onednn_linear(x, weight, bias)
     except (AttributeError, RuntimeError, TypeError):
         return False
-    return bool(torch.allclose(made, functional.linear(x, weight, bias), rtol=1e-4, atol=1e-5))
+    near = 1e-4 if dtype == torch.float32 else 3e-2
+    return bool(torch.allclose(made.float(), functional.linear(x, weight, bias).float(), rtol=near, atol=near))
 
 
 @contextmanager

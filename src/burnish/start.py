@@ -102,7 +102,7 @@ def _languages(samples: Sequence[str]) -> list[str]:
 
 
 def _guessed_labels(counts: dict[str, int]) -> list[str]:
-    return list(counts) if 2 <= len(counts) <= MAX_LABELS else []
+    return sorted(counts) if 2 <= len(counts) <= MAX_LABELS else []
 
 
 def _name(data: Path) -> str:
@@ -112,7 +112,7 @@ def _name(data: Path) -> str:
 
 def _value(value: Any) -> str:
     """A YAML value on one line."""
-    text: str = yaml.safe_dump(value, allow_unicode=True, default_flow_style=True, width=10_000)
+    text: str = yaml.safe_dump(value, allow_unicode=True, default_flow_style=True, sort_keys=False, width=10_000)
     return text.strip().removesuffix("...").strip()
 
 

@@ -20,6 +20,7 @@ SETTINGS = {
     "construct.existing": {"field": "label"},
 }
 SIGNATURE_ONLY = {  # these need pretrained weights, which `weights` tests have
+    "sources.huggingface",
     "construct.descriptions",
     "construct.examples",
     "construct.self_training",
@@ -33,7 +34,11 @@ SIGNATURE_ONLY = {  # these need pretrained weights, which `weights` tests have
 def collected():
     for stage in stages():
         for name, check in stage_checks(stage.address, SETTINGS.get(stage.address)):
-            if stage.address in SIGNATURE_ONLY and name in ("says_the_same_twice", "loses_no_record", "never_edits_text"):
+            if stage.address in SIGNATURE_ONLY and name in (
+                "says_the_same_twice",
+                "loses_no_record",
+                "never_edits_text",
+            ):
                 continue
             yield pytest.param(check, id=f"{stage.address}-{name}")
 
@@ -43,7 +48,9 @@ def test_stage(check) -> None:
     check()
 
 
-@pytest.mark.parametrize("check", [pytest.param(c, id=f"{name}-{n}") for name in known_types() for n, c in task_checks(name)])
+@pytest.mark.parametrize(
+    "check", [pytest.param(c, id=f"{name}-{n}") for name in known_types() for n, c in task_checks(name)]
+)
 def test_task(check) -> None:
     check()
 
@@ -61,7 +68,12 @@ def test_the_suite_catches_a_stage_that_does_not_fit(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "bad.py"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     told = done.stdout
-    for word in ("has_a_summary_that_fits_a_line", "every_setting_is_documented", "loses_no_record", "says_the_same_twice"):
+    for word in (
+        "has_a_summary_that_fits_a_line",
+        "every_setting_is_documented",
+        "loses_no_record",
+        "says_the_same_twice",
+    ):
         assert word in told, told
 
 

@@ -138,7 +138,7 @@ def test_a_full_disk_leaves_nothing_half_written(project: Path, burnish, tmp_pat
         shutil.copy(project / "burnish.yaml", disk)
         with (disk / "raw.jsonl").open("w", encoding="utf-8") as raw:
             for at in range(1500):
-                raw.write(json.dumps({"review": f"{os.urandom(64).hex()} {at}"}) + "\n")
+                raw.write(json.dumps({"review": f"good {os.urandom(64).hex()} {at}"}) + "\n")
         failed = burnish("run", cwd=disk)
         assert failed.returncode == 1
         assert "the disk is full" in failed.stderr and "run the same command again" in failed.stderr

@@ -47,7 +47,11 @@ def test_nobody_imports_upstairs_or_next_door() -> None:
 
 
 def test_init_files_are_nearly_empty() -> None:
-    long = [path for path in ROOT.rglob("__init__.py") if path.parent != ROOT and len(path.read_text("utf-8").splitlines()) > 5]
+    long = [
+        path
+        for path in ROOT.rglob("__init__.py")
+        if path.parent != ROOT and len(path.read_text("utf-8").splitlines()) > 5
+    ]
     assert not long, long
 
 

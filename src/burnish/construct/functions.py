@@ -23,7 +23,7 @@ Rule = Callable[[Record], "str | tuple[str, float] | None"]
 
 @stage("construct.functions")
 def functions(records: Records, gold: Gold | None, context: Context, *, path: Path) -> Votes:
-    """Let every public function of a Python file vote: it takes a record and returns a label, (label, confidence) or None.
+    """Let every public function of a Python file vote.
 
     path: the file. Functions whose names begin with an underscore and imported ones do not vote.
 

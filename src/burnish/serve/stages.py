@@ -47,7 +47,11 @@ def http(
     from burnish.serve.http import serve
 
     def ready(address: str) -> None:
-        print(f"serving {', '.join(model.folder.parent.name for model in models)} on {address} (ctrl-c stops)", file=sys.stderr, flush=True)
+        print(
+            f"serving {', '.join(model.folder.parent.name for model in models)} on {address} (ctrl-c stops)",
+            file=sys.stderr,
+            flush=True,
+        )
 
     serve(
         [model.folder for model in models],

@@ -9,13 +9,13 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from burnish.core.artifacts import BATCH_ROWS, Records
+from burnish.core.artifacts import Records
 from burnish.core.errors import BurnishError
 from burnish.core.records import FINDING
 from burnish.core.stage import Context, Positive, Share, nearest, stage
 from burnish.nn.backbones import Backbone
 from burnish.quality import duplicates, form, labels  # noqa: F401  (they register the checks)
-from burnish.quality.checks import CHECKS, COLUMNS, Array, Check, Found, Material
+from burnish.quality.checks import CHECKS, COLUMNS, Array, Check, Found, Material, rewritten
 from burnish.quality.effect import probe_effects
 
 SECONDS_A_RECORD = 1 / 250  # embedding leads; two cores
@@ -60,7 +60,7 @@ def audit(
             seconds[one.name] = time.monotonic() - began
             bar.advance(1)
     effects = probe_effects(material, found) if effect == "probe" else {}
-    made = Records.stream(_with_findings(records, material.rows, found))
+    made = rewritten(records, lambda: _with_findings(records, material.rows, found))
     made.facts = {**records.facts, "audit": _facts(material, chosen, found, effects)}
     for one in chosen:
         _tell(one, found[one.name], seconds[one.name], context)
@@ -91,7 +91,6 @@ def _with_findings(records: Records, rows: Array, found: dict[str, Found]) -> It
             findings.append([*stays, *fresh])
         start += batch.num_rows
         yield batch.set_column(column, "findings", pa.array(findings, pa.list_(FINDING)))
-        assert batch.num_rows <= BATCH_ROWS
 
 
 def _finding(name: str, found: Found, at: int) -> dict[str, Any]:

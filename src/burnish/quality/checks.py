@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -20,8 +20,11 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
+from burnish.core.artifacts import Records
+from burnish.core.records import Reject
 from burnish.core.stage import Context
 from burnish.measures.duplicates import Groups, exact_duplicates, near_duplicates
+from burnish.text.inputs import said
 from burnish.text.language import Languages, languages
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -165,13 +168,10 @@ class Material:
         ]
 
 
-def said(table: pa.Table) -> list[str]:
-    """What a model would read of each record: text, text_b and turns on lines of their own."""
-    texts = table["text"].to_pylist()
-    pairs, turns = table["text_b"].to_pylist(), table["messages"].to_pylist()
-    if table["text_b"].null_count == len(table) and table["messages"].null_count == len(table):
-        return [text or "" for text in texts]
-    return [
-        "\n".join([*(one for one in (text, pair) if one), *(turn["content"] or "" for turn in talk or ())])
-        for text, pair, talk in zip(texts, pairs, turns, strict=True)
-    ]
+def rewritten(records: Records, batches: Callable[[], Iterator[pa.Table]]) -> Records:
+    """As many records as before, from a walk that can be begun again and again."""
+
+    def walk(columns: Sequence[str] | None) -> Iterator[pa.Table | Reject]:
+        return (batch.select(list(columns)) if columns else batch for batch in batches())
+
+    return Records(walk, len(records))

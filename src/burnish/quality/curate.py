@@ -12,7 +12,7 @@ import burnish.quality.audit  # noqa: F401  (it registers the checks)
 from burnish.core.artifacts import Records
 from burnish.core.errors import BurnishError
 from burnish.core.stage import Context, Share, nearest, stage
-from burnish.quality.checks import CHECKS
+from burnish.quality.checks import CHECKS, rewritten
 
 Action = Literal["drop", "relabel", "soften", "review", "keep"]
 MOST_OF_A_CLASS = 0.5  # label suspects that are more of a class than this say more about the probe than about the class
@@ -49,7 +49,7 @@ def curate(
     else:
         plan = {name: str(action) for name, action in actions.items()}
     decided, facts = _decide(records, plan, certain)
-    made = Records.stream(_curated(records, decided, context.task.labels))
+    made = rewritten(records, lambda: _curated(records, decided, context.task.labels))
     made.facts = {**records.facts, "curate": {**facts, "actions": plan, "certain": certain}}
     for reason, count in facts["set_aside"].items():
         context.progress.tell(f"  set aside for {reason}: {count:,}")

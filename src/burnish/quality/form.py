@@ -17,7 +17,8 @@ REPEATS = 0.2  # compressed size over size; running text lies between 0.35 (long
 REPEATS_BYTES = 120
 SURPRISE_LIMIT = 6.0  # modified z-score of a text's bits a character
 SURPRISE_CHARACTERS = 12
-SURPRISE_TEXTS = 200  # fewer texts of a language cannot say what is usual in it
+SURPRISE_TEXTS = 200  # fewer texts cannot say what is usual
+VALID = 0.8  # share of a run's bytes that must make sense; strings of Chinese characters reach it by chance hardly ever
 SYMBOLS = 0.7  # share of characters that are neither letter nor figure
 
 # Bytes of one encoding read as another leave marks; each pattern is a run that is decoded back to make sure.
@@ -44,7 +45,7 @@ def empty(material: Material) -> Found:
 def encoding(material: Material) -> Found:
     """Texts that were read in the wrong encoding (mojibake), or with characters that were lost.
 
-    A run of suspicious characters counts when its bytes are strictly valid in the encoding it probably was (UTF-8 read as
+    A run of suspicious characters counts when its bytes are valid in the encoding it probably was (UTF-8 read as
     Windows-1252 or GBK; GBK read as Latin-1), beside replacement characters. Score: 0.5 + half the share of such characters.
     """
     score, shown = np.zeros(len(material)), {}
@@ -105,8 +106,8 @@ def gibberish(material: Material) -> Found:
     """Texts that repeat themselves, are made of symbols, or of letters in an order nobody uses here.
 
     Repeats: zlib makes less than a fifth of it (texts of 120 bytes or more). Symbols: 70% or more of its characters.
-    Order: bits a character under a bigram model of the other texts of its language, modified z-score above 6 (texts of 12
-    characters or more, languages with 200 texts or more). Score: how far past the limit, 0.5 at the limit.
+    Order: bits a character under a bigram model of the other texts in its script, modified z-score above 6 (texts of 12
+    characters or more, where there are 200 texts or more). Score: how far past the limit, 0.5 at the limit.
     """
     score, why = np.zeros(len(material)), {}
     surprise = _surprise(material)
@@ -138,9 +139,12 @@ def _mojibake(text: str) -> tuple[int, str]:
             if right == "gbk" and len(run) < 4:
                 continue  # two accented letters in a row are French before they are Chinese
             try:
-                meant = run.encode(wrong).decode(right)
+                packed = run.encode(wrong)
+                meant = packed.decode(right, "ignore" if wrong == "gbk" else "strict")
             except UnicodeError:
                 continue
+            if len(meant.encode(right)) < VALID * len(packed):
+                continue  # half a character is lost here and there when UTF-8 is read as GBK
             han = sum("\u4e00" <= one <= "\u9fff" for one in meant)
             if len(meant) >= least and ((right == "utf-8" and wrong != "gbk") or han > len(meant) / 2):
                 return len(run), f"“{run[:12]}” is {right.upper()} for “{meant[:12]}”, read as {wrong}"
@@ -150,10 +154,13 @@ def _mojibake(text: str) -> tuple[int, str]:
 def _surprise(material: Material) -> Array:
     """(n,) modified z-score of bits a character under a bigram model that leaves the occurrence itself out; -inf unjudged."""
     found = np.full(len(material), -np.inf)
-    codes = material.languages.code
-    for code in np.unique(codes):
+    # What is no language is named as one at random: texts in letters are one group, less those surely in another language.
+    code, reliable = material.languages.code, material.languages.reliable
+    wanted = np.isin(code, material.context.task.languages)
+    group = np.where(np.isin(code, ("zh", "ja", "ko")), code, np.where(reliable & ~wanted, code, "letters"))
+    for one in np.unique(group):
         rows = np.array(
-            [row for row in np.flatnonzero(codes == code) if len(material.texts[row]) >= SURPRISE_CHARACTERS]
+            [row for row in np.flatnonzero(group == one) if len(material.texts[row]) >= SURPRISE_CHARACTERS]
         )
         if len(rows) >= SURPRISE_TEXTS:
             bits = _bits([material.texts[row].lower() for row in rows])

@@ -31,7 +31,7 @@ from burnish.core.page import (
     verdict,
 )
 from burnish.core.stage import Context
-from burnish.quality.checks import said
+from burnish.text.inputs import said
 
 COPIES = ("exact_duplicates", "near_duplicates")
 NOISY = 0.05  # share of probably wrong labels from which a person should look

@@ -30,7 +30,7 @@ class Classify(ls.LitAPI):
         self.tokenizer.enable_truncation(card["max_length"])
         self.tokenizer.enable_padding()
 
-    def decode_request(self, request: dict[str, Any]) -> str:
+    def decode_request(self, request):  # type: ignore[no-untyped-def]  # an annotation makes LitServe look for a model
         return request["inputs"][0]
 
     def batch(self, inputs: list[str]) -> list[str]:

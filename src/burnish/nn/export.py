@@ -65,6 +65,7 @@ def export_onnx(module: nn.Module, tokenizer: Any, folder: Path, *, max_length: 
                 f"this network cannot be exported to ONNX: {_first_line(error)}",
                 hint="serve it with PyTorch (compress: []), or choose another backbone",
             ) from error
+        assert program is not None  # it is None only when a file was asked for
         _write(program.model_proto, path)
         _check(path, module, example)
     tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
@@ -124,10 +125,12 @@ def _ready_for_tracing(module: nn.Module) -> Iterator[None]:
     """Evaluation mode and plain attention, which exports to a third fewer nodes than the fused kernel."""
     training = module.training
     changed = []
+    part: Any
     for part in module.modules():
         config = getattr(part, "config", None)
         attention = getattr(config, "_attn_implementation", None)
-        if hasattr(part, "set_attn_implementation") and attention not in (None, "eager"):
+        if hasattr(part, "set_attn_implementation") and attention != "eager":
+            # None is what a configuration read from disk says: transformers then leaves padding unmasked
             changed.append((part, attention))
             part.set_attn_implementation("eager")
     module.eval()
@@ -135,7 +138,7 @@ def _ready_for_tracing(module: nn.Module) -> Iterator[None]:
         yield
     finally:
         for part, attention in changed:
-            part.set_attn_implementation(attention)
+            part.set_attn_implementation(attention or "sdpa")
         module.train(training)
 
 

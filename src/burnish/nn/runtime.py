@@ -121,9 +121,11 @@ class OnnxRuntimeEngine:
     def encode(self, texts: Sequence[str], pairs: Sequence[str | None] | None = None) -> list[Any]:
         """Turn texts into token ids, cut to `max_length` (of a pair the longer text loses first)."""
         if pairs is None:
-            return self.tokenizer.encode_batch_fast(list(texts))
-        both = zip(texts, pairs, strict=True)
-        return self.tokenizer.encode_batch_fast([a if b is None else (a, b) for a, b in both])
+            given: list[Any] = list(texts)
+        else:
+            given = [a if b is None else (a, b) for a, b in zip(texts, pairs, strict=True)]
+        encodings: list[Any] = self.tokenizer.encode_batch_fast(given)
+        return encodings
 
     def _run(self, encodings: list[Any], length: int) -> np.ndarray:
         ids = np.full((len(encodings), length), self.pad_id, np.int64)
@@ -135,7 +137,8 @@ class OnnxRuntimeEngine:
             mask[row, :size] = 1
             types[row, :size] = encoding.type_ids
         feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
-        return self.session.run(None, {name: feed[name] for name in self.inputs})[0]
+        outputs: np.ndarray = self.session.run(None, {name: feed[name] for name in self.inputs})[0]
+        return outputs
 
 
 def usable_cores() -> int:

@@ -13,7 +13,7 @@ import hmac
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from burnish.serve.batching import Full, Job, Late, Stopped, Text
@@ -62,7 +62,7 @@ class Api:
         self.digest = _digest(token.encode()) if token else None
         self.any_host, self.max_inputs, self.timeout_s = any_host, max_inputs, timeout_s
         self.stopping = False
-        self.gauges = lambda: (0, 0)  # requests in flight, connections
+        self.gauges: Callable[[], tuple[int, int]] = lambda: (0, 0)  # requests in flight, connections
         self.routes = {
             "/v1/predict": ("POST", self.predict),
             "/v1/models": ("GET", self.list_models),
@@ -145,7 +145,10 @@ class Api:
             else:
                 answered.set_result(job.answers)
 
-        job = Job(texts, lambda job: loop.call_soon_threadsafe(settle, job), time.monotonic() + self.timeout_s)
+        def done(job: Job) -> None:
+            loop.call_soon_threadsafe(settle, job)
+
+        job = Job(texts, done, time.monotonic() + self.timeout_s)
         model.batcher.submit(job)
         try:
             async with asyncio.timeout(self.timeout_s):

@@ -187,12 +187,15 @@ def _check_exposure(host: str, token: str | None) -> None:
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    listener = None
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
     except OSError as error:
+        if listener:
+            listener.close()
         raise BurnishError(
             f"cannot listen on {host} port {port}: {error.strerror or error}",
             hint="choose another port, or 0 for a free one",

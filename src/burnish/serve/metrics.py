@@ -41,7 +41,7 @@ class Metrics:
         self.errors: Counter[str] = Counter()
         self.latency = Histogram(LATENCY_S)
         self.batches: dict[str, Histogram] = {}
-        self.compute_s: Counter[str] = Counter()
+        self.compute_s: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def request(self, route: str, status: int, seconds: float) -> None:
@@ -55,7 +55,7 @@ class Metrics:
     def batch(self, model: str, texts: int, seconds: float) -> None:
         with self._lock:
             self.batches.setdefault(model, Histogram(BATCH_TEXTS)).add(texts)
-            self.compute_s[model] += seconds
+            self.compute_s[model] = self.compute_s.get(model, 0.0) + seconds
 
     def page(self, *, queued: dict[str, int], in_flight: int, connections: int) -> str:
         """Everything counted so far; queued: texts that wait, by model."""

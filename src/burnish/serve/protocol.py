@@ -94,7 +94,9 @@ class Connection(asyncio.Protocol):
         self._clear()
 
     def _clear(self) -> None:
-        self.url, self.headers, self.chunks = b"", {}, []
+        self.url = b""
+        self.headers: dict[bytes, bytes] = {}
+        self.chunks: list[bytes] = []
         self.head_bytes = self.body_bytes = 0
         self.in_head, self.reading = True, False
 

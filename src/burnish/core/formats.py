@@ -298,11 +298,18 @@ def _parquet(path: Path, shown: str) -> Iterator[Chunk | Reject]:
     try:
         with pq.ParquetFile(path) as file:
             names = tuple(file.schema_arrow.names)
-            for batch in file.iter_batches(batch_size=CHUNK_ROWS):
+            for batch in parquet_batches(file):
                 yield from from_arrow(batch, shown, first=row, columns=names)
                 row += batch.num_rows
     except BROKEN_STREAM as error:
         yield Reject(shown, None, f"broken file: {error}; what follows row {row} is lost")
+
+
+def parquet_batches(file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+    """Batches of at most 8,192 rows and about 4 MB, however wide the rows are: the reader decodes a batch at once."""
+    groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+    widest = max((group.total_byte_size / max(group.num_rows, 1) for group in groups), default=1)
+    yield from file.iter_batches(batch_size=int(max(1, min(CHUNK_ROWS, CHUNK_CHARS / max(widest, 1)))))
 
 
 def from_arrow(batch: pa.RecordBatch, shown: str, *, first: int, columns: tuple[str, ...]) -> Iterator[Chunk | Reject]:

@@ -5,6 +5,7 @@ Reasons: not UTF-8, broken JSON, not an object, not Unicode, columns, quote, too
 
 from __future__ import annotations
 
+import csv
 import glob
 import json
 from collections.abc import Iterator
@@ -264,8 +265,13 @@ def _numbered(text: Iterator[Lines | Reject]) -> Iterator[tuple[int, str] | Reje
 def _split(raw: str, delimiter: str) -> list[str] | None:
     """Split one row; None when a quoted field is still open at its end.
 
-    Our own, because the csv module's limit on the size of a field is a global of the process.
+    The csv module does the rows it can take whole. Its limit on a field (131,072 characters) is a global of the process,
+    and it does not say where a field opened: longer, odd and open rows go through the loop below, by the same rules.
     """
+    try:
+        return next(csv.reader((raw,), delimiter=delimiter, strict=True))
+    except (csv.Error, StopIteration):
+        pass
     row: list[str] = []
     place, end = 0, len(raw)
     while True:

@@ -166,6 +166,8 @@ def _decoded(block: _Block, codec: str, shown: str) -> Iterator[Lines | Reject]:
             good.texts.append(raw.decode(codec).removesuffix("\r"))
             good.numbers.append(at)
         except UnicodeDecodeError as error:
+            yield good  # in order: a reader of sentences or paragraphs must know what was lost between which lines
+            good = Lines([], [])
             where = f"byte 0x{raw[error.start]:02x} at offset {offset + error.start:,} of the file"
             yield Reject(shown, at, f"not {codec.upper()}: {where} ({error.reason})", _lossy(raw))
         offset += len(raw) + 1

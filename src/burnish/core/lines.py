@@ -5,8 +5,10 @@ A line ends at LF; a CR before it is dropped. Lone CR, form feed and U+2028 are 
 
 from __future__ import annotations
 
+import bz2
 import codecs
 import io
+import lzma
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +24,7 @@ BLOCK = 1 << 20
 RAW_CHARS = 2000
 COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
 # what a stream of bytes raises when it is cut short or is not what its name says
-BROKEN_STREAM = (OSError, EOFError, pa.ArrowInvalid, UnicodeDecodeError)
+BROKEN_STREAM = (OSError, EOFError, lzma.LZMAError, pa.ArrowInvalid, UnicodeDecodeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +44,8 @@ def open_bytes(path: Path) -> Iterator[Any]:
 
 def _unpacked(file: Any, suffix: str) -> Any:
     if suffix == ".xz":
-        import lzma
-
         return lzma.open(file)
     if suffix == ".bz2":
-        import bz2
-
         return bz2.open(file)
     if suffix in (".gz", ".zst"):
         return pa.CompressedInputStream(file, "gzip" if suffix == ".gz" else "zstd")
@@ -168,6 +166,8 @@ def _decoded(block: _Block, codec: str, shown: str) -> Iterator[Lines | Reject]:
             good.texts.append(raw.decode(codec).removesuffix("\r"))
             good.numbers.append(at)
         except UnicodeDecodeError as error:
+            yield good  # in order: a reader of sentences or paragraphs must know what was lost between which lines
+            good = Lines([], [])
             where = f"byte 0x{raw[error.start]:02x} at offset {offset + error.start:,} of the file"
             yield Reject(shown, at, f"not {codec.upper()}: {where} ({error.reason})", _lossy(raw))
         offset += len(raw) + 1

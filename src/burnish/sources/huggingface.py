@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 
 from burnish.core.artifacts import Records
 from burnish.core.errors import DataError, MissingExtra
-from burnish.core.formats import from_arrow, shown_name
+from burnish.core.formats import from_arrow, parquet_batches, shown_name
 from burnish.core.lines import BROKEN_STREAM
 from burnish.core.records import Reject
-from burnish.core.rows import CHUNK_ROWS, MAX_CHARS, Chunk, Wanted, to_records
+from burnish.core.rows import MAX_CHARS, Chunk, Wanted, to_records
 from burnish.core.stage import Context, Count, Positive, nearest, stage
 
 
@@ -121,7 +121,7 @@ def _open_arrow(file: Path) -> Any:
 def _arrow_batches(file: Path) -> Iterator[pa.RecordBatch]:
     if file.suffix == ".parquet":
         with pq.ParquetFile(file) as parquet:
-            yield from parquet.iter_batches(batch_size=CHUNK_ROWS)
+            yield from parquet_batches(parquet)
         return
     reader = _open_arrow(file)
     if hasattr(reader, "num_record_batches"):

@@ -114,7 +114,6 @@ def test_without_the_private_operator_torch_does_the_work(monkeypatch):
 
     monkeypatch.setattr(operators, "onednn_linear", missing)
     kernels.onednn_agrees.cache_clear()
-    kernels._probe.cache_clear()
     try:
         chosen = kernels.choose(precision="bf16", hidden=32, head=16)
         assert chosen.linear == "torch"
@@ -122,4 +121,18 @@ def test_without_the_private_operator_torch_does_the_work(monkeypatch):
     finally:
         monkeypatch.undo()
         kernels.onednn_agrees.cache_clear()
-        kernels._probe.cache_clear()
+    
+
+def test_figures_are_remembered_so_that_the_choice_repeats(tmp_path, monkeypatch):
+    monkeypatch.setenv("BURNISH_HOME", str(tmp_path))
+    measured = []
+    whole = kernels._probe
+    monkeypatch.setattr(kernels, "_probe", lambda *sizes: measured.append(sizes) or whole(*sizes))
+    choices = []
+    for _ in range(2):
+        kernels._figures.cache_clear()
+        choices.append(kernels.choose(hidden=32, head=16))
+    kernels._figures.cache_clear()
+    assert choices[0] == choices[1]
+    assert len(measured) == 1
+    assert (tmp_path / "kernels.json").is_file()

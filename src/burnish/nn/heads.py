@@ -57,9 +57,10 @@ class EncoderClassifier(nn.Module):
         self.config = config
         hidden = config.hidden_size
         rate = getattr(config, "classifier_dropout", None)
-        self.dense = nn.Linear(hidden, hidden)
+        with torch.random.fork_rng(devices=[]):  # nn.Linear draws first weights that nobody will see
+            self.dense = nn.Linear(hidden, hidden)
+            self.out = nn.Linear(hidden, len(labels))
         self.dropout = nn.Dropout(config.hidden_dropout_prob if rate is None else rate)
-        self.out = nn.Linear(hidden, len(labels))
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():  # identity, so that the first steps already see the encoder's own space
             self.dense.weight.copy_(torch.eye(hidden))
@@ -99,7 +100,8 @@ def build(folder: str | Path, *, labels: Sequence[str], seed: int = 0) -> nn.Mod
 
     config = AutoConfig.from_pretrained(folder)
     if config.model_type in FAMILIES and not getattr(config, "is_decoder", False):
-        encoder = AutoModel.from_pretrained(folder, add_pooling_layer=False, dtype=torch.float32)
+        with torch.random.fork_rng(devices=[]):
+            encoder = AutoModel.from_pretrained(folder, add_pooling_layer=False, dtype=torch.float32)
         model: nn.Module = EncoderClassifier(encoder, labels=labels, seed=seed)
         model.pooling = "mean"  # type: ignore[assignment]
         return model

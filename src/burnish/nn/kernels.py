@@ -6,18 +6,23 @@ emulates it; one maker's processors want oneDNN where another's want MKL. The ch
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import json
 import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from burnish.core.artifacts import write_json
+from burnish.core.packages import home
 from burnish.nn import operators
 
 CLEARLY = 1.25  # how much faster the unusual way must be; a tie must not fall differently on two runs
@@ -56,14 +61,16 @@ def processor_name() -> str:
 
 
 def choose(*, precision: str = "auto", hidden: int = 384, head: int = 32) -> Kernels:
-    """Probe this processor (under a second, once a process) and choose.
+    """Choose by figures of this processor: probed once (under a second), then remembered in the user's cache.
+
+    Remembered, because a tie that falls differently in the next process would end in other weights for the same seed.
 
     precision: "auto" takes bf16 where its matrix products are clearly faster than fp32's; "fp32" and "bf16" are obeyed.
     hidden, head: the model's width and the width of one attention head.
     """
     if precision not in ("auto", "fp32", "bf16"):
         raise ValueError(f"precision is auto, fp32 or bf16, not {precision!r}")
-    figures = dict(_probe(hidden, head, torch.get_num_threads()))
+    figures = _figures(hidden, head, torch.get_num_threads())
     why: list[str] = []
     bf16, fp32 = figures["bf16_gflops"], figures["fp32_gflops"]
     fastest_fp32 = max(fp32, figures.get("fp32_onednn_gflops", 0.0))
@@ -77,9 +84,9 @@ def choose(*, precision: str = "auto", hidden: int = 384, head: int = 32) -> Ker
             why.append(f"warning: bf16 is slower here ({bf16:.0f} GFLOP/s) than fp32 ({fastest_fp32:.0f})")
     linear = "torch"
     if number_format == "fp32":
-        if "fp32_onednn_gflops" not in figures:
+        if not onednn_agrees():
             why.append("linear layers by torch: this torch has no fp32 oneDNN operator that agrees with it")
-        elif figures["fp32_onednn_gflops"] > CLEARLY * fp32:
+        elif figures.get("fp32_onednn_gflops", 0.0) > CLEARLY * fp32:
             linear = "onednn"
             why.append(f"linear layers by oneDNN: {figures['fp32_onednn_gflops']:.0f} GFLOP/s, MKL {fp32:.0f}")
     elif onednn_agrees(torch.bfloat16):
@@ -94,7 +101,28 @@ def choose(*, precision: str = "auto", hidden: int = 384, head: int = 32) -> Ker
 
 
 @functools.lru_cache(maxsize=16)
-def _probe(hidden: int, head: int, threads: int) -> tuple[tuple[str, float], ...]:
+def _figures(hidden: int, head: int, threads: int) -> dict[str, float]:
+    """The figures remembered for this processor, torch, width and number of threads; measured where there are none."""
+    path = home() / "kernels.json"
+    key = f"{processor_name()} | torch {torch.__version__} | {threads} threads | {hidden}/{head}"
+    known = _remembered(path)
+    if key not in known:
+        measured = dict(_probe(hidden, head))
+        known = {key: measured} | _remembered(path)  # of two processes at once, the first one's figures hold for both
+        with contextlib.suppress(OSError):  # a cache that cannot be written costs a second in the next run
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_json(path, known)
+    return known[key]
+
+
+def _remembered(path: Path) -> dict[str, dict[str, float]]:
+    try:
+        return dict(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError):
+        return {}
+
+
+def _probe(hidden: int, head: int) -> tuple[tuple[str, float], ...]:
     """Times of the candidates at a batch of 1,024 tokens; best of several, for others may use the machine too."""
     generator = torch.Generator().manual_seed(0)
     x, weight = (torch.randn(rows, hidden, generator=generator) for rows in (1024, 4 * hidden))

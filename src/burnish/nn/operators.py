@@ -40,7 +40,7 @@ class _Attention(torch.autograd.Function):
         p = torch.softmax(scores_BHLL, -1).view(-1, L, L)
         dropped = p.to(q.dtype)
         if keep is not None:
-            dropped *= keep.view_as(dropped)
+            dropped = dropped * keep.view_as(dropped)  # not in place: in fp32 it is p itself
         ctx.save_for_backward(q, k, v, p, dropped, *([] if keep is None else [keep]))
         ctx.scaling, ctx.shape = scaling, (B, H, L, D)
         return torch.bmm(dropped, v).view(B, H, L, D).transpose(1, 2).contiguous()

@@ -21,11 +21,14 @@ from burnish.core.artifacts import Records
 from burnish.core.progress import Plain
 from burnish.core.records import Record
 from burnish.core.stage import Context, TaskSpec
+from burnish.measures.noise import label_errors
 from burnish.nn.backbones import resolve
 from burnish.nn.embeddings import embed
-from burnish.nn.probe import Probe
+from burnish.nn.probe import Probe, out_of_sample
 from burnish.quality.audit import audit
+from burnish.quality.checks import Material
 from burnish.quality.curate import curate
+from burnish.quality.labels import _chances
 
 SETS = {
     "sst2-en": (
@@ -103,14 +106,17 @@ def main() -> None:
                     f"    score >= {least}: {sure.sum():,} suspects, precision {wrong[sure].mean():.3f}, recall {sure[wrong].mean():.3f}"
                 )
 
-        from burnish.measures.noise import label_errors
-        from burnish.nn.probe import out_of_sample
-
-        for calibrate in (False, True):
-            chances = out_of_sample(vectors, given, num_classes=2, seed=0, calibrate=calibrate)
+        for what, chances in (
+            ("probe", out_of_sample(vectors, given, num_classes=2, seed=0, calibrate=True)),
+            (
+                "probe and words",
+                _chances(Material(table, context, near=0.8, folds=5, backbone=backbone), np.ones(len(rows), bool)),
+            ),
+        ):
             noise = label_errors(given, chances)
             print(
-                f"  calibrate={calibrate}: AUROC {roc_auc_score(wrong, 1 - noise.score):.3f} precision {wrong[noise.suspect].mean():.3f} recall {noise.suspect[wrong].mean():.3f} rate {noise.rate.value:.3f}; probe agrees with truth {(chances.argmax(1) == true).mean():.3f}"
+                f"  {what}: AUROC {roc_auc_score(wrong, 1 - noise.score):.3f}, precision {wrong[noise.suspect].mean():.3f}, "
+                f"recall {noise.suspect[wrong].mean():.3f}; agrees with the true labels {(chances.argmax(1) == true).mean():.3f}"
             )
 
         told = read(args.data / name / test, parse)

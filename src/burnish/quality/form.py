@@ -186,9 +186,9 @@ def _bits(texts: list[str]) -> Array:
 
 
 def _histogram(words: Array) -> dict[str, list[float]]:
-    """Counts over 24 bins that are equal on a log scale."""
+    """Counts over 24 equal bins up to the length that 99% stay below; the longer ones count in the last."""
     if not len(words):
         return {"edges": [], "counts": []}
-    edges = np.geomspace(1, max(float(words.max()), 2.0) + 1, 25)
-    counts, _ = np.histogram(np.maximum(words, 1), bins=edges)
+    edges = np.linspace(0, max(float(np.quantile(words, 0.99)), 24.0), 25)
+    counts, _ = np.histogram(np.minimum(words, edges[-1]), bins=edges)
     return {"edges": np.round(edges, 2).tolist(), "counts": counts.tolist()}

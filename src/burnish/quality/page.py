@@ -240,12 +240,14 @@ def _lengths(checks: dict[str, Any]) -> list[Section]:
     counts, edges = said.get("histogram", {}).get("counts", []), said.get("histogram", {}).get("edges", [])
     if not any(counts):
         return []
-    points = [((edges[at] * edges[at + 1]) ** 0.5, float(count)) for at, count in enumerate(counts)]
+    points = [((edges[at] + edges[at + 1]) / 2, float(count)) for at, count in enumerate(counts)]
     rows = [
         (code, *(f"{values[at]:.0f}" for at in ("0.01", "0.25", "0.5", "0.75", "0.99", "1.0")))
         for code, values in said["quantiles"].items()
     ]
-    curve = lines({"records": points}, x="words (Chinese: characters)", y="records", dots=True)
+    curve = lines(
+        {"records": points}, x="words (Chinese: characters); the longest 1% at the end", y="records", dots=True
+    )
     lengths = table(["language", "1%", "25%", "half", "75%", "99%", "longest"], rows)
     languages = checks.get("language", {}).get("facts", {}).get("counts")
     mix = stacked([("records", languages)], caption="languages") if languages else ""

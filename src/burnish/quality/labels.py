@@ -11,7 +11,7 @@ from burnish.quality.checks import Array, Found, Material, check
 from burnish.text.words import terms
 
 LEAST_LABELLED = 30  # below this a cross-validated probe says more about chance than about labels
-LEAST_ANCHORS = 100  # fewer say too little: the interval of 5 in 100 is 2 to 11%
+LEAST_ANCHORS = 50  # fewer say too little: the 95% interval of 5 in 50 is 4 to 21%
 SURE = 0.9  # probability from which a suggestion is one to follow and not only to look at
 RARE = 10  # records of a class below which neither a probe nor a test can say much
 SKEWED = 20.0  # largest class over smallest from which macro scores and class weights are needed
@@ -47,7 +47,7 @@ def errors(material: Material) -> Found:
     Probabilities: the mean of a linear probe on frozen embeddings and of naive Bayes on words, both calibrated, out of
     sample by stratified cross-validation with near-duplicates in one fold (twins must not vouch for each other). Suspects:
     confident learning (Northcutt, Jiang and Chuang 2021). Score: 1 - normalised margin, (1 - p[label] + max p[other]) / 2.
-    Rate: the smaller of two upper estimates, the joint of confident learning and (where there are 100 such records) how
+    Rate: the smaller of two upper estimates, the joint of confident learning and (where there are 50 such records) how
     often the label differs among the tenth the models are surest of, where their own mistakes are fewest (anchor points,
     Patrini et al. 2017). Unlabelled records, and classes with fewer members than folds, are not judged.
     """

@@ -39,7 +39,7 @@ Side = tuple[list[str], list[int]]
 def read_set(name: str, data: Path) -> tuple[Side, Side]:
     """(train, test) of one data set, each texts and class numbers."""
     if name == "sst2":
-        train = lzma.open(data / "sst2-en/train.tsv.xz", "rt", encoding="utf-8").read()
+        train = lzma.decompress((data / "sst2-en/train.tsv.xz").read_bytes()).decode()
         test = (data / "sst2-en/test.tsv").read_text(encoding="utf-8")
         sides = [[line.rsplit("\t", 1) for line in text.splitlines()] for text in (train, test)]
         return _numbered([[(row[0], row[1]) for row in rows] for rows in sides])
@@ -58,7 +58,7 @@ def read_set(name: str, data: Path) -> tuple[Side, Side]:
             out.append(rows)
         return _numbered(out)
     if name == "agnews":  # only the official test split is there: its last 1,000 rows (shuffled) judge
-        text = lzma.open(data / "agnews-en/test.csv.xz", "rt", encoding="utf-8").read()
+        text = lzma.decompress((data / "agnews-en/test.csv.xz").read_bytes()).decode()
         rows = [(f"{title}. {body}", label) for label, title, body in csv.reader(io.StringIO(text))]
         rows = [rows[i] for i in _shuffled(len(rows), seed=0)]
         return _numbered([rows[:-1000], rows[-1000:]])
@@ -273,7 +273,9 @@ def main() -> None:
             if not found:
                 raise SystemExit(f"{name} failed:\n{done.stderr[-3000:]}")
             results[name].append(json.loads(found[0].removeprefix("RESULT ")))
-            print(f"{name} seed {seed}: {results[name][-1]['tokens_per_cpu_s']:,.0f} real tokens/CPU-s", file=sys.stderr)
+            print(
+                f"{name} seed {seed}: {results[name][-1]['tokens_per_cpu_s']:,.0f} real tokens/CPU-s", file=sys.stderr
+            )
     write(args, results)
 
 

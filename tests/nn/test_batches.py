@@ -79,7 +79,7 @@ def test_taking_rows_keeps_each_text_with_its_target_and_weight(tokenizer):
     ("targets", "weights"), [([0, 1, 1], None), ([0, -1], None), ([[0.5, 0.1], [1, 0]], None), ([0, 1], [1, -1])]
 )
 def test_targets_that_do_not_fit_are_refused(tokenizer, targets, weights):
-    with pytest.raises(ValueError, match="target|label|weight"):
+    with pytest.raises(ValueError, match=r"target|label|weight"):
         encode(["a", "the"], tokenizer, max_length=8).with_targets(targets, weights)
 
 

@@ -93,7 +93,7 @@ def test_rows_learn_as_the_whole_table_would():
     (table(ids) * weight).sum().backward()
     rows = operators.RowEmbedding(table, dtype=torch.float32)
     (rows(ids) * weight).sum().backward()
-    (touched, leaf), = rows.touched
+    ((touched, leaf),) = rows.touched
     assert touched.tolist() == [1, 7, 4999]
     torch.testing.assert_close(leaf.grad, table.weight.grad[touched])
 
@@ -121,7 +121,7 @@ def test_without_the_private_operator_torch_does_the_work(monkeypatch):
     finally:
         monkeypatch.undo()
         kernels.onednn_agrees.cache_clear()
-    
+
 
 def test_figures_are_remembered_so_that_the_choice_repeats(tmp_path, monkeypatch):
     monkeypatch.setenv("BURNISH_HOME", str(tmp_path))

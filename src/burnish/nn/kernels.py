@@ -138,10 +138,11 @@ def _probe(hidden: int, head: int) -> tuple[tuple[str, float], ...]:
         keep = torch.ones(32, heads, 32, 32, dtype=dtype)
 
         def matmul(qkv: list[Tensor] = qkv, keep: Tensor = keep) -> None:
-            operators._Attention.apply(*qkv, None, 0.2, keep).sum().backward()
+            torch.autograd.backward(operators._attend(*qkv, None, 0.2, keep).sum())
 
         def sdpa(qkv: list[Tensor] = qkv) -> None:
-            functional.scaled_dot_product_attention(*qkv, dropout_p=0.1).transpose(1, 2).contiguous().sum().backward()
+            out = functional.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2], dropout_p=0.1)
+            torch.autograd.backward(out.transpose(1, 2).contiguous().sum())
 
         with torch.random.fork_rng(devices=[]):
             figures[f"{name}_matmul_ms"] = 1e3 * _best(matmul)
@@ -192,7 +193,7 @@ def installed(model: nn.Module, kernels: Kernels, *, seed: int) -> Iterator[Inst
             elif type(module) is nn.Linear and kernels.linear == "onednn":
                 _patch(module, functools.partial(operators.linear_by_onednn, module), patched)
             elif _is_big_table(module, model):
-                rows[f"{name}.weight"] = operators.RowEmbedding(module, dtype=kernels.dtype)  # type: ignore[arg-type]
+                rows[f"{name}.weight"] = operators.RowEmbedding(module, dtype=kernels.dtype)
                 _patch(module, rows[f"{name}.weight"], patched)
         trained = {name: p for name, p in model.named_parameters() if p.requires_grad and name not in rows}
         masters = {name: p.detach().float() for name, p in trained.items()}

@@ -270,7 +270,7 @@ class _Run:
                 f"the training loss is {value} in step {self.optimiser.steps + 1}",
                 hint=f"lower train.tune.learning_rate (now {self.settings.learning_rate}), or set precision: fp32",
             )
-        loss.backward()
+        torch.autograd.backward(loss)
         share = (self.epoch + done) / int(self.settings.epochs)
         self.optimiser.step(
             learning_rate=rate_at(share, settings=self.settings), max_grad_norm=self.settings.max_grad_norm

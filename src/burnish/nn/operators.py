@@ -6,6 +6,7 @@ Shapes: B texts, H heads, L tokens, D numbers a head, U different tokens.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ class _Attention(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any,
         q_BHLD: Tensor,
         k_BHLD: Tensor,
@@ -46,7 +47,7 @@ class _Attention(torch.autograd.Function):
         return torch.bmm(dropped, v).view(B, H, L, D).transpose(1, 2).contiguous()
 
     @staticmethod
-    def backward(ctx: Any, grad_BLHD: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad_BLHD: Tensor) -> tuple[Any, ...]:
         q, k, v, p, dropped, *keep = ctx.saved_tensors
         B, H, L, D = ctx.shape
         grad = grad_BLHD.transpose(1, 2).reshape(-1, L, D)
@@ -60,12 +61,16 @@ class _Attention(torch.autograd.Function):
         return grad_q.view(B, H, L, D), grad_k.view(B, H, L, D), grad_v.view(B, H, L, D), None, None, None
 
 
+_attend: Callable[..., Tensor] = _Attention.apply
+
+
 def _softmax_backward(grad: Tensor, p: Tensor) -> Tensor:
     return p * (grad - (grad * p).sum(-1, keepdim=True))
 
 
 def _softmax_backward_aten(grad: Tensor, p: Tensor) -> Tensor:
-    return torch.ops.aten._softmax_backward_data(grad, p, -1, torch.float32)
+    out: Tensor = torch.ops.aten._softmax_backward_data(grad, p, -1, torch.float32)
+    return out
 
 
 if hasattr(torch.ops.aten, "_softmax_backward_data"):  # one pass instead of three; private, so only where it is
@@ -95,7 +100,7 @@ def matmul_attention(
     if dropout and module.training:
         B, H, L, _ = query.shape
         keep = pool_of(module).keep((B, H, L, key.shape[2]), rate=dropout, dtype=query.dtype)
-    return _Attention.apply(query, key, value, attention_mask, scaling, keep), None
+    return _attend(query, key, value, attention_mask, scaling, keep), None
 
 
 class DropoutPool:
@@ -140,7 +145,7 @@ class DropoutPool:
 
 def pool_of(module: nn.Module) -> DropoutPool:
     """The pool given to this module by `kernels.installed`."""
-    pool = module.__dict__.get("burnish_pool")
+    pool: DropoutPool | None = module.__dict__.get("burnish_pool")
     if pool is None:
         raise ValueError(f"{type(module).__name__} has no dropout pool: train inside kernels.installed(...)")
     return pool
@@ -164,13 +169,13 @@ class _OneDnnLinear(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.has_bias = bias is not None
         return onednn_linear(x, weight, bias)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         x, weight = ctx.saved_tensors
         flat, x_flat = grad.reshape(-1, grad.shape[-1]), x.reshape(-1, x.shape[-1])
         grad_x = None
@@ -179,6 +184,9 @@ class _OneDnnLinear(torch.autograd.Function):
             grad_x = onednn_linear(flat, weight.t().contiguous(), None) if by_onednn else flat @ weight
             grad_x = grad_x.view(x.shape)
         return grad_x, _weight_gradient(flat, x_flat), flat.sum(0) if ctx.has_bias else None
+
+
+_linear: Callable[..., Tensor] = _OneDnnLinear.apply
 
 
 def _weight_gradient(grad: Tensor, x: Tensor) -> Tensor:
@@ -198,12 +206,13 @@ def _product(grad: Tensor, x: Tensor) -> Tensor:
 
 def onednn_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """One call of the private operator; `kernels.choose` only takes it where it exists and is right."""
-    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    out: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    return out
 
 
 def linear_by_onednn(module: nn.Linear, x: Tensor) -> Tensor:
     """nn.Linear.forward through oneDNN."""
-    return _OneDnnLinear.apply(x, module.weight, module.bias)
+    return _linear(x, module.weight, module.bias)
 
 
 class RowEmbedding:

@@ -20,8 +20,9 @@ from burnish.sources import conll as columns
 from burnish.sources.collect import collect
 from burnish.sources.conll import conll
 from burnish.sources.files import csv, jsonl, parquet, text
-from burnish.sources.huggingface import huggingface
+from burnish.sources.huggingface import hub, huggingface
 from burnish.sources.sql import sql
+from burnish.testing import check_stage
 
 
 def saved(records: Records, folder: Path) -> tuple[Records, dict[str, Any]]:
@@ -38,10 +39,26 @@ def quarantine(records: Records) -> list[dict[str, Any]]:
 def test_every_setting_of_every_source_is_documented() -> None:
     found = stages("sources")
     assert {one.name for one in found} >= {
-        *("jsonl", "csv", "parquet", "text", "conll", "huggingface", "sql", "package", "collect")
+        *("jsonl", "csv", "parquet", "text", "conll", "huggingface", "hub", "sql", "package", "collect")
     }
     assert not [f"{one.address}.{name}" for one in found for name, s in one.settings.items() if not s.about]
     assert [one.name for one in found if one.closing] == ["collect"]
+
+
+def test_the_stages_pass_the_suite_that_every_part_passes(tmp_path: Path) -> None:
+    lines = ['{"text": "很好", "label": "positive"}', '{"text": "bad", "label": "negative"}', "{broken"]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    (tmp_path / "a.conll").write_text("好 O\n", encoding="utf-8")
+    (tmp_path / "gold.jsonl").write_text("\n".join(lines[:2]), encoding="utf-8")
+    settings = {
+        "sources.jsonl": "a.jsonl",
+        "sources.text": "a.jsonl",
+        "sources.conll": "a.conll",
+        "gold.file": "gold.jsonl",
+    }
+    for one in [*stages("sources"), *stages("gold")]:
+        given = {"path": tmp_path / settings[one.address]} if one.address in settings else {}
+        assert check_stage(one.address, given) >= 4
 
 
 def test_counts_say_what_was_read_and_why_the_rest_was_not(context: Context, tmp_path: Path) -> None:
@@ -210,13 +227,9 @@ def test_what_the_library_saves_is_what_we_read(context: Context, tmp_path: Path
 
 
 def test_hub_names_say_what_is_missing(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(DataError, match="say path or hub"):
-        huggingface(context)
-    with pytest.raises(DataError, match="say which split"):
-        huggingface(context, hub="stanfordnlp/sst2")
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(MissingExtra, match=r"pip install 'burnish\[hub\]'"):
-        huggingface(context, hub="stanfordnlp/sst2", split="train")
+        hub(context, dataset="stanfordnlp/sst2", split="train")
 
 
 def test_a_hub_that_cannot_be_reached_names_the_way_out(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,7 +240,20 @@ def test_a_hub_that_cannot_be_reached_names_the_way_out(context: Context, monkey
 
     monkeypatch.setattr(datasets, "load_dataset", offline)
     with pytest.raises(DataError, match=r"cannot be reached: Couldn't reach(.|\n)*save_to_disk"):
-        huggingface(context, hub="a/b", split="train")
+        hub(context, dataset="a/b", split="train")
+
+
+def test_hub_rows_are_streamed(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["差", "好"])})
+    rows = {"text": [f"row {i}" for i in range(2001)], "label": [i % 2 for i in range(2001)]}
+    made = datasets.Dataset.from_dict(rows, features=features).to_iterable_dataset()
+    monkeypatch.setattr(datasets, "load_dataset", lambda *given, **settings: made)
+    found = list(hub(context, dataset="a/b", split="train"))
+    assert [(one.text, one.label, one.line) for one in (found[0], found[-1])] == [
+        ("row 0", "差", 1),
+        ("row 2000", "差", 2001),
+    ]
 
 
 @pytest.fixture

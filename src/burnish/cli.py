@@ -145,7 +145,10 @@ def run(
     finally:
         if (loaded.run_path / "run.json").exists():
             write(loaded.run_path)
-    _print(read_run(loaded.run_path) if as_json else summary(loaded.run_path))
+    finished = read_run(loaded.run_path)
+    if not as_json and all(step["status"] == "kept" for step in finished["steps"]):
+        _print("nothing to do: every step is made and nothing it depends on changed\n")
+    _print(finished if as_json else summary(loaded.run_path))
 
 
 @app.command()

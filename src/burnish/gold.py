@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 
 from burnish.core.artifacts import Gold, Records
 from burnish.core.errors import DataError
-from burnish.core.files import Format, at, problems, read_table
+from burnish.core.files import at, problems, read_table
+from burnish.core.formats import Format
 from burnish.core.records import SCHEMA, content_hashes
 from burnish.core.stage import Context, TaskSpec, nearest, stage
 
@@ -52,6 +53,7 @@ def file(
     _check(table, context.task)
     table = _as_gold(table)
     gold = Gold.from_table(table)
+    assert isinstance(gold, Gold)
     inputs = set(content_hashes(table))
     among = {
         one

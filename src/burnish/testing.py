@@ -157,7 +157,7 @@ def stage_checks(
     unknown = [
         need.kind
         for need in stage.needs
-        if need.kind in ("Model", "Report") and need.kind not in given and not need.every
+        if need.kind in ("Model", "Report") and need.kind not in given and not need.optional
     ]
     if missing or unknown or stage.makes is None:
         return

@@ -205,3 +205,12 @@ def test_finished_markup_is_not_escaped_again():
     inner = p.quote("a < b")
     assert str(inner) in p.table(["x"], [[inner]])
     assert "&amp;lt;" not in p.fold("more", inner)
+
+
+@pytest.mark.parametrize(
+    "target", ["https://x.org", "//x.org/a", "javascript:alert(1)", "../up.html", "/etc/passwd", "a\\b"]
+)
+def test_links_stay_beside_the_page(target):
+    assert p.link("errors <all>", "evaluation/report.html") == '<a href="evaluation/report.html">errors &lt;all&gt;</a>'
+    with pytest.raises(ValueError, match="beside"):
+        p.link("x", target)

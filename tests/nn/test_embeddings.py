@@ -134,6 +134,17 @@ def test_a_folder_without_weights_is_named(tmp_path: Path) -> None:
         embed(["good"], tmp_path, cache=None, progress=Silent())
 
 
+def test_a_folder_of_two_models_is_refused(tiny_backbone: Path, tmp_path: Path) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    shutil.copytree(tiny_backbone, tmp_path / "half")
+    tensors = load_file(tmp_path / "half" / "model.safetensors")
+    del tensors["encoder.layer.1.output.dense.weight"]
+    save_file(tensors, tmp_path / "half" / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(WeightsError, match=r"lacks 1 of its tensors, encoder\.layer\.1\.output\.dense\.weight"):
+        embed(["good"], tmp_path / "half", cache=None, progress=Silent())
+
+
 def test_no_texts_give_no_rows(tiny_backbone: Path) -> None:
     assert embed([], tiny_backbone, cache=None, progress=Silent()).shape == (0, 32)
 

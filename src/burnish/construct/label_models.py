@@ -186,7 +186,7 @@ def label_model(
     One-label rules carry information here, unlike in Dawid-Skene. Conditional independence as in data programming
     (Ratner et al. 2016). Known rows are held fixed.
     """
-    m, k = ballots.num_labellers, ballots.num_labels
+    k = ballots.num_labels
     fixed = one_hot(known, k)
     start = vote_accuracy(ballots, known, claimed)
     beliefs = VoteModel(tie_break(ballots), accuracy_evidence(start)).beliefs(ballots)

@@ -190,6 +190,8 @@ class Votes(Artifact):
 
     table: row (int64, position in the Records), labeller (string, a name in `labellers`), label (string),
     confidence (float32, 0..1), start, end (int32, characters; null for votes on the whole record).
+    A labeller that takes `Gold | None` votes on the checked records too, so that it can be weighed: row -1 is the first
+    gold record, -2 the second, and so on. These votes label nothing.
     """
 
     SCHEMA = pa.schema(

@@ -2,38 +2,21 @@
 
 from __future__ import annotations
 
-import glob
 import itertools
-import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from burnish.core.errors import DataError
-from burnish.core.lines import BROKEN_STREAM, Lines, bare_suffix, lines
+from burnish.core.formats import Format, Unit, find_files, parse, shown_name
+from burnish.core.lines import unpacked_size
 from burnish.core.records import SCHEMA, Reject
-from burnish.core.rows import CHUNK_CHARS, CHUNK_ROWS, MAX_CHARS, Chunk, Wanted, chunks, to_records
-
-Format = Literal["auto", "jsonl", "csv", "tsv", "parquet", "text"]
-Unit = Literal["line", "paragraph", "file"]
-Parsed = Iterator[tuple[int, dict[str, Any], str] | Reject]
-
-SUFFIXES: dict[str, Format] = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "jsonl",
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".tab": "tsv",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".txt": "text",
-    ".text": "text",
-    ".md": "text",
-}
+from burnish.core.rows import MAX_CHARS, Wanted, layout, to_records
+from burnish.core.values import plain, times
 
 
 def read(
@@ -109,290 +92,129 @@ def at(file: str | None, line: int | None) -> str:
     return f"{file}:{line}" if line is not None else str(file)
 
 
-def find_files(path: Path, format: Format = "auto") -> list[tuple[Path, Format]]:
-    """The files behind a path, a folder (walked, hidden files left out) or a glob, sorted, each with its format."""
-    if path.is_file():
-        found = [path]
-    elif path.is_dir():
-        inside = (one for one in path.rglob("*") if one.is_file())
-        visible = [one for one in inside if not any(part.startswith(".") for part in one.relative_to(path).parts)]
-        wanted = {"auto": set(SUFFIXES.values()), "csv": {"csv", "tsv"}}.get(format, {format})
-        found = [one for one in visible if format == "text" or SUFFIXES.get(bare_suffix(one)) in wanted]
-    else:
-        found = [one for one in map(Path, glob.glob(str(path), recursive=True)) if one.is_file()]
-    if not found:
-        kind = "the folder holds no file of records" if path.is_dir() else "there is no such file"
-        raise DataError(
-            kind, where=str(path), hint=f"suffixes that are read: {', '.join(SUFFIXES)}, also under .gz or .zst"
-        )
-    return [(one, _format_of(one, format)) for one in sorted(found)]
+# What columns are called, the surest names first; a name counts when it is the column's whole name.
+NAMES = {
+    "text": "text sentence content review comment message body tweet post utterance document abstract headline title query question 文本 内容 正文 评论 句子 留言 消息 评价 摘要 标题 问题",
+    "label": "label labels class category sentiment intent topic polarity target tag stars rating score y 标签 类别 分类 情感 意图 主题 星级 评分",
+    "time": "time timestamp date datetime created_at posted_at published published_at created updated_at 时间 日期 发布时间 创建时间",
+    "group": "group group_id user user_id author author_id customer_id document_id doc_id conversation_id thread_id session_id 用户 作者 文档 会话",
+    "id": "id uid uuid guid record_id 编号 序号",
+    "language": "language lang 语言 语种",
+    "licence": "licence license 许可",
+}
+SNIFFED_ROWS = 2000
+MOST_CLASSES = 200
 
 
-def _format_of(path: Path, format: Format) -> Format:
-    known = SUFFIXES.get(bare_suffix(path))
-    if format == "csv" and known == "tsv":
-        return known
-    if format != "auto":
-        return format
-    if known:
-        return known
-    raise DataError(
-        f"the suffix {bare_suffix(path)!r} does not say what is inside",
-        where=str(path),
-        hint="say format: jsonl, csv, tsv, parquet or text",
+def sniff(path: Path, *, format: Format = "auto", encoding: str = "utf-8") -> dict[str, Any]:
+    """Guess what a file, folder or glob holds from its first 2,000 rows: for `burnish init` and `burnish plan`.
+
+    Gives format; columns; fields (record field -> column, only those that were recognised); labels (value -> count in
+    the rows looked at); samples (up to 50 texts); rows (of all files, estimated from their sizes; `exact` when counted);
+    mean_characters of a text; rejects (rows looked at that cannot be parsed).
+    """
+    found = find_files(path, format)
+    rows, rejects, size, whole = _first_rows(*found[0], encoding)
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    values = {name: [row[name] for row in rows if row.get(name) not in (None, "")] for name in columns}
+    fields = _recognise(values)
+    texts = [one for one in values.get(fields.get("text", ""), []) if isinstance(one, str)]
+    labels = Counter(
+        plain(one) for one in values.get(fields.get("label", ""), []) if isinstance(one, str | int | float)
     )
+    counted = _row_counts(found, len(rows), size, whole)
+    return {
+        "format": found[0][1],
+        "files": len(found),
+        "columns": columns,
+        "fields": fields,
+        "labels": dict(labels.most_common()),
+        "samples": texts[:50],
+        "rows": counted,
+        "exact": whole and len(found) == 1,
+        "mean_characters": round(sum(map(len, texts)) / len(texts), 1) if texts else 0.0,
+        "rejects": rejects,
+    }
 
 
-def shown_name(path: Path, base: Path | None) -> str:
-    """A file's name in records and messages: told from the spec's folder, so that it is the same on every machine."""
-    return path.relative_to(base).as_posix() if base and path.is_relative_to(base) else path.as_posix()
-
-
-def parse(
-    path: Path,
-    format: Format,
-    *,
-    shown: str,
-    max_chars: int = MAX_CHARS,
-    encoding: str = "utf-8",
-    unit: Unit = "line",
-    delimiter: str = "",
-    columns: list[str] | None = None,
-) -> Iterator[Chunk | Reject]:
-    """One file as chunks of rows, before fields are looked for."""
-    if format == "parquet":
-        yield from _parquet(path, shown)
-        return
-    # JSON may write a character in 12 bytes (\ud83d\ude00), and a row holds more than its text
-    max_bytes = 12 * max_chars + (1 << 16)
-    text = lines(path, shown=shown, encoding=encoding, max_bytes=max_bytes)
-    if format == "jsonl":
-        yield from chunks(shown, _jsonl(text, shown))
-    elif format == "text":
-        yield from chunks(shown, _text(text, unit, shown, max_chars))
-    else:
-        yield from _csv(text, shown, delimiter or ("\t" if format == "tsv" else ","), columns, max_bytes)
-
-
-def _jsonl(text: Iterator[Lines | Reject], shown: str) -> Parsed:
-    decode = json.JSONDecoder(parse_constant=_no_constant).raw_decode
-    for run in text:
-        if isinstance(run, Reject):
-            yield run
-            continue
-        escaped = any("\\ud" in line or "\\uD" in line for line in run.texts)
-        for number, line in zip(run.numbers, run.texts, strict=True):
-            said = line.strip(" \t\r")
-            if not said:
-                continue
-            try:
-                row, end = decode(said)
-                if end != len(said):
-                    raise json.JSONDecodeError("Extra data", said, end)
-                if not isinstance(row, dict):
-                    yield Reject(shown, number, f"not an object: the line is {_json_kind(row)}", line[:2000])
-                    continue
-                if escaped and "\\u" in line:
-                    json.dumps(row, ensure_ascii=False).encode()  # a lone half of a surrogate pair is no character
-            except json.JSONDecodeError as error:
-                yield Reject(shown, number, f"broken JSON: {error.msg} at column {error.colno}", line[:2000])
-            except UnicodeEncodeError:
-                yield Reject(shown, number, "not Unicode: an escape stands for half a character", line[:2000])
-            except (ValueError, RecursionError) as error:
-                yield Reject(shown, number, f"broken JSON: {error}"[:300], line[:2000])
-            else:
-                yield number, row, line
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _json_kind(value: Any) -> str:
-    return {list: "a list", str: "a string", bool: "a boolean", type(None): "null"}.get(type(value), "a number")
-
-
-def _text(text: Iterator[Lines | Reject], unit: Unit, shown: str, max_chars: int) -> Parsed:
-    """A record a non-empty line, a paragraph (up to an empty line), or the file."""
-    held: list[str] = []
-    start, size = 1, 0
-    for run in text:
-        if isinstance(run, Reject):
-            yield run
-            continue
-        for number, line in zip(run.numbers, run.texts, strict=True):
-            blank = not line.strip()
-            if unit == "line":
-                if not blank:
-                    yield number, {"text": line.strip()}, line
-            elif blank and unit == "paragraph":
-                yield from _joined(held, start, size, shown, max_chars)
-                held, size = [], 0
-            elif held or not blank:
-                start = start if held else number
-                if size <= max_chars:  # once too long, nothing more is held
-                    held.append(line.rstrip())
-                size += len(line) + 1
-    yield from _joined(held, start, size, shown, max_chars)
-
-
-def _joined(held: list[str], start: int, size: int, shown: str, max_chars: int) -> Parsed:
-    said = "\n".join(held).strip()
-    if size - 1 > max_chars and len(said) > max_chars:
-        yield Reject(shown, start, f"too long: about {size:,} characters, the limit is {max_chars:,}", said[:2000])
-    elif said:
-        yield start, {"text": said}, said
-
-
-def _csv(
-    text: Iterator[Lines | Reject], shown: str, delimiter: str, columns: list[str] | None, max_bytes: int
-) -> Iterator[Chunk | Reject]:
-    if len(delimiter) != 1 or delimiter in '"\r\n':
-        raise DataError(f"a delimiter is one character, not {delimiter!r}", where=shown, hint="',', ';', '|' or a tab")
-    rows = _csv_rows(text, shown, delimiter, max_bytes)
-    header = columns
-    if header is None:
-        for item in rows:
-            if not isinstance(item, Reject):
-                header = [name.strip() for name in item[1]]
-                break
-            yield item
-    if header is None:
-        return
-    if twice := sorted({name for name in header if header.count(name) > 1}):
-        raise DataError(
-            f"columns that are there twice: {', '.join(map(repr, twice))}", where=at(shown, 1), hint="rename one"
-        )
-    names = tuple(header)
-
-    def named() -> Parsed:
-        for item in rows:
-            if isinstance(item, Reject):
-                yield item
-            elif len(item[1]) != len(names):
-                where = f"columns: {len(item[1])} where the header has {len(names)}"
-                yield Reject(shown, item[0], where, item[2][:2000])
-            else:
-                yield item[0], dict(zip(names, item[1], strict=True)), item[2]
-
-    yield from chunks(shown, named(), columns=names)
-
-
-def _csv_rows(
-    text: Iterator[Lines | Reject], shown: str, delimiter: str, max_bytes: int
-) -> Iterator[tuple[int, list[str], str] | Reject]:
-    """Rows as lists of strings. Quotes count where a field starts with one; a quoted field may hold newlines in CSV.
-
-    In tab-separated files a field ends with its line, because texts that begin with a quote are common there.
-    A quoted field that does not close before max_bytes or the end is a reject of one line: reading goes on below it.
-    """
-    pending: list[tuple[int, str]] = []  # lines of a row whose quoted field is open; also lines to be read again
-    coming = _numbered(text)
-    again: list[tuple[int, str] | Reject] = []
-    quotes = size = 0
-    while True:
-        item = again.pop() if again else next(coming, None)
-        if item is None or size > max_bytes:
-            if not pending:
-                return
-            if item is not None:
-                again.append(item)
-            (number, first), *rest = pending
-            yield Reject(shown, number, "quote: a field opens with a quote here that does not close", first[:2000])
-            again.extend(reversed(rest))
-            pending, quotes, size = [], 0, 0
-            continue
+def _first_rows(file: Path, format: Format, encoding: str) -> tuple[list[dict[str, Any]], int, int, bool]:
+    """Rows, rejects among them, their size in bytes, and whether that is the whole file."""
+    rows: list[dict[str, Any]] = []
+    rejects = size = 0
+    for item in parse(file, format, shown=file.name, encoding=encoding):
         if isinstance(item, Reject):
-            yield item
-            continue
-        number, line = item
-        if not pending and '"' not in line:
-            if line.strip():
-                yield number, line.split(delimiter), line
-            continue
-        pending.append(item)
-        quotes += line.count('"')
-        size += len(line) + 1
-        if len(pending) > 1 and quotes % 2:
-            continue  # inside a quoted field every quote that belongs to the text is doubled
-        raw = "\n".join(one for _, one in pending)
-        row = _split(raw, delimiter)
-        if row is None and delimiter == "\t":
-            row = raw.split(delimiter)
-        if row is not None:
-            yield pending[0][0], row, raw
-            pending, quotes, size = [], 0, 0
-
-
-def _numbered(text: Iterator[Lines | Reject]) -> Iterator[tuple[int, str] | Reject]:
-    for run in text:
-        if isinstance(run, Reject):
-            yield run
+            rejects += 1
+            size += len(item.raw.encode("utf-8", "replace")) + 1
         else:
-            yield from zip(run.numbers, run.texts, strict=True)
+            rows += item.rows
+            size += sum(len(raw.encode()) + 1 for raw in item.raws or ())
+        if len(rows) + rejects >= SNIFFED_ROWS:
+            return rows, rejects, size, False
+    return rows, rejects, size, True
 
 
-def _split(raw: str, delimiter: str) -> list[str] | None:
-    """Split one row; None when a quoted field is still open at its end.
-
-    Our own, because the csv module's limit on the size of a field is a global of the process.
-    """
-    row: list[str] = []
-    place, end = 0, len(raw)
-    while True:
-        if raw.startswith('"', place):
-            parts, place = [], place + 1
-            while True:
-                close = raw.find('"', place)
-                if close < 0:
-                    return None
-                parts.append(raw[place:close])
-                place = close + 1
-                if not raw.startswith('"', place):
-                    break
-                parts.append('"')
-                place += 1
-            stop = raw.find(delimiter, place)
-            stop = end if stop < 0 else stop
-            row.append("".join(parts) + raw[place:stop])  # text behind a closing quote stays, as the csv module does
-        else:
-            stop = raw.find(delimiter, place)
-            stop = end if stop < 0 else stop
-            row.append(raw[place:stop])
-        if stop == end:
-            return row
-        place = stop + 1
+def _row_counts(found: list[tuple[Path, Format]], rows: int, size: int, whole: bool) -> int:
+    if found[0][1] == "parquet":
+        return sum(pq.read_metadata(file).num_rows for file, _ in found)
+    if whole and len(found) == 1:
+        return rows
+    return round(rows * sum(unpacked_size(file) for file, _ in found) / max(size, 1))
 
 
-def _parquet(path: Path, shown: str) -> Iterator[Chunk | Reject]:
-    row = 0
-    try:
-        with pq.ParquetFile(path) as file:
-            names = tuple(file.schema_arrow.names)
-            for batch in file.iter_batches(batch_size=CHUNK_ROWS):
-                yield from from_arrow(batch, shown, first=row, columns=names)
-                row += batch.num_rows
-    except BROKEN_STREAM as error:
-        yield Reject(shown, None, f"broken file: {error}; what follows row {row} is lost")
+def _recognise(values: dict[str, list[Any]]) -> dict[str, str]:
+    """Record field -> column: by the names this house reads anyway, then by usual names, then by what the values look like."""
+    contract = layout(tuple(values), {}).keys
+    fields = {name: key for name, key in contract.items() if name not in ("label",) or _is_label(values[key])}
+    free = [name for name in values if name not in fields.values()]
+    for field, known in NAMES.items():
+        fits = [name for name in free if _fits(field, values[name])]
+        named = [name for word in known.split() for name in fits if name.lower().strip() == word]
+        if field not in fields and named and not (field == "text" and "messages" in fields):
+            fields[field] = named[0]
+            free.remove(named[0])
+    if "text" not in fields and "messages" not in fields:
+        lengths = {
+            name: sum(map(len, values[name])) / len(values[name]) for name in free if _fits("text", values[name])
+        }
+        if lengths:
+            fields["text"] = max(lengths, key=lambda name: lengths[name])
+            free.remove(fields["text"])
+    if "label" not in fields:
+        # without a telling name only a column of few short words, each met often, is called a label
+        few = [name for name in free if _is_label(values[name]) and len(set(map(str, values[name]))) <= 50]
+        if len(few) == 1 and all(isinstance(one, str) for one in values[few[0]]):
+            fields["label"] = few[0]
+    return fields
 
 
-def from_arrow(batch: pa.RecordBatch, shown: str, *, first: int, columns: tuple[str, ...]) -> Iterator[Chunk | Reject]:
-    """An Arrow batch as chunks of bounded size; `line` is the 1-based row."""
-    rows = max(1, min(CHUNK_ROWS, CHUNK_CHARS * batch.num_rows // max(batch.nbytes, 1)))
-    for begin in range(0, batch.num_rows, rows):
-        part = batch.slice(begin, rows)
-        numbers: list[int | None] = list(range(first + begin + 1, first + begin + part.num_rows + 1))
-        try:
-            yield Chunk(shown, numbers, part.to_pylist(), columns=columns)
-        except UnicodeDecodeError:
-            yield from _one_by_one(part, shown, numbers, columns)
+def _fits(field: str, values: list[Any]) -> bool:
+    if not values:
+        return False
+    if field == "text":
+        return all(isinstance(one, str) for one in values) and not _all_times(values)
+    if field == "label":
+        return _is_label(values)
+    if field == "time":
+        return _all_times(values)
+    if field == "id":
+        return len(set(map(str, values))) == len(values)
+    return all(isinstance(one, str | int) for one in values)
 
 
-def _one_by_one(
-    part: pa.RecordBatch, shown: str, numbers: list[int | None], columns: tuple[str, ...]
-) -> Iterator[Chunk | Reject]:
-    for i, number in enumerate(numbers):
-        try:
-            yield Chunk(shown, [number], part.slice(i, 1).to_pylist(), columns=columns)
-        except UnicodeDecodeError as error:
-            yield Reject(shown, number, f"not UTF-8: byte 0x{error.object[error.start]:02x} in a string column")
+def _is_label(values: list[Any]) -> bool:
+    if not values or not all(isinstance(one, str | int | float | list) for one in values):
+        return False
+    flat = [str(each) for one in values for each in (one if isinstance(one, list) else [one])]
+    classes = set(flat)
+    often = len(flat) / max(len(classes), 1)
+    return len(classes) <= MOST_CLASSES and (often >= 2 or len(values) < 20) and max(map(len, classes), default=0) <= 80
+
+
+def _all_times(values: list[Any]) -> bool:
+    bad: dict[int, str] = {}
+    looked = values[:200]
+    times(looked, bad)
+    years = all(
+        isinstance(one, str) or (isinstance(one, int | float) and one > 1e8) or hasattr(one, "year") for one in looked
+    )
+    return years and len(bad) <= 0.02 * len(looked)

@@ -5,9 +5,12 @@ A line ends at LF; a CR before it is dropped. Lone CR, form feed and U+2028 are 
 
 from __future__ import annotations
 
+import bz2
 import codecs
 import io
+import lzma
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +22,9 @@ from burnish.core.records import Reject
 
 BLOCK = 1 << 20
 RAW_CHARS = 2000
+COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
 # what a stream of bytes raises when it is cut short or is not what its name says
-BROKEN_STREAM = (OSError, EOFError, pa.ArrowInvalid, UnicodeDecodeError)
+BROKEN_STREAM = (OSError, EOFError, lzma.LZMAError, pa.ArrowInvalid, UnicodeDecodeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,23 +35,41 @@ class Lines:
     texts: list[str]
 
 
-def open_bytes(path: Path) -> Any:
+@contextmanager
+def open_bytes(path: Path) -> Iterator[Any]:
     """Open for reading, decompressed when the name ends in .gz, .zst, .bz2 or .xz. Gives an object with read(n)."""
-    suffix = path.suffix.lower()
+    with path.open("rb") as file, _unpacked(file, path.suffix.lower()) as stream:
+        yield stream
+
+
+def _unpacked(file: Any, suffix: str) -> Any:
     if suffix == ".xz":
-        import lzma
-
-        return lzma.open(path, "rb")
+        return lzma.open(file)
     if suffix == ".bz2":
-        import bz2
+        return bz2.open(file)
+    if suffix in (".gz", ".zst"):
+        return pa.CompressedInputStream(file, "gzip" if suffix == ".gz" else "zstd")
+    return file
 
-        return bz2.open(path, "rb")
-    return pa.input_stream(str(path), compression={".gz": "gzip", ".zst": "zstd"}.get(suffix))
+
+def unpacked_size(path: Path) -> int:
+    """Bytes after decompression, estimated from the first 4 MiB of them."""
+    size = path.stat().st_size
+    if path.suffix.lower() not in COMPRESSED:
+        return size
+    try:
+        with path.open("rb") as file, _unpacked(file, path.suffix.lower()) as stream:
+            out = 0
+            while out < 4 << 20 and (piece := stream.read(BLOCK)):
+                out += len(piece)
+            return round(out * size / max(min(file.tell(), size), 1))
+    except BROKEN_STREAM:
+        return size
 
 
 def bare_suffix(path: Path) -> str:
     """The suffix under a compression suffix: a.jsonl.gz is .jsonl."""
-    name = path.with_suffix("") if path.suffix.lower() in (".gz", ".zst", ".bz2", ".xz") else path
+    name = path.with_suffix("") if path.suffix.lower() in COMPRESSED else path
     return name.suffix.lower()
 
 
@@ -144,6 +166,8 @@ def _decoded(block: _Block, codec: str, shown: str) -> Iterator[Lines | Reject]:
             good.texts.append(raw.decode(codec).removesuffix("\r"))
             good.numbers.append(at)
         except UnicodeDecodeError as error:
+            yield good  # in order: a reader of sentences or paragraphs must know what was lost between which lines
+            good = Lines([], [])
             where = f"byte 0x{raw[error.start]:02x} at offset {offset + error.start:,} of the file"
             yield Reject(shown, at, f"not {codec.upper()}: {where} ({error.reason})", _lossy(raw))
         offset += len(raw) + 1

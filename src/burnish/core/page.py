@@ -364,6 +364,13 @@ def quote(text: str) -> Html:
     return _render("quote", text=_clip(text), lang=_lang(text))
 
 
+def link(text: str, target: str) -> Html:
+    """A link to a file beside the page, or to a place on it. ValueError for anything that would leave the folder."""
+    if ":" in target.split("/")[0] or target.startswith("/") or "\\" in target or ".." in target.split("/"):
+        raise ValueError(f"a page links to files beside it, not to {target!r}")
+    return _render("link", text=text, target=target)
+
+
 def share(value: float | None) -> str:
     """0.9234 -> 92.3%."""
     return "–" if value is None or math.isnan(value) else f"{100 * value:.1f}%"

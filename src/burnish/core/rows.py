@@ -144,10 +144,10 @@ def shape(chunk: Chunk, wanted: Wanted) -> tuple[pa.Table, list[Reject]]:
     layouts = []
     for row in rows:
         keys = tuple(row)
-        layout = cache.get(keys)
-        if layout is None:
-            layout = cache[keys] = _layout(keys, wanted.fields)
-        layouts.append(layout)
+        own = cache.get(keys)
+        if own is None:
+            own = cache[keys] = layout(keys, wanted.fields)
+        layouts.append(own)
     single = layouts[0] if len(cache) == 1 else None
 
     def column(name: str) -> list[Any] | None:
@@ -161,7 +161,7 @@ def shape(chunk: Chunk, wanted: Wanted) -> tuple[pa.Table, list[Reject]]:
                 if "." in key
                 else [row.get(key) for row in rows]
             )
-        if not any(name in layout.keys for layout in cache.values()):
+        if not any(name in one.keys for one in cache.values()):
             return None
         return [_get(row, key) if (key := own.keys.get(name)) else None for row, own in zip(rows, layouts, strict=True)]
 
@@ -229,15 +229,15 @@ def _meta(
 ) -> list[str | None]:
     """Everything that has no field of its own, as JSON text; nulls are left out."""
     kept: list[str | None] = []
-    for i, (row, layout) in enumerate(zip(rows, layouts, strict=True)):
-        if not layout.extras and given is None:
+    for i, (row, own) in enumerate(zip(rows, layouts, strict=True)):
+        if not own.extras and given is None:
             kept.append(None)
             continue
-        rest = v.without(row, layout.nested) if layout.nested else row
-        meta = {key: rest[key] for key in layout.extras if rest.get(key) is not None}
+        rest = v.without(row, own.nested) if own.nested else row
+        meta = {key: rest[key] for key in own.extras if rest.get(key) is not None}
         if given is not None and given[i] is not None:
-            own = v.parsed(given[i])
-            meta |= own if isinstance(own, dict) else {"meta": own}
+            inner = v.parsed(given[i])
+            meta |= inner if isinstance(inner, dict) else {"meta": inner}
         kept.append(v.json_text(meta) if meta else None)
     return kept
 
@@ -278,7 +278,8 @@ def _rejects(chunk: Chunk, bad: dict[int, str]) -> list[Reject]:
     return [Reject(chunk.file, chunk.numbers[i], reason, raw(i)[:2000]) for i, reason in sorted(bad.items())]
 
 
-def _layout(keys: tuple[str, ...], fields: Mapping[str, str]) -> Layout:
+def layout(keys: tuple[str, ...], fields: Mapping[str, str]) -> Layout:
+    """Where the record fields are among these keys: as `fields` says, else under the names of FORMS and BY_NAME."""
     there = set(keys)
     found = {name: key for name, key in fields.items() if key}
     heads = {name: key if key in there else key.split(".")[0] for name, key in found.items()}
@@ -331,7 +332,7 @@ def _check_header(columns: tuple[str, ...], file: str, wanted: Wanted) -> None:
                 where=file,
                 hint=nearest(key, columns, "columns"),
             )
-    found = _layout(columns, wanted.fields).keys
+    found = layout(columns, wanted.fields).keys
     if "text" not in found and "messages" not in found:
         raise DataError(
             f"no column is named text; there are: {', '.join(columns)}",

@@ -143,8 +143,8 @@ def moment(value: Any) -> datetime | None:
         return _utc(value)
     if isinstance(value, date):
         return datetime(value.year, value.month, value.day, tzinfo=UTC)
-    if isinstance(value, bool):
-        raise ValueError("a boolean is no time")
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError("no time")
     if isinstance(value, int | float):
         size = abs(value)
         return datetime.fromtimestamp(value / (1 if size < 1e11 else 1e3 if size < 1e14 else 1e6), tz=UTC)

@@ -50,14 +50,12 @@ def cohen_kappa(a: ArrayLike, b: ArrayLike) -> float:
 
     1 perfect, 0 chance, below 0 worse; NaN where chance agreement is certain (both use one class) or nothing is shared.
     """
-    a, b = np.asarray(a, dtype=np.int64), np.asarray(b, dtype=np.int64)
-    both = (a != ABSTAIN) & (b != ABSTAIN)
-    if not both.any():
+    votes = _checked(np.stack([np.asarray(a, dtype=np.int64), np.asarray(b, dtype=np.int64)], axis=1))
+    votes = votes[(votes != ABSTAIN).all(1)]
+    if not len(votes):
         return float("nan")
-    a, b = a[both], b[both]
-    size = int(max(a.max(), b.max())) + 1
-    by_chance = float((np.bincount(a, minlength=size) / len(a)) @ (np.bincount(b, minlength=size) / len(b)))
-    return _beyond(float((a == b).mean()), by_chance)
+    first, second = (np.bincount(votes[:, side], minlength=int(votes.max()) + 1) / len(votes) for side in (0, 1))
+    return _beyond(float((votes[:, 0] == votes[:, 1]).mean()), float(first @ second))
 
 
 def fleiss_kappa(votes: ArrayLike) -> float:

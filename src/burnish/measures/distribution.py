@@ -124,7 +124,8 @@ def _shares(counts: ArrayLike) -> Floats:
     values = np.asarray(counts, dtype=np.float64)
     if values.sum() <= 0 or values.min() < 0:
         raise ValueError("a distribution needs counts that are not negative, and one above 0")
-    return values / values.sum()
+    shares: Floats = values / values.sum()
+    return shares
 
 
 def _relative(a: Floats, b: Floats) -> float:

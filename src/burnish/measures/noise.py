@@ -7,6 +7,7 @@ probabilities (n, classes) must come from models that did not see the record's o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -68,7 +69,7 @@ def label_errors(
     rivals = probabilities - 2.0 * (np.arange(classes) == given[:, None])
     own = (weights * probabilities).sum(1)
     score = own if rank == "self_confidence" else (own - rivals.max(1) + 1) / 2
-    picks = {
+    picks: dict[Prune, Callable[[], NDArray[np.bool_]]] = {
         "noise_rate": lambda: _by_pair(joint, given, probabilities),
         "class": lambda: _by_class(joint, given, own),
         "both": lambda: _by_pair(joint, given, probabilities) & _by_class(joint, given, own),
@@ -99,7 +100,10 @@ def calibrated(counted: Floats, support: Floats) -> Floats:
     """
     rows = counted.sum(-1, keepdims=True)
     plain = np.eye(counted.shape[-1]) * (rows == 0)
-    return (np.divide(counted, rows, out=np.zeros(counted.shape), where=rows > 0) + plain) * support[..., None]
+    scaled: Floats = (np.divide(counted, rows, out=np.zeros(counted.shape), where=rows > 0) + plain) * support[
+        ..., None
+    ]
+    return scaled
 
 
 def _by_pair(joint: Floats, given: NDArray[np.int64], probabilities: Floats) -> NDArray[np.bool_]:

@@ -188,17 +188,19 @@ def classification_report(targets: ArrayLike, predictions: ArrayLike, labels: Se
     )
     for label, *figures, count in zip(labels, precision, recall, f1, support, strict=True):
         text += row.format(label, *figures, int(count))
-    weights = _ratio(support, np.full_like(support, total))
     text += f"\n{'accuracy':>{width}s} " + " " * 20 + f" {float(accuracy(matrix)):>9.{digits}f} {total:>9}\n"
     text += row.format("macro avg", precision.mean(), recall.mean(), f1.mean(), total)
-    text += row.format("weighted avg", precision @ weights, recall @ weights, f1 @ weights, total)
+    # Multiplied before divided, as scikit-learn does: the last digit of a tie depends on it.
+    weighted = (_ratio((column * support).sum(), total) for column in (precision, recall, f1))
+    text += row.format("weighted avg", *map(float, weighted), total)
     return text
 
 
 def _ratio(over: Any, under: Any) -> Floats:
     """Divide, 0 where there is nothing to divide by."""
     over, under = np.asarray(over, dtype=np.float64), np.asarray(under, dtype=np.float64)
-    return np.divide(over, under, out=np.zeros(np.broadcast(over, under).shape), where=under != 0)
+    divided: Floats = np.divide(over, under, out=np.zeros(np.broadcast(over, under).shape), where=under != 0)
+    return divided
 
 
 def _checked(targets: ArrayLike, probabilities: ArrayLike) -> tuple[NDArray[np.int64], Floats]:

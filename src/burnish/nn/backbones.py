@@ -57,8 +57,8 @@ class Known:
     @property
     def identity(self) -> str:
         """16 hex digits that change when the weights change, known before they are here."""
-        rows = sha256_of(Path(__file__).with_name("e5_rows.txt")) if self.layout == "e5q4" else ""
-        pinned = json.dumps([CONVERSION, self.layout, self.files, rows], sort_keys=True)
+        rows = [sha256_of(Path(__file__).with_name("e5_rows.txt"))] if self.layout == "e5q4" else []
+        pinned = json.dumps([CONVERSION, self.layout, self.files, *rows], sort_keys=True)
         return hashlib.sha256(pinned.encode()).hexdigest()[:16]
 
     @property

@@ -216,13 +216,23 @@ class _Encoder:
         from transformers import AutoModel
         from transformers.utils import logging
 
-        bars = logging.is_progress_bar_enabled()
-        logging.disable_progress_bar()  # ours shows the texts; "Loading weights" tells nobody anything
+        # Silent, for its report of a pooler that is not there tells nobody anything; what is missing beside it is an error.
+        bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        logging.set_verbosity_error()  # type: ignore[no-untyped-call]
         try:
-            return AutoModel.from_pretrained(self.folder, local_files_only=True).eval()
+            model, said = AutoModel.from_pretrained(self.folder, local_files_only=True, output_loading_info=True)
         finally:
+            logging.set_verbosity(level)
             if bars:
-                logging.enable_progress_bar()
+                logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+        missing = sorted(name for name in said["missing_keys"] if "pooler" not in name)
+        if missing:
+            raise WeightsError(
+                f"{self.folder} lacks {len(missing)} of its tensors, {missing[0]} among them",
+                hint="its config.json and its weights are of two models: fetch the folder again",
+            )
+        return model.eval()
 
     def __call__(self, texts: Sequence[str], bar: Any) -> Array:
         """(n, d) float32 in the order of `texts`; moves `bar` by the texts done."""

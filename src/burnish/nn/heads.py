@@ -50,16 +50,17 @@ class EncoderClassifier(nn.Module):
 
     def __init__(self, encoder: nn.Module, *, labels: Sequence[str], seed: int = 0) -> None:
         super().__init__()
-        config = encoder.config
+        config: Any = encoder.config
         if config.model_type not in FAMILIES:
             raise ValueError(f"no mean head for {config.model_type}; known: {', '.join(FAMILIES)}")
         self.encoder, self.labels = encoder, tuple(labels)
-        self.config = config
+        self.config: Any = config
         hidden = config.hidden_size
         rate = getattr(config, "classifier_dropout", None)
-        self.dense = nn.Linear(hidden, hidden)
+        with torch.random.fork_rng(devices=[]):  # nn.Linear draws first weights that nobody will see
+            self.dense = nn.Linear(hidden, hidden)
+            self.out = nn.Linear(hidden, len(labels))
         self.dropout = nn.Dropout(config.hidden_dropout_prob if rate is None else rate)
-        self.out = nn.Linear(hidden, len(labels))
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():  # identity, so that the first steps already see the encoder's own space
             self.dense.weight.copy_(torch.eye(hidden))
@@ -78,7 +79,8 @@ class EncoderClassifier(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
         pooled_BD = self.pooled(input_ids, attention_mask, token_type_ids).to(self.dense.weight.dtype)
-        return self.out(self.dropout(torch.tanh(self.dense(pooled_BD))))
+        logits_BC: Tensor = self.out(self.dropout(torch.tanh(self.dense(pooled_BD))))
+        return logits_BC
 
     @torch.no_grad()
     def centre(self, mean_D: Tensor) -> None:
@@ -99,7 +101,8 @@ def build(folder: str | Path, *, labels: Sequence[str], seed: int = 0) -> nn.Mod
 
     config = AutoConfig.from_pretrained(folder)
     if config.model_type in FAMILIES and not getattr(config, "is_decoder", False):
-        encoder = AutoModel.from_pretrained(folder, add_pooling_layer=False, dtype=torch.float32)
+        with torch.random.fork_rng(devices=[]):
+            encoder = AutoModel.from_pretrained(folder, add_pooling_layer=False, dtype=torch.float32)
         model: nn.Module = EncoderClassifier(encoder, labels=labels, seed=seed)
         model.pooling = "mean"  # type: ignore[assignment]
         return model
@@ -127,7 +130,7 @@ def as_stock(model: EncoderClassifier) -> Any:
     config.id2label = dict(enumerate(model.labels))
     config.label2id = {name: i for i, name in enumerate(model.labels)}
     with torch.random.fork_rng(devices=[]):  # its first weights are all overwritten below
-        stock = AutoModelForSequenceClassification.from_config(config)
+        stock: Any = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
     state = {f"{family.prefix}.{name}": value for name, value in model.encoder.state_dict().items()}
     state |= {f"{family.dense}.{kind}": getattr(model.dense, kind) for kind in ("weight", "bias")} | {
         f"{family.out}.{kind}": getattr(model.out, kind) for kind in ("weight", "bias")
@@ -159,12 +162,12 @@ def save(model: nn.Module, folder: Path, *, tokenizer: Any) -> None:
     """
     from transformers import AutoModelForSequenceClassification
 
-    stock = as_stock(model) if isinstance(model, EncoderClassifier) else model
+    stock: Any = as_stock(model) if isinstance(model, EncoderClassifier) else model
     stock.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     again = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
     generator = torch.Generator().manual_seed(0)
-    ids_BL = torch.randint(5, model.config.vocab_size, (4, 12), generator=generator)
+    ids_BL = torch.randint(5, stock.config.vocab_size, (4, 12), generator=generator)
     mask_BL = (torch.arange(12)[None] < torch.tensor([12, 9, 5, 2])[:, None]).long()
     was_training = model.training
     model.eval()
@@ -183,15 +186,20 @@ def load(folder: str | Path) -> nn.Module:
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
     folder = Path(folder)
-    stock = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
-    family = FAMILIES.get(stock.config.model_type)
-    last = stock.config.num_hidden_layers - 1
+    stock: nn.Module = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
+    config: Any = stock.config
+    family = FAMILIES.get(config.model_type)
+    last = int(getattr(config, "num_hidden_layers", 1)) - 1
     state = stock.state_dict()
     at = f"{family.prefix}.encoder.layer.{last}." if family else ""
     layer = {name.removeprefix(at): value for name, value in state.items() if family and name.startswith(at)}
-    if not layer or not all(torch.equal(value, _mean_layer(name, value)) for name, value in layer.items()):
+    if (
+        family is None
+        or not layer
+        or not all(torch.equal(value, _mean_layer(name, value)) for name, value in layer.items())
+    ):
         return stock
-    encoder = getattr(stock, family.prefix)
+    encoder: Any = getattr(stock, family.prefix)
     encoder.encoder.layer = encoder.encoder.layer[:last]
     encoder.config = AutoConfig.from_pretrained(folder)
     encoder.config.num_hidden_layers = last

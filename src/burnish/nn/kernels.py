@@ -6,18 +6,23 @@ emulates it; one maker's processors want oneDNN where another's want MKL. The ch
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import json
 import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from burnish.core.artifacts import write_json
+from burnish.core.packages import home
 from burnish.nn import operators
 
 CLEARLY = 1.25  # how much faster the unusual way must be; a tie must not fall differently on two runs
@@ -29,7 +34,7 @@ class Kernels:
     """What was chosen, why, and the figures it rests on (`figures` in GFLOP/s or ms, for the report)."""
 
     number_format: str = "fp32"  # fp32 | bf16
-    linear: str = "torch"  # torch | onednn (fp32 only)
+    linear: str = "torch"  # torch | onednn
     attention: str = "sdpa"  # sdpa | matmul
     why: tuple[str, ...] = ()
     figures: dict[str, float] = field(default_factory=dict)
@@ -56,14 +61,16 @@ def processor_name() -> str:
 
 
 def choose(*, precision: str = "auto", hidden: int = 384, head: int = 32) -> Kernels:
-    """Probe this processor (under a second, once a process) and choose.
+    """Choose by figures of this processor: probed once (under a second), then remembered in the user's cache.
+
+    Remembered, because a tie that falls differently in the next process would end in other weights for the same seed.
 
     precision: "auto" takes bf16 where its matrix products are clearly faster than fp32's; "fp32" and "bf16" are obeyed.
     hidden, head: the model's width and the width of one attention head.
     """
     if precision not in ("auto", "fp32", "bf16"):
         raise ValueError(f"precision is auto, fp32 or bf16, not {precision!r}")
-    figures = dict(_probe(hidden, head, torch.get_num_threads()))
+    figures = _figures(hidden, head, torch.get_num_threads())
     why: list[str] = []
     bf16, fp32 = figures["bf16_gflops"], figures["fp32_gflops"]
     fastest_fp32 = max(fp32, figures.get("fp32_onednn_gflops", 0.0))
@@ -77,11 +84,16 @@ def choose(*, precision: str = "auto", hidden: int = 384, head: int = 32) -> Ker
             why.append(f"warning: bf16 is slower here ({bf16:.0f} GFLOP/s) than fp32 ({fastest_fp32:.0f})")
     linear = "torch"
     if number_format == "fp32":
-        if "fp32_onednn_gflops" not in figures:
+        if not onednn_agrees():
             why.append("linear layers by torch: this torch has no fp32 oneDNN operator that agrees with it")
-        elif figures["fp32_onednn_gflops"] > CLEARLY * fp32:
+        elif figures.get("fp32_onednn_gflops", 0.0) > CLEARLY * fp32:
             linear = "onednn"
             why.append(f"linear layers by oneDNN: {figures['fp32_onednn_gflops']:.0f} GFLOP/s, MKL {fp32:.0f}")
+    elif onednn_agrees(torch.bfloat16):
+        linear = "onednn"
+        why.append("linear layers by oneDNN: bias inside the product")
+    else:
+        why.append("linear layers by torch: this torch has no bf16 oneDNN operator that agrees with it")
     matmul, sdpa = figures[f"{number_format}_matmul_ms"], figures[f"{number_format}_sdpa_ms"]
     attention = "matmul" if sdpa > CLEARLY * matmul else "sdpa"
     why.append(f"attention by {attention}: forward and backward {matmul:.2f} ms as products, {sdpa:.2f} by sdpa")
@@ -89,7 +101,28 @@ def choose(*, precision: str = "auto", hidden: int = 384, head: int = 32) -> Ker
 
 
 @functools.lru_cache(maxsize=16)
-def _probe(hidden: int, head: int, threads: int) -> tuple[tuple[str, float], ...]:
+def _figures(hidden: int, head: int, threads: int) -> dict[str, float]:
+    """The figures remembered for this processor, torch, width and number of threads; measured where there are none."""
+    path = home() / "kernels.json"
+    key = f"{processor_name()} | torch {torch.__version__} | {threads} threads | {hidden}/{head}"
+    known = _remembered(path)
+    if key not in known:
+        measured = dict(_probe(hidden, head))
+        known = {key: measured} | _remembered(path)  # of two processes at once, the first one's figures hold for both
+        with contextlib.suppress(OSError):  # a cache that cannot be written costs a second in the next run
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_json(path, known)
+    return known[key]
+
+
+def _remembered(path: Path) -> dict[str, dict[str, float]]:
+    try:
+        return dict(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError):
+        return {}
+
+
+def _probe(hidden: int, head: int) -> tuple[tuple[str, float], ...]:
     """Times of the candidates at a batch of 1,024 tokens; best of several, for others may use the machine too."""
     generator = torch.Generator().manual_seed(0)
     x, weight = (torch.randn(rows, hidden, generator=generator) for rows in (1024, 4 * hidden))
@@ -105,10 +138,11 @@ def _probe(hidden: int, head: int, threads: int) -> tuple[tuple[str, float], ...
         keep = torch.ones(32, heads, 32, 32, dtype=dtype)
 
         def matmul(qkv: list[Tensor] = qkv, keep: Tensor = keep) -> None:
-            operators._Attention.apply(*qkv, None, 0.2, keep).sum().backward()
+            torch.autograd.backward(operators._attend(*qkv, None, 0.2, keep).sum())
 
         def sdpa(qkv: list[Tensor] = qkv) -> None:
-            functional.scaled_dot_product_attention(*qkv, dropout_p=0.1).transpose(1, 2).contiguous().sum().backward()
+            out = functional.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2], dropout_p=0.1)
+            torch.autograd.backward(out.transpose(1, 2).contiguous().sum())
 
         with torch.random.fork_rng(devices=[]):
             figures[f"{name}_matmul_ms"] = 1e3 * _best(matmul)
@@ -127,15 +161,16 @@ def _best(run: Callable[[], Any], *, times: int = 5) -> float:
 
 
 @functools.cache
-def onednn_agrees() -> bool:
-    """Whether the private fp32 oneDNN operator exists and gives what torch gives."""
+def onednn_agrees(dtype: torch.dtype = torch.float32) -> bool:
+    """Whether the private oneDNN operator exists for this format and gives what torch gives."""
     generator = torch.Generator().manual_seed(0)
-    x, weight, bias = (torch.randn(*shape, generator=generator) for shape in ((5, 32), (16, 32), (16,)))
+    x, weight, bias = (torch.randn(*shape, generator=generator).to(dtype) for shape in ((5, 32), (16, 32), (16,)))
     try:
         made = operators.onednn_linear(x, weight, bias)
     except (AttributeError, RuntimeError, TypeError):
         return False
-    return bool(torch.allclose(made, functional.linear(x, weight, bias), rtol=1e-4, atol=1e-5))
+    near = 1e-4 if dtype == torch.float32 else 3e-2
+    return bool(torch.allclose(made.float(), functional.linear(x, weight, bias).float(), rtol=near, atol=near))
 
 
 @contextmanager
@@ -158,7 +193,7 @@ def installed(model: nn.Module, kernels: Kernels, *, seed: int) -> Iterator[Inst
             elif type(module) is nn.Linear and kernels.linear == "onednn":
                 _patch(module, functools.partial(operators.linear_by_onednn, module), patched)
             elif _is_big_table(module, model):
-                rows[f"{name}.weight"] = operators.RowEmbedding(module, dtype=kernels.dtype)  # type: ignore[arg-type]
+                rows[f"{name}.weight"] = operators.RowEmbedding(module, dtype=kernels.dtype)
                 _patch(module, rows[f"{name}.weight"], patched)
         trained = {name: p for name, p in model.named_parameters() if p.requires_grad and name not in rows}
         masters = {name: p.detach().float() for name, p in trained.items()}

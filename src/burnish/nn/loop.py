@@ -111,7 +111,7 @@ def settle(settings: Training, *, train: Examples, hidden: int) -> tuple[Trainin
     epochs = chosen.get("epochs", settings.epochs)
     if settings.batch_tokens == "auto":
         longest = int(train.lengths.max())
-        fit = tokens * epochs / 200
+        fit = tokens * epochs / 60
         size = int(np.clip(2 ** round(math.log2(max(fit, 1))), 256, 2048))
         chosen["batch_tokens"] = max(size, longest)
         reasons["batch_tokens"] = f"about {tokens * epochs / size:,.0f} steps of the {tokens * epochs:,} tokens"
@@ -270,7 +270,7 @@ class _Run:
                 f"the training loss is {value} in step {self.optimiser.steps + 1}",
                 hint=f"lower train.tune.learning_rate (now {self.settings.learning_rate}), or set precision: fp32",
             )
-        loss.backward()
+        torch.autograd.backward(loss)
         share = (self.epoch + done) / int(self.settings.epochs)
         self.optimiser.step(
             learning_rate=rate_at(share, settings=self.settings), max_grad_norm=self.settings.max_grad_norm

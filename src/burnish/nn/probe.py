@@ -35,8 +35,9 @@ class Probe:
         self.num_classes, self.seed, self.l2, self.calibrate = num_classes, seed, l2, calibrate
         self.temperature = 1.0
         self.chosen_l2 = L2_FALLBACK
-        self._mean = self._scale = self._weight = self._bias = np.zeros(0, dtype=np.float32)
-        self._present = np.zeros(0, dtype=np.int64)
+        nothing: Array = np.zeros(0, dtype=np.float32)
+        self._mean = self._scale = self._weight = self._bias = nothing
+        self._present: Array = np.zeros(0, dtype=np.int64)
 
     def fit(self, vectors: Array, targets: Array, *, weights: Array | None = None) -> Probe:
         """Learn from vectors (n, d) and targets (n,) class numbers or (n, k) rows that sum to 1; weights (n,) >= 0."""

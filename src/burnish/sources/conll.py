@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from burnish.core.artifacts import Records
-from burnish.core.files import find_files, shown_name
+from burnish.core.formats import find_files, shown_name
 from burnish.core.lines import Lines, lines
 from burnish.core.records import Reject
 from burnish.core.rows import MAX_CHARS, Chunk, Wanted, chunks, to_records

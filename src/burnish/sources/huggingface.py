@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 
 from burnish.core.artifacts import Records
 from burnish.core.errors import DataError, MissingExtra
-from burnish.core.files import from_arrow, shown_name
+from burnish.core.formats import from_arrow, parquet_batches, shown_name
 from burnish.core.lines import BROKEN_STREAM
 from burnish.core.records import Reject
-from burnish.core.rows import CHUNK_ROWS, MAX_CHARS, Chunk, Wanted, to_records
+from burnish.core.rows import MAX_CHARS, Chunk, Wanted, to_records
 from burnish.core.stage import Context, Count, Positive, nearest, stage
 
 
@@ -23,10 +23,41 @@ from burnish.core.stage import Context, Count, Positive, nearest, stage
 def huggingface(
     context: Context,
     *,
-    path: Path | None = None,
-    hub: str = "",
-    config: str = "",
+    path: Path,
     split: str = "",
+    fields: dict[str, str] | None = None,
+    name: str = "",
+    licence: str = "",
+    limit: Count = 0,
+    label_names: dict[str, str] | None = None,
+    max_chars: Positive = MAX_CHARS,
+) -> Records:
+    """Read a data set that `save_to_disk` wrote, or a folder of its Parquet or Arrow files.
+
+    Names of classes in the data set's features are the labels; -1 is no label, as is usual there.
+
+    path: the folder.
+    split: one split (train); all of them when empty.
+    fields: record field -> column, dotted for structs; "" leaves a field unread.
+    name: of this source, in every record; the path when empty.
+    licence: of the records that do not carry their own.
+    limit: records at most; 0 for all.
+    label_names: label as it stands in the data -> label, in place of the features' names; "" for none.
+    max_chars: a text of more characters is set aside.
+    """
+    found = _data_files(path, split)
+    names = label_names or _class_names(_features(found[0]), (fields or {}).get("label", "label"))
+    wanted = Wanted(fields or {}, name or shown_name(path, context.base), licence, names, max_chars)
+    return Records.stream(to_records(_local(found, context.base), wanted, limit=limit))
+
+
+@stage("sources.hub")
+def hub(
+    context: Context,
+    *,
+    dataset: str,
+    split: str,
+    config: str = "",
     revision: str = "",
     fields: dict[str, str] | None = None,
     name: str = "",
@@ -35,37 +66,23 @@ def huggingface(
     label_names: dict[str, str] | None = None,
     max_chars: Positive = MAX_CHARS,
 ) -> Records:
-    """Read a data set that `save_to_disk` wrote, a folder of its Parquet or Arrow files, or one of the hub.
+    """Stream a data set of the Hugging Face hub; needs the extra `hub` and a network.
 
-    Names of classes in the data set's features are the labels; -1 is no label, as is usual there.
-
-    path: the folder.
-    hub: owner/name on the hub, in place of a path; streamed, needs the extra `hub` and a network.
-    config: of a hub data set that has several.
-    split: one split (train); needed for the hub; all of a folder's when empty.
-    revision: of the hub data set: a commit or tag. Say one: the key of the step knows no other change of it.
+    dataset: owner/name.
+    split: train, test, …; as the data set names it.
+    config: of a data set that has several.
+    revision: a commit or tag. Say one: the key of the step knows no other change of the data.
     fields: record field -> column, dotted for structs; "" leaves a field unread.
-    name: of this source, in every record; the path or hub name when empty.
+    name: of this source, in every record; the data set's when empty.
     licence: of the records that do not carry their own.
     limit: records at most; 0 for all.
     label_names: label as it stands in the data -> label, in place of the features' names; "" for none.
     max_chars: a text of more characters is set aside.
     """
-    if (path is None) == (not hub):
-        raise DataError("say path or hub, one of them", where="sources.huggingface")
-    label_column = (fields or {}).get("label", "label")
-    if path is not None:
-        shown = shown_name(path, context.base)
-        found = _data_files(path, split)
-        label_names = label_names or _class_names(_features(found[0]), label_column)
-        chunks = _local(found, context.base)
-    else:
-        shown = hub
-        rows = _open_hub(hub, config, split, revision)
-        label_names = label_names or _class_names(_as_json(rows.features), label_column)
-        chunks = _streamed(rows, hub)
-    wanted = Wanted(fields or {}, name or shown, licence, label_names, max_chars)
-    return Records.stream(to_records(chunks, wanted, limit=limit))
+    rows = _open_hub(dataset, config, split, revision)
+    names = label_names or _class_names(_as_json(rows.features), (fields or {}).get("label", "label"))
+    wanted = Wanted(fields or {}, name or dataset, licence, names, max_chars)
+    return Records.stream(to_records(_streamed(rows, dataset), wanted, limit=limit))
 
 
 def _data_files(path: Path, split: str) -> list[Path]:
@@ -121,7 +138,7 @@ def _open_arrow(file: Path) -> Any:
 def _arrow_batches(file: Path) -> Iterator[pa.RecordBatch]:
     if file.suffix == ".parquet":
         with pq.ParquetFile(file) as parquet:
-            yield from parquet.iter_batches(batch_size=CHUNK_ROWS)
+            yield from parquet_batches(parquet)
         return
     reader = _open_arrow(file)
     if hasattr(reader, "num_record_batches"):
@@ -143,37 +160,35 @@ def _local(found: list[Path], base: Path) -> Iterator[Chunk | Reject]:
             yield Reject(shown, None, f"broken file: {error}; what follows row {row} is lost")
 
 
-def _open_hub(hub: str, config: str, split: str, revision: str) -> Any:
-    if not split:
-        raise DataError("say which split of the hub data set", where="sources.huggingface.split", hint="split: train")
+def _open_hub(dataset: str, config: str, split: str, revision: str) -> Any:
     try:
         import datasets
     except ImportError as error:
-        raise MissingExtra("sources.huggingface with a hub name", "hub") from error
+        raise MissingExtra("sources.hub", "hub") from error
     try:
-        return datasets.load_dataset(hub, config or None, split=split, revision=revision or None, streaming=True)
+        return datasets.load_dataset(dataset, config or None, split=split, revision=revision or None, streaming=True)
     except FileNotFoundError as error:  # DatasetNotFoundError is one
         raise DataError(
-            f"the hub has no data set {hub!r}, or it is private: {error}", where="sources.huggingface.hub"
+            f"the hub has no data set {dataset!r}, or it is private: {error}", where="sources.hub"
         ) from error
     except OSError as error:
         hint = "check the network, or save it elsewhere with `save_to_disk` and give its folder as path"
-        raise DataError(f"the hub cannot be reached: {error}", where="sources.huggingface.hub", hint=hint) from error
+        raise DataError(f"the hub cannot be reached: {error}", where="sources.hub", hint=hint) from error
     except ValueError as error:  # an unknown split or config; the message lists those there are
-        raise DataError(str(error), where=f"sources.huggingface: {hub}") from error
+        raise DataError(str(error), where=f"sources.hub: {dataset}") from error
 
 
 def _as_json(features: Any) -> Any:
     return features.to_dict() if features is not None else {}
 
 
-def _streamed(rows: Any, hub: str) -> Iterator[Chunk | Reject]:
+def _streamed(rows: Any, dataset: str) -> Iterator[Chunk | Reject]:
     held: list[dict[str, Any]] = []
     number = 0
     for row in rows:
         held.append(row)
         if len(held) == 1000:
-            yield Chunk(hub, list(range(number + 1, number + 1001)), held, columns=tuple(held[0]))
+            yield Chunk(dataset, list(range(number + 1, number + 1001)), held, columns=tuple(held[0]))
             held, number = [], number + 1000
     if held:
-        yield Chunk(hub, list(range(number + 1, number + len(held) + 1)), held, columns=tuple(held[0]))
+        yield Chunk(dataset, list(range(number + 1, number + len(held) + 1)), held, columns=tuple(held[0]))

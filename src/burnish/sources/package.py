@@ -6,7 +6,8 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 from burnish.core.artifacts import Records
-from burnish.core.files import Format, read
+from burnish.core.files import read
+from burnish.core.formats import Format
 from burnish.core.rows import MAX_CHARS
 from burnish.core.stage import Context, Count, Positive, stage
 

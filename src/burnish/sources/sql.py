@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 WHERE = "sources.sql.url"
 FETCH_ROWS = 1024
+KNOWN = (str, bytes, bool, int, float, list, dict, date)
 SECRET = re.compile("pass|pwd|secret|token|key|odbc_connect", re.IGNORECASE)
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -71,8 +72,8 @@ def _filled(url: str) -> tuple[URL, URL, list[str]]:
         raise DataError(f"the environment has no {', '.join(missing)}", where=WHERE, hint=f"export {missing[0]}=...")
     secrets = [os.environ[name] for name in names]
 
-    def fill(part: str | None) -> str | None:
-        return part and VARIABLE.sub(lambda found: os.environ[found[1]], part)
+    def fill(part: str) -> str:
+        return VARIABLE.sub(lambda found: os.environ[found[1]], part)
 
     try:
         if VARIABLE.fullmatch(url):
@@ -89,13 +90,13 @@ def _filled(url: str) -> tuple[URL, URL, list[str]]:
         hint = "write ${DB_PASSWORD} in its place and set it in the environment"
         raise DataError("the url holds a password, and specs are read by others", where=WHERE, hint=hint)
     query = {
-        key: tuple(map(fill, [value] if isinstance(value, str) else value)) for key, value in written.query.items()
+        key: fill(value) if isinstance(value, str) else tuple(map(fill, value)) for key, value in written.query.items()
     }
     filled = written.set(
-        username=fill(written.username),
+        username=fill(written.username) if written.username else None,
         password=fill(str(written.password)) if written.password is not None else None,
-        host=fill(written.host),
-        database=fill(written.database),
+        host=fill(written.host) if written.host else None,
+        database=fill(written.database) if written.database else None,
         query=query,
     )
     return written, filled, secrets
@@ -136,5 +137,4 @@ def _plain(value: Any) -> Any:
     """What drivers give beyond JSON: exact decimals, UUIDs and the like become numbers and strings."""
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
-    known = str | bytes | bool | int | float | list | dict | date
-    return value if value is None or isinstance(value, known) else str(value)
+    return value if value is None or isinstance(value, KNOWN) else str(value)

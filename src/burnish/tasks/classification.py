@@ -42,7 +42,7 @@ class Task:
         """(key, message, hint) for what is wrong with the `task` section."""
         found = [
             (
-                "labels",
+                key,
                 f"classification has no setting {key!r}",
                 nearest(key, (*OPTIONS, "labels", "languages"), "it has"),
             )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +63,7 @@ def _detect(text: str, among: tuple[str, ...]) -> tuple[str, bool]:
 
 
 @cache
-def _detector(among: tuple[str, ...]):  # type: ignore[no-untyped-def]
+def _detector(among: tuple[str, ...]) -> Any:
     """Return eldc, limited to some languages; an instance of our own, so that nobody else's settings reach us."""
     import eldc
 

@@ -22,7 +22,7 @@ from burnish.text.scripts import (
     sums,
 )
 
-_PIECES_A_LETTER = 0.04
+_PIECES_A_LETTER = 0.04  # beyond a word's first; least squares on AG News gives 0.045, on SST-2 0.086
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,9 @@ class Lengths:
     """Three lengths of n texts, each (n,).
 
     characters: code points, blanks included. words: runs of letters or figures, and each Han or kana character.
-    tokens: an estimate of what a WordPiece vocabulary makes of the text, without [CLS] and [SEP].
+    tokens: an estimate of what a BERT WordPiece vocabulary makes of the text, without [CLS] and [SEP]: totals of news,
+    film and shopping reviews within 5% of MiniLM's tokenizer, a single text within 9% on average. A SentencePiece
+    vocabulary makes about a tenth more of English and a quarter less of Chinese. To plan by, not to cut by.
     """
 
     characters: NDArray[np.int64]
@@ -53,7 +55,6 @@ def lengths(texts: Texts) -> Lengths:
         firsts = starts[:-1][np.diff(starts) > 0]
         begins[firsts] = spaced[firsts]  # the last letter of the text before does not reach over
         words[start:end] = sums(alone | begins, starts)
-        # 4.6 letters a piece is what BERT's English vocabulary makes of words of news and reviews (see the tests).
         pieces = sums(alone | begins | (scripts == OTHER), starts) + sums(spaced & ~begins, starts) * _PIECES_A_LETTER
         tokens[start:end] = np.rint(pieces).astype(np.int64)
     return Lengths(characters, words, tokens)

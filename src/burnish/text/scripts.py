@@ -69,8 +69,8 @@ def as_list(texts: Texts) -> list[str]:
     """Return the texts as a list of str; None becomes the empty text."""
     if not isinstance(texts, list | tuple):
         to_list = getattr(texts, "to_pylist", None) or getattr(texts, "to_list", None)
-        texts = to_list() if to_list else list(texts)  # type: ignore[arg-type]
-    return [text or "" for text in texts]  # type: ignore[union-attr]
+        texts = to_list() if to_list else list(texts)
+    return [text or "" for text in texts]
 
 
 def codepoints(texts: Sequence[str]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:

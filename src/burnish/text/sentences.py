@@ -63,7 +63,7 @@ def _ends(text: str, start: int, mark: re.Match[str]) -> bool:
 
 def _lower_follows(text: str, at: int) -> bool:
     following = _NEXT.match(text, at)
-    return bool(following) and following[1].islower()
+    return following is not None and following[1].islower()
 
 
 def _add(found: list[tuple[int, int]], text: str, start: int, end: int) -> None:

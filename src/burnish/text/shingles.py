@@ -27,19 +27,44 @@ def shingles(texts: Sequence[str], *, latin: int = 5, han: int = 3) -> tuple[NDA
     if not len(codes):
         return np.empty(0, dtype=np.uint32), starts
     scripts = script_table()[codes]
-    size = np.where((scripts == HAN) | (scripts == KANA), np.int8(han), np.int8(latin))
+    wide = (scripts == HAN) | (scripts == KANA)
     left = np.repeat(starts[1:], np.diff(starts)) - np.arange(len(codes))
-    first = np.zeros(len(codes), dtype=bool)
-    first[starts[:-1][np.diff(starts) > 0]] = True
-    hashes = np.zeros(len(codes), dtype=np.uint64)
-    for offset in range(max(latin, han)):
-        inside = (offset < size) & (offset < left)
-        ahead = np.zeros(len(codes), dtype=np.uint64)
-        ahead[: len(codes) - offset] = codes[offset:]
-        hashes = np.where(inside, (hashes + ahead + np.uint64(1)) * _MULTIPLIER, hashes)
-        hashes ^= hashes >> np.uint64(29)
-    # Shingles cut short by the end are kept only where the text is no longer than one.
-    kept = (size <= left) | first
-    hashed = (hashes[kept] * _MULTIPLIER >> np.uint64(32)).astype(np.uint32)
+    firsts = starts[:-1][np.diff(starts) > 0]
+    hashes = _windows(codes, wide, latin, han)
+    kept = left >= np.where(wide, han, latin)
+    short = firsts[~kept[firsts]]
+    hashes[short] = _prefixes(codes, short, left[short])
+    kept[short] = True
     running = np.concatenate([[0], np.cumsum(kept)])
-    return hashed, running[starts].astype(np.int64)
+    return (hashes[kept] * _MULTIPLIER >> np.uint64(32)).astype(np.uint32), running[starts]
+
+
+def _windows(codes: NDArray[np.uint32], wide: NDArray[np.bool_], latin: int, han: int) -> NDArray[np.uint64]:
+    """Hash the window that begins at each character, `han` long where wide and `latin` elsewhere, across text borders."""
+    values = codes.astype(np.uint64) + np.uint64(1)
+    hashes = np.zeros(len(codes), dtype=np.uint64)
+    of_size = {}
+    for offset in range(max(latin, han)):
+        reach = hashes[: max(len(codes) - offset, 0)]
+        _append(reach, values[offset:])
+        if offset + 1 in (latin, han) and latin != han:
+            of_size[offset + 1] = hashes.copy()
+    return np.where(wide, of_size[han], of_size[latin]) if of_size else hashes
+
+
+def _prefixes(codes: NDArray[np.uint32], begin: NDArray[np.int64], length: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Hash `length` characters from each beginning, as `_windows` does."""
+    hashes = np.zeros(len(begin), dtype=np.uint64)
+    for offset in range(int(length.max(initial=0))):
+        inside = np.flatnonzero(offset < length)
+        some = hashes[inside]
+        _append(some, codes[begin[inside] + offset].astype(np.uint64) + np.uint64(1))
+        hashes[inside] = some
+    return hashes
+
+
+def _append(hashes: NDArray[np.uint64], values: NDArray[np.uint64]) -> None:
+    """Take one more character into each hash, in place."""
+    hashes += values
+    hashes *= _MULTIPLIER
+    hashes ^= hashes >> np.uint64(29)

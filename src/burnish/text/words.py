@@ -108,7 +108,7 @@ def has_keyword(texts: Texts, keywords: Sequence[str]) -> NDArray[np.bool_]:
 
 
 def _rust_bounded(form: str, before: str, after: str) -> str:
-    body = re.sub(r"([^\w\s])", r"\\\1", form)
+    body = "".join(rf"\x{{{ord(character):x}}}" for character in form)
     front = before if re.match(_LETTER, form) else ""
     back = after if re.match(_LETTER, form[-1]) else ""
     return f"{front}{body}{back}"

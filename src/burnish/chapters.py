@@ -1,0 +1,296 @@
+"""The chapters of a run's page, one a room. Each takes what lies in the run folder, and says nothing when it is not there."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from burnish.core import page as p
+
+Facts = Mapping[str, Any]
+SHOWN_REJECTS = 12
+
+
+def came_in(folder: Path, run: Facts) -> p.Section:
+    """Sources with their counts, what was set aside and why."""
+    steps = [step for step in run.get("steps", []) if step["room"] in ("sources", "gold")]
+    rows = [
+        (
+            f"{step['room']}.{step['use']}",
+            step["counts"].get("records"),
+            step["counts"].get("labelled", 0),
+            step["counts"].get("quarantined", 0),
+        )
+        for step in steps
+        if step["counts"]
+    ]
+    table = p.table(["step", "records", "with a label", "set aside"], rows, sort=False) if rows else ""
+    return p.section("What came in", table, _kinds_of_text(folder), _quarantine(folder / "quarantine.jsonl"))
+
+
+def _kinds_of_text(folder: Path) -> p.Part:
+    """Records by source and language, counted batch by batch."""
+    import pyarrow.parquet as pq
+
+    file = next((folder / room / "records.parquet" for room in ("quality", "construct", "sources") if (folder / room / "records.parquet").exists()), None)  # fmt: skip
+    if file is None:
+        return ""
+    counts: dict[str, Counter[str]] = {"source": Counter(), "language": Counter()}
+    with pq.ParquetFile(file) as opened:
+        for batch in opened.iter_batches(columns=list(counts)):
+            for name, counter in counts.items():
+                counter.update(value or "(unknown)" for value in batch[name].to_pylist())
+    bars = [p.bars(_most(one), caption=f"Records by {name}") for name, one in counts.items() if one]
+    return p.side_by_side(*bars) if bars else ""
+
+
+def _quarantine(file: Path) -> p.Part:
+    """Reasons with their counts; a few rows as they stood in the file."""
+    if not file.exists():
+        return ""
+    reasons: Counter[str] = Counter()
+    shown = []
+    with file.open(encoding="utf-8") as lines:
+        for line in lines:
+            row = json.loads(line)
+            reasons[row["reason"].split(":")[0]] += 1
+            if len(shown) < SHOWN_REJECTS:
+                where = row["file"] if row["line"] is None else f"{row['file']}:{row['line']}"
+                shown.append((where, row["reason"], p.quote(row["raw"][:200])))
+    return p.together(
+        p.heading(f"{sum(reasons.values()):,} rows set aside"),
+        p.bars(_most(reasons), caption="By reason; they lie in quarantine.jsonl"),
+        p.fold(f"The first {len(shown)}", p.table(["where", "reason", "as it stood"], shown)),
+    )
+
+
+def labelled(facts: Facts) -> p.Section:
+    """Who voted, how votes became labels, and how that compares with simpler ways."""
+    labellers = facts.get("labellers") or []
+    if not labellers:
+        return p.section("How it was labelled", facts.get("why", "").capitalize())
+    covered = p.tiles(
+        [
+            p.Tile("labellers", len(labellers)),
+            p.Tile("records with a vote", p.share(facts.get("coverage"))),
+            p.Tile("with more than one", p.share(facts.get("overlap"))),
+            p.Tile("aggregation", facts.get("method", "–"), note=f"chosen: {facts.get('why', '')}"),
+            *([p.Tile("gold records", facts["gold"], note="weighed the labellers")] if facts.get("gold") else []),
+        ]
+    )
+    story = [line for line in facts.get("story", []) if line.startswith(("refused", "never"))]
+    return p.section(
+        "How it was labelled", covered, *story, p.side_by_side(_methods(facts), _labels(facts)), _labellers(labellers)
+    )
+
+
+def _methods(facts: Facts) -> p.Part:
+    """Accuracy on gold: each aggregation, and the best single labeller."""
+    rows = [one for one in facts.get("methods", []) if one.get("accuracy") is not None]
+    single = facts.get("best_single")
+    rows = rows + ([{**single, "method": f"best labeller: {single['name']}"}] if single else [])
+    if not rows:
+        return ""
+    rows.sort(key=lambda one: -one["accuracy"])
+    named = [(f"{one['method']} (chosen)" if one["method"] == facts["method"] else one["method"], one["accuracy"]) for one in rows]  # fmt: skip
+    return p.bars(
+        named, maximum=1, intervals=[tuple(one["interval"]) for one in rows], caption="Accuracy on covered gold"
+    )
+
+
+def _labels(facts: Facts) -> p.Part:
+    labels = facts.get("labels") or {}
+    return p.bars(_most(labels), caption="Records by constructed label") if labels else ""
+
+
+def _labellers(rows: Sequence[Facts]) -> p.Html:
+    heads = ["labeller", "kind", "says", "votes", "coverage", "conflict", "accuracy", "95%", "about"]
+    return p.table(
+        heads,
+        [
+            (
+                one["name"], one.get("kind", ""), ", ".join(one.get("says") or []), one.get("votes"),
+                one.get("coverage"), one.get("conflict"), one.get("accuracy"),
+                f"{one['interval'][0]:.2f}–{one['interval'][1]:.2f}" if one.get("interval") else None,
+                (one.get("about") or "")[:160],
+            )
+            for one in rows
+        ],
+        caption="Labellers. Conflict: share of its votes that another labeller contradicts. Accuracy: estimated.",
+    )  # fmt: skip
+
+
+def audited(report: Facts, folder: Path) -> p.Section:
+    """What the audit found, and what was done about it."""
+    rows = [
+        (name, one.get("dimension"), one.get("count"), one.get("share"), _plain(one.get("actions")), _effect(one.get("effect")))
+        for name, one in (report.get("checks") or {}).items()
+    ]  # fmt: skip
+    heads = ["check", "dimension", "records", "share", "proposed", "effect on accuracy"]
+    aside = report.get("set_aside") or (report.get("curate") or {}).get("set_aside") or {}
+    page = folder / "quality" / "report.html"
+    return p.section(
+        "What the audit found",
+        p.table(heads, rows) if rows else "",
+        p.bars(_most(aside), caption="Records set aside, by reason") if aside else "",
+        p.link("Findings with examples", "quality/report.html") if page.exists() else "",
+        lead=report.get("verdict", ""),
+    )
+
+
+def _effect(effect: Any) -> str | None:
+    """The measured change, when the audit measured one."""
+    if not isinstance(effect, Mapping):
+        return None
+    numbers = {name: value for name, value in effect.items() if isinstance(value, int | float)}
+    return ", ".join(f"{name} {p.figure(value)}" for name, value in list(numbers.items())[:3]) or _plain(effect)
+
+
+def divided(run: Facts, facts: Facts) -> p.Section:
+    """The sides, and what was checked about them."""
+    counts = next((step["counts"] for step in reversed(run.get("steps", [])) if step["room"] == "split"), {})
+    sides = {side: counts[side] for side in ("train", "validation", "test") if counts.get(side)}
+    body = [p.stacked([("records", sides)])] if sides else []
+    if facts:
+        body.append(p.fold("How it was drawn, and what was checked", p.facts(_flat(facts))))
+    return p.section("Who teaches and who judges", *body)
+
+
+def trained(model: Facts) -> p.Section:
+    """Curves, what "auto" became and why, kernels, time; one part for each time the model was taught."""
+    about = ("backbone", "strategy", "parameters", "max_length", "temperature", "data")
+    known = [(name.replace("_", " "), model[name]) for name in about if model.get(name) is not None]
+    parts = []
+    history = model.get("history") or {}
+    for name, told in ({"tune": history} if "epochs" in history else history).items():
+        parts += [p.heading(name.replace("_", " ").capitalize()) if len(history) > 1 else "", *_taught(told)]
+    shown = [(name, _plain(value) if isinstance(value, Mapping) else value) for name, value in known]
+    return p.section("Training", p.facts(shown) if shown else "", *parts)
+
+
+def _taught(history: Facts) -> list[p.Part]:
+    """One history of the training loop."""
+    figures = {"tokens_per_s": "tokens per second", "seconds": "seconds", "cpu_seconds": "CPU seconds", "examples": "examples seen", "padding_rate": "padding"}  # fmt: skip
+    told = [(said, history[name]) for name, said in figures.items() if history.get(name) is not None]
+    resolved, reasons = history.get("resolved") or {}, history.get("reasons") or {}
+    rows = [(name, _plain(value), reasons.get(name, "")) for name, value in resolved.items()]
+    kernels = [str(line) for line in (history.get("kernels") or {}).get("why", [])]
+    return [
+        _curves(history),
+        p.facts(told) if told else "",
+        p.table(["setting", "value", "because"], rows, sort=False) if rows else "",
+        p.fold("Kernels chosen on this processor", *kernels) if kernels else "",
+    ]
+
+
+def _curves(history: Facts) -> p.Part:
+    """Loss by epoch; the loss of each step, thinned, lies under it."""
+    epochs, losses = history.get("epochs") or [], history.get("losses") or []
+    if not epochs and not losses:
+        return ""
+    steps = max(len(losses), 1)
+    thin = max(1, steps // 200)
+    mean = lambda part: sum(part) / len(part)  # noqa: E731
+    series = {"training loss, by step": [((at + thin / 2) * max(len(epochs), 1) / steps, mean(losses[at : at + thin])) for at in range(0, len(losses), thin)]}  # fmt: skip
+    for key, name in (("validation_loss", "validation loss"), ("validation_accuracy", "validation accuracy")):
+        points = [(at + 1, one[key]) for at, one in enumerate(epochs) if one.get(key) is not None]
+        if points:
+            series[name] = points
+    if not losses:
+        series = {"training loss": [(at + 1, one["loss"]) for at, one in enumerate(epochs)], **series}
+    best = history.get("best_epoch", -1)
+    kept = f"Weights of epoch {best + 1} were kept." if best >= 0 and epochs else ""
+    early = " It stopped early." if history.get("stopped_early") else ""
+    return p.lines({name: pts for name, pts in series.items() if pts}, x="epoch", dots=len(epochs) < 30, caption=kept + early)  # fmt: skip
+
+
+def compressed(report: Facts) -> p.Section:
+    """What the smaller model cost, and whether it may serve."""
+    if "agreement" not in report:
+        return p.section("Compression")
+    before, after = report.get("bytes_before"), report.get("bytes_after")
+    figures = [
+        p.Tile("same answers", p.share(report["agreement"]), note=f"on {report.get('num_texts', 0):,} validation texts"),
+        *([p.Tile("drop in accuracy", f"{report['drop']:.2f} points")] if report.get("drop") is not None else []),
+        *([p.Tile("size", f"{after / 1e6:.0f} MB", note=f"from {before / 1e6:.0f} MB")] if before and after else []),
+        *([p.Tile("texts per second", f"{report['speedup']:.1f} ×", note="against PyTorch here")] if report.get("speedup") else []),
+    ]  # fmt: skip
+    good = report.get("accepted", True)
+    said = "It serves: it answers as the model it was made from." if good else "Refused: PyTorch serves."
+    return p.section(
+        "Compression", p.tiles(figures), p.note(" ".join([said, *report.get("reasons", [])]), "good" if good else "bad")
+    )
+
+
+def judged(numbers: Facts, folder: Path) -> p.Section:
+    """The evaluation in short, with a link to the whole of it."""
+    if "confusion" not in numbers:
+        return p.section("Evaluation")
+    from burnish.evaluate import page as evaluation
+
+    return p.section(
+        "Evaluation",
+        evaluation.tiles(numbers),
+        *evaluation.notes(numbers),
+        evaluation.classes(numbers),
+        p.confusion(numbers["labels"], numbers["confusion"], caption="Shade: share of the true class"),
+        evaluation.calibration(numbers, _confidences(folder, numbers["model"])),
+        p.heading("Worst errors"),
+        evaluation.error_list(numbers["errors"], shown=3, most=10) if numbers["errors"]["items"] else "None.",
+        p.link("The whole evaluation", "evaluation/report.html")
+        if (folder / "evaluation" / "report.html").exists()
+        else "",
+        lead=f"Judged by {numbers['judged_by']['about']}.",
+    )
+
+
+def _confidences(folder: Path, model: str) -> list[float]:
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    file = folder / "evaluation" / "predictions.parquet"
+    if not file.exists():
+        return []
+    table = pq.read_table(file, columns=["score", "model"])
+    scores: list[float] = table.filter(pc.equal(table["model"], model))["score"].to_pylist()
+    return scores
+
+
+def steps(run: Facts) -> p.Section:
+    """Every step, whether it was made or kept, and how long it took."""
+    rows = [
+        (f"{one['room']}.{one['use']}", one["status"], one.get("seconds"), _plain({k: v for k, v in one["counts"].items() if not isinstance(v, dict | list)}), one["key"][:12])
+        for one in run.get("steps", [])
+    ]  # fmt: skip
+    return p.section("Steps", p.table(["step", "status", "seconds", "counts", "key"], rows, sort=False) if rows else "")
+
+
+def _most(counts: Mapping[str, int], most: int = 12) -> list[tuple[str, float]]:
+    """The largest first; the tail as one."""
+    ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+    rest = sum(count for _, count in ordered[most:])
+    return [*ordered[:most], *([(f"{len(ordered) - most} others", rest)] if rest else [])]
+
+
+def _plain(value: Any) -> str:
+    """A small mapping or list in one line."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_plain(one)}" for name, one in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_plain(one) for one in value)
+    return p.figure(value) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+
+
+def _flat(facts: Facts, before: str = "") -> list[tuple[str, object]]:
+    """Nested facts as names with dots left out; long lists shortened."""
+    rows: list[tuple[str, object]] = []
+    for name, value in facts.items():
+        shown = f"{before}{name.replace('_', ' ')}"
+        if isinstance(value, Mapping):
+            rows += _flat(value, f"{shown}: ")
+        else:
+            rows.append((shown, _plain(value)[:300] if value is not None else None))
+    return rows[:60]

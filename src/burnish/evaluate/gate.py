@@ -1,0 +1,83 @@
+"""Refuse a model that is not good enough: the build stops here, on purpose."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from burnish.core.artifacts import Report
+from burnish.core.errors import BurnishError, GateError
+from burnish.core.stage import Count, Share, stage
+
+
+@stage("evaluate.gate")
+def gate(
+    reports: list[Report],
+    *,
+    accuracy: Share | None = None,
+    macro_f1: Share | None = None,
+    micro_f1: Share | None = None,
+    worst_class_f1: Share | None = None,
+    ece_max: Share | None = None,
+    n_min: Count | None = None,
+    sure: bool = False,
+    checked: bool = False,
+) -> Report:
+    """Stop the run, with exit code 3, when the evaluation misses a limit.
+
+    accuracy: the least that will do, 0..1.
+    macro_f1: the least mean F1 over classes.
+    micro_f1: the least micro F1.
+    worst_class_f1: the least F1 of any class that is in the test set.
+    ece_max: the largest calibration error that will do, 0..1.
+    n_min: the fewest test records to believe.
+    sure: not the value alone but the near end of its 95% interval must hold.
+    checked: refuse a test set whose labels nobody checked.
+    """
+    judged = [one.numbers for one in reports if "confusion" in one.numbers and "accuracy" in one.numbers]
+    if not judged:
+        raise BurnishError("evaluate.gate finds no evaluation", hint="put `report` before `gate` in `evaluate`")
+    numbers = judged[-1]
+    least = {"accuracy": accuracy, "macro_f1": macro_f1, "micro_f1": micro_f1, "worst_class_f1": worst_class_f1}
+    rows = [_at_least(name, limit, numbers, sure) for name, limit in least.items() if limit is not None]
+    if ece_max is not None:
+        rows.append(_row("ece", numbers["ece"], numbers["intervals"].get("ece"), ece_max, sure=sure, most=True))
+    if n_min is not None:
+        rows.append(_row("n", numbers["n"], None, n_min, sure=False, most=False))
+    if not rows and not checked:
+        raise BurnishError("evaluate.gate has no limit to hold", hint="say at least one, for example macro_f1: 0.85")
+    broken = [_sentence(row) for row in rows if not row["holds"]]
+    if checked and not numbers["judged_by"]["checked"]:
+        broken.append(f"the labels that judge were checked by nobody: {numbers['judged_by']['about']}")
+    if broken:
+        raise GateError(
+            "; ".join(broken),
+            where="evaluate.gate",
+            hint="evaluation/report.html shows the worst errors and the data that pulled them there",
+        )
+    verdict = f"All {len(rows) + checked} limits hold."
+    return Report({"gate": rows, "verdict": verdict, "tone": "good", "headline": {"held": len(rows) + checked}})
+
+
+def _at_least(name: str, limit: float, numbers: dict[str, Any], sure: bool) -> dict[str, Any]:
+    if name == "worst_class_f1":
+        present = {label: row for label, row in numbers["per_class"].items() if row["support"]}
+        label, row = min(present.items(), key=lambda pair: pair[1]["f1"])
+        return _row(f"F1 of {label!r}", row["f1"], row.get("f1_interval"), limit, sure=sure, most=False)
+    return _row(name, numbers[name], numbers["intervals"].get(name), limit, sure=sure, most=False)
+
+
+def _row(
+    name: str, value: float, interval: list[float] | None, limit: float, *, sure: bool, most: bool
+) -> dict[str, Any]:
+    """most: the limit is an upper one. sure: the far end of the interval counts."""
+    counted = (interval[1] if most else interval[0]) if sure and interval else value
+    holds = counted <= limit if most else counted >= limit
+    return {"figure": name, "value": value, "interval": interval, "limit": limit, "most": most, "sure": sure, "holds": holds}  # fmt: skip
+
+
+def _sentence(row: dict[str, Any]) -> str:
+    """macro_f1 is 0.812 (95% interval 0.790 to 0.833): it must be at least 0.850."""
+    value, limit = (f"{one:.3f}" if isinstance(one, float) else f"{one:,}" for one in (row["value"], row["limit"]))
+    around = f" (95% interval {row['interval'][0]:.3f} to {row['interval'][1]:.3f})" if row["interval"] else ""
+    whole = ", interval included" if row["sure"] and row["interval"] else ""
+    return f"{row['figure']} is {value}{around}: it must be at {'most' if row['most'] else 'least'} {limit}{whole}"

@@ -1,0 +1,268 @@
+"""The evaluation as a page: the verdict first, then its grounds, then the errors a person should read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from burnish.core import page as p
+
+POORLY_CALIBRATED = 0.1  # expected calibration error from which confidences mislead
+MANY_LEAKS = 0.05  # share of the test set
+WIDE = 0.1  # half of the interval of accuracy: the test set is too small to say much
+
+
+def verdict(numbers: Mapping[str, Any]) -> dict[str, Any]:
+    """tone (good, look, bad), verdict (one sentence) and grounds (what it rests on), for people and for JSON."""
+    low, high = numbers["intervals"]["accuracy"]
+    right = f"Right on {numbers['accuracy']:.1%} of {numbers['n']:,} records ({low:.1%} to {high:.1%})"
+    grounds, tone = [f"Judged by {numbers['judged_by']['about']}."], "good"
+    strong = numbers["baselines"][-1] if numbers["baselines"] else None
+    worth = ""
+    if strong:
+        gain = strong["gain"]["accuracy"]
+        points = (
+            f"{100 * gain['value']:+.1f} points ({100 * gain['interval'][0]:+.1f} to {100 * gain['interval'][1]:+.1f})"
+        )
+        if gain["interval"][0] > 0:
+            worth = f"; tuning was worth it: {points} over {strong['name']}"
+        elif gain["interval"][1] < 0:
+            worth, tone = f"; tuning was not worth it: {points} against {strong['name']}", "bad"
+        else:
+            worth, tone = f"; not clearly better than {strong['name']}: {points}", "look"
+    if not numbers["judged_by"]["checked"]:
+        tone = "look" if tone == "good" else tone
+        grounds.append("Nobody checked these labels: they were constructed by this run.")
+    leaks = numbers["leaks"]
+    if leaks["share"] > MANY_LEAKS:
+        tone = "look" if tone == "good" else tone
+        without = f"; without them it is right on {leaks['without']['accuracy']:.1%}" if "without" in leaks else ""
+        grounds.append(
+            f"{leaks['count']:,} test texts ({leaks['share']:.1%}) are nearly in the training side{without}."
+        )
+    if (high - low) / 2 > WIDE:
+        tone = "look" if tone == "good" else tone
+        grounds.append(f"The test set is small: the interval is {100 * (high - low):.0f} points wide.")
+    if numbers["ece"] > POORLY_CALIBRATED:
+        tone = "look" if tone == "good" else tone
+        grounds.append(f"Its confidence misleads: calibration error {numbers['ece']:.3f}.")
+    return {"verdict": f"{right}{worth}.", "tone": tone, "grounds": grounds}
+
+
+def page(numbers: Mapping[str, Any], confidences: Sequence[float]) -> str:
+    """report.html. confidences: top probability of each test record (n,), for the histogram."""
+    return p.page(
+        "Evaluation",
+        *(section for section in _sections(numbers, confidences) if section.body),
+        verdict=p.verdict(numbers["tone"], numbers["verdict"], *numbers["grounds"]),
+        subtitle=f"{numbers['n']:,} records, {len(numbers['labels'])} classes, model: {numbers['model']}",
+    )
+
+
+def _sections(numbers: Mapping[str, Any], confidences: Sequence[float]) -> list[p.Section]:
+    return [
+        p.section("Scores", tiles(numbers), *notes(numbers), _aside(numbers), _also(numbers)),
+        p.section("Was tuning worth it", _baselines(numbers), lead="The same records, answered by simpler means."),
+        p.section("Classes", classes(numbers), p.fold("Classification report", p.code(numbers["classification_report"]))),
+        p.section(
+            "Confusion",
+            p.confusion(numbers["labels"], numbers["confusion"], caption="Shade: share of the true class"),
+            p.heading("Most confused") if numbers["confused"] else "",
+            p.confused_pairs(numbers["labels"], numbers["confusion"]),
+        ),
+        p.section("Calibration", calibration(numbers, confidences), lead="When it says 80%, is it right 80 times in 100?"),
+        p.section("Worst errors", *_errors(numbers), lead="By loss: the model was sure, and the label says otherwise."),
+        p.section("Leaks", _leaks(numbers), lead="Test texts that stand, or nearly stand, in the training side."),
+        p.section("Slices", _slices(numbers), lead="Where it is better and where it is worse."),
+        p.section("Models", _models(numbers), lead="Every model this run made, on the same records."),
+    ]  # fmt: skip
+
+
+def tiles(numbers: Mapping[str, Any]) -> p.Html:
+    """The figures nobody should miss."""
+    tone: p.Tone = "look" if numbers["ece"] > POORLY_CALIBRATED else "plain"
+    leaks = numbers["leaks"]
+    wrong = numbers["n"] - round(numbers["accuracy"] * numbers["n"])
+    around = {name: tuple(pair) for name, pair in numbers["intervals"].items()}
+    return p.tiles(
+        [
+            p.Tile("accuracy", numbers["accuracy"], around.get("accuracy")),
+            p.Tile("macro F1", numbers["macro_f1"], around.get("macro_f1")),
+            p.Tile("calibration error", numbers["ece"], around.get("ece"), tone=tone),
+            p.Tile("errors", wrong, note=f"of {numbers['n']:,} records"),
+            p.Tile(
+                "also in training", leaks["count"], note=f"{leaks['share']:.1%} of the test records",
+                tone="look" if leaks["share"] > MANY_LEAKS else "plain",
+            ),
+        ]
+    )  # fmt: skip
+
+
+def notes(numbers: Mapping[str, Any]) -> list[p.Html]:
+    """What a reader must know before believing the figures."""
+    tone: p.Tone = "plain" if numbers["judged_by"]["checked"] else "look"
+    return [p.note(one, tone) for one in numbers["judged_by"]["notes"]]
+
+
+def classes(numbers: Mapping[str, Any]) -> p.Html:
+    """F1 of each class, with its interval and support."""
+    rows = list(numbers["per_class"].items())
+    return p.bars(
+        [(label, row["f1"]) for label, row in rows],
+        maximum=1,
+        intervals=[tuple(row["f1_interval"]) if "f1_interval" in row else None for _, row in rows],
+        notes=[f"{row['support']:,} records" for _, row in rows],
+        marks={"macro F1": numbers["macro_f1"]},
+        caption="F1 by class, 95% intervals",
+    )
+
+
+def calibration(numbers: Mapping[str, Any], confidences: Sequence[float]) -> p.Html:
+    """The reliability diagram beside the histogram of confidences, and the table under them."""
+    filled = [row for row in numbers["calibration"] if row["count"]]
+    diagram = p.lines(
+        {"model": [(row["confidence"], row["accuracy"]) for row in filled]},
+        x="confidence", y="share that is right", x_range=(0, 1), y_range=(0, 1), diagonal=True, dots=True, square=True,
+        caption="On the dashed line, confidence is what it says. Below it, the model is too sure.",
+    )  # fmt: skip
+    drawn = p.histogram(confidences, low=0, high=1, bins=20, x="confidence", caption="How sure the model is") if len(confidences) else ""  # fmt: skip
+    rows = [(f"{r['lower']:.2f} to {r['upper']:.2f}", r["count"], r["confidence"], r["accuracy"]) for r in filled]
+    table = p.table(["confidence", "records", "mean confidence", "share right"], rows)
+    return p.together(p.side_by_side(diagram, drawn), p.fold("Calibration table", table))
+
+
+def error_list(errors: Mapping[str, Any], *, shown: int, most: int | None = None) -> p.Html:
+    """Errors with what they were taken for, and their neighbours behind a line that opens."""
+    items = [
+        p.Example(
+            one["text"] if not one.get("text_b") else f"{one['text']}\n{one['text_b']}",
+            [
+                ("label", one["target"]),
+                ("predicted", one["prediction"]),
+                ("confidence", one["score"]),
+                *([("source", one["source"])] if one.get("source") else []),
+                ("id", one["id"]),
+            ],
+            _neighbours(one),
+            tone="look" if one["doubtful"] else "plain",
+        )
+        for one in errors["items"][:most]
+    ]
+    return p.examples(items, shown=shown, what="errors")
+
+
+def _neighbours(one: Mapping[str, Any]) -> p.Part:
+    around = one["neighbours"]
+    if not around:
+        return ""
+    rows = [
+        (
+            p.quote(each["text"] or ""),
+            each["label"],
+            each["label_from"],
+            each["confidence"],
+            each["similarity"],
+            each["id"],
+        )
+        for each in around
+    ]
+    table = p.table(
+        ["nearest training text", "label", "label from", "confidence", "similarity", "id"], rows, sort=False
+    )
+    said = f"{one['neighbours_that_agree']} of {len(around)} nearest training texts are labelled {one['prediction']}"
+    doubt = p.note("The label of this test record may be wrong: the model is sure and its neighbours agree with it.")
+    return p.together(p.fold(said, table), doubt if one["doubtful"] else "")
+
+
+def _errors(numbers: Mapping[str, Any]) -> list[p.Part]:
+    errors = numbers["errors"]
+    if not errors["items"]:
+        return ["No error on this test set."]
+    doubtful = sum(one["doubtful"] for one in errors["items"])
+    remark = (
+        f"{doubtful} of these {len(errors['items'])} may be wrong labels of the test set itself." if doubtful else ""
+    )
+    return [f"Nearest training records by {errors['nearest_by']}. {remark}", error_list(errors, shown=8)]
+
+
+def _aside(numbers: Mapping[str, Any]) -> p.Part:
+    aside = numbers["judged_by"]["set_aside"]
+    rows = [(reason, count) for reason, count in aside.items()]
+    return p.fold(f"{sum(aside.values()):,} rows could not judge", p.table(["reason", "rows"], rows)) if aside else ""
+
+
+def _also(numbers: Mapping[str, Any]) -> p.Part:
+    if not numbers["also_judged"]:
+        return ""
+    rows = [
+        (one["about"], "yes" if one["checked"] else "no", one["n"], one["accuracy"], _between(one["interval"]), one["macro_f1"])
+        for one in numbers["also_judged"]
+    ]  # fmt: skip
+    heads = ["the same model on", "checked", "records", "accuracy", "95% interval", "macro F1"]
+    return p.together(p.heading("Other labels"), p.table(heads, rows))
+
+
+def _baselines(numbers: Mapping[str, Any]) -> p.Html:
+    rows = [("this model", numbers["accuracy"], numbers["macro_f1"], None, None, None)]
+    for one in reversed(numbers["baselines"]):
+        gain = one["gain"]["accuracy"]
+        rows.append(
+            (one["name"], one["accuracy"], one["macro_f1"], _points(gain["value"]), _points(*gain["interval"]), gain["p_value"])
+        )  # fmt: skip
+    bars = p.bars([(row[0], row[1]) for row in rows], maximum=1, caption="Accuracy")
+    heads = ["", "accuracy", "macro F1", "the model is better by", "95% interval", "p"]
+    return p.together(bars, p.table(heads, rows, sort=False)) if len(rows) > 1 else p.prose("No baseline was trained.")
+
+
+def _leaks(numbers: Mapping[str, Any]) -> p.Html:
+    leaks = numbers["leaks"]
+    if not leaks["count"]:
+        return p.prose(f"None at a similarity of {leaks['similarity']:g} or more.")
+    rows = [("all records", numbers["n"], numbers["accuracy"], numbers["macro_f1"])]
+    for key, name in (("without", "without those also in training"), ("only", "only those")):
+        if key in leaks:
+            rows.append((name, leaks[key]["n"], leaks[key]["accuracy"], leaks[key]["macro_f1"]))
+    pairs = [(one["test"], one["train"], one["similarity"]) for one in leaks["examples"]]
+    return p.together(
+        p.table(["judged on", "records", "accuracy", "macro F1"], rows, sort=False),
+        p.fold(f"The first {len(pairs)} pairs", p.table(["test record", "training record", "similarity"], pairs)),
+    )
+
+
+def _slices(numbers: Mapping[str, Any]) -> p.Html:
+    rows = [
+        (one["by"], one["value"], one["n"], one["accuracy"], _between(one["interval"]), one["macro_f1"], "below the rest" if one["below"] else "")
+        for one in numbers["slices"]
+    ]  # fmt: skip
+    heads = ["by", "slice", "records", "accuracy", "95% interval", "macro F1", ""]
+    return p.table(heads, rows) if rows else p.prose("The test records do not differ in language, source or length.")
+
+
+def _models(numbers: Mapping[str, Any]) -> p.Html:
+    rows = [
+        (
+            one["name"], one["accuracy"], one["macro_f1"], one["ece"], one["log_loss"], p.share(one["agreement"]),
+            one["parameters"], "serves" if one["serves"] else _points(one["difference"]["accuracy"]),
+        )
+        for one in numbers["models"]
+    ]  # fmt: skip
+    heads = [
+        "model",
+        "accuracy",
+        "macro F1",
+        "calibration error",
+        "log loss",
+        "same answers",
+        "parameters",
+        "against it",
+    ]
+    return p.table(heads, rows, sort=False)
+
+
+def _between(pair: Sequence[float]) -> str:
+    return f"{pair[0]:.3f}–{pair[1]:.3f}"
+
+
+def _points(*values: float) -> str:
+    """Differences of shares in points."""
+    return " to ".join(f"{100 * value:+.1f}" for value in values)

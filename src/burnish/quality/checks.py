@@ -1,0 +1,177 @@
+"""What a check is, and what it may look at. A check is a function in one registry: a score for every record, a flag, a summary.
+
+    @check("empty", dimension="form", auto="drop")
+    def empty(material: Material) -> Found:
+        \"\"\"Texts without a letter or a figure. ...formula, source...\"\"\"
+
+It looks at `Material` alone and says a reason that a person understands. What is done about a finding is decided later
+(quality.curate); `auto` is what that does when nobody says otherwise.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from burnish.core.artifacts import Records
+from burnish.core.records import Reject
+from burnish.core.stage import Context
+from burnish.measures.duplicates import Groups, exact_duplicates, near_duplicates
+from burnish.text.inputs import said
+from burnish.text.language import Languages, languages
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Dimension = Literal["redundancy", "labels", "form"]
+Auto = Literal["drop", "report"]
+COLUMNS = ("id", "text", "text_b", "messages", "label", "probs", "label_from", "confidence", "keep")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a check says about n records.
+
+    score: (n,) 0 (nothing wrong) to 1 (worst). flagged: (n,) records with a finding. reason, action: of a flagged row.
+    action: drop, relabel:LABEL, review or keep. facts: the check's numbers for the report. skipped: why it could not judge.
+    """
+
+    score: Array
+    flagged: Array
+    reason: Callable[[int], str] = lambda row: ""
+    action: Callable[[int], str] = lambda row: "review"
+    facts: dict[str, Any] = field(default_factory=dict)
+    skipped: str = ""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A registered check; `about` is the first line of its docstring, `doc` the whole."""
+
+    name: str
+    dimension: Dimension
+    auto: Auto
+    run: Callable[[Material], Found]
+
+    @property
+    def doc(self) -> str:
+        return inspect.getdoc(self.run) or ""
+
+    @property
+    def about(self) -> str:
+        return self.doc.split("\n", 1)[0]
+
+
+CHECKS: dict[str, Check] = {}
+
+
+def check(name: str, *, dimension: Dimension, auto: Auto) -> Callable[[Callable[[Material], Found]], Any]:
+    """Register a check under its name; order of registration is order of the report."""
+
+    def register(function: Callable[[Material], Found]) -> Callable[[Material], Found]:
+        CHECKS[name] = Check(name, dimension, auto, function)
+        return function
+
+    return register
+
+
+class Material:
+    """The n kept records of a data set as checks see them; what costs time is computed once, when first asked for.
+
+    rows: their positions among all records. texts: what a model would read. labels: class numbers, -1 where there is none.
+    near: the similarity from which texts count as near-duplicates. Memory: the texts, and vectors of the labelled ones.
+    """
+
+    def __init__(self, table: pa.Table, context: Context, *, near: float, folds: int, backbone: str) -> None:
+        self.context, self.near, self.folds, self.backbone = context, near, folds, backbone
+        keep = np.array(table["keep"].to_pylist(), dtype=bool)
+        self.rows = np.flatnonzero(keep)
+        self._table = table.filter(pa.array(keep))
+        self.ids: list[str] = self.column("id")
+        self.texts = said(self._table)
+        position = {label: number for number, label in enumerate(context.task.labels)}
+        self.labels = np.array([position.get(label, -1) for label in self.column("label")], dtype=np.int64)
+        self.foreign = sorted({label for label in self.column("label") if label is not None and label not in position})
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def column(self, name: str) -> list[Any]:
+        values: list[Any] = self._table[name].to_pylist()
+        return values
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The task's labels, in class order."""
+        return self.context.task.labels
+
+    def nothing(self, skipped: str = "", **facts: Any) -> Found:
+        """A verdict without a finding."""
+        return Found(np.zeros(len(self)), np.zeros(len(self), dtype=bool), facts=facts, skipped=skipped)
+
+    @functools.cached_property
+    def labelled(self) -> Array:
+        """Positions of the records with a label of the task: (l,)."""
+        return np.flatnonzero(self.labels >= 0)
+
+    @functools.cached_property
+    def blank(self) -> Array:
+        """(n,) texts without a letter or a figure."""
+        return np.array([not any(map(str.isalnum, text)) for text in self.texts], dtype=bool)
+
+    @functools.cached_property
+    def languages(self) -> Languages:
+        return languages(self.texts, among=self.context.task.languages)
+
+    @functools.cached_property
+    def same(self) -> Groups:
+        """Groups of equal texts."""
+        return exact_duplicates(self.texts)
+
+    @functools.cached_property
+    def alike(self) -> Groups:
+        """Groups of equal and similar texts."""
+        return near_duplicates(self.texts, threshold=self.near)
+
+    @functools.cached_property
+    def targets(self) -> Array:
+        """Soft labels (l, k) of the labelled records: `probs` where a record has them, else its label."""
+        hard = np.eye(len(self.names), dtype=np.float32)[self.labels[self.labelled]]
+        probs = self.column("probs")
+        for at, row in enumerate(self.labelled):
+            if probs[row] is not None and len(probs[row]) == len(self.names):
+                hard[at] = probs[row]
+        return hard
+
+    @functools.cached_property
+    def vectors(self) -> Array:
+        """Embeddings (l, d) of the labelled records."""
+        from burnish.nn.backbones import resolve
+        from burnish.nn.embeddings import embed
+
+        progress = self.context.progress
+        folder: Path = resolve(self.backbone, languages=self.context.task.languages, progress=progress)
+        return embed([self.texts[row] for row in self.labelled], folder, cache=self.context.cache, progress=progress)
+
+    @functools.cached_property
+    def worth(self) -> list[tuple[Any, ...]]:
+        """(n,) sort keys: of several copies the one with the smallest key is kept (labelled, checked, sure, first)."""
+        sure, source = self.column("confidence"), self.column("label_from")
+        return [
+            (self.labels[row] < 0, source[row] != "gold", -(1.0 if sure[row] is None else sure[row]), row)
+            for row in range(len(self))
+        ]
+
+
+def rewritten(records: Records, batches: Callable[[], Iterator[pa.Table]]) -> Records:
+    """As many records as before, from a walk that can be begun again and again."""
+
+    def walk(columns: Sequence[str] | None) -> Iterator[pa.Table | Reject]:
+        return (batch.select(list(columns)) if columns else batch for batch in batches())
+
+    return Records(walk, len(records))

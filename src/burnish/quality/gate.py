@@ -1,0 +1,100 @@
+"""The gate of the quality room: a build that must not go on with data that is worse than agreed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from burnish.core.artifacts import Records, Report
+from burnish.core.errors import BurnishError, GateError
+from burnish.core.stage import Context, Count, Share, stage
+from burnish.quality.page import draw
+
+COPIES = ("exact_duplicates", "near_duplicates")
+
+
+@stage("quality.gate")
+def gate(
+    records: Records,
+    context: Context,
+    *,
+    label_noise: Share | None = None,
+    duplicates: Share | None = None,
+    other_language: Share | None = None,
+    min_records: Count = 0,
+    min_per_label: Count = 0,
+) -> Report:
+    """Stop the build (exit code 3) when the kept records are worse than agreed.
+
+    label_noise: largest estimated share of wrong labels among kept labelled records. duplicates: largest share of kept
+    records that are copies of another. other_language: largest share in a language that the task does not name.
+    min_records: fewest kept records. min_per_label: fewest kept records of every label of the task.
+
+    Measured on what curation kept. Label noise: (rate estimated by the audit x records judged - suspects set aside) /
+    labelled records kept, not below 0. Raises GateError that names every measured value and its limit.
+    """
+    figures = measured(records, context.task.labels)
+    limits = {
+        "label_noise": label_noise, "duplicates": duplicates, "other_language": other_language,
+        "min_records": min_records or None, "min_per_label": min_per_label or None,
+    }  # fmt: skip
+    asked = {name: limit for name, limit in limits.items() if limit is not None}
+    unmeasured = [name for name in asked if figures[name] is None]
+    if unmeasured:
+        raise BurnishError(
+            f"quality.gate asks for {unmeasured[0]}, which no audit before it has measured",
+            hint="write {use: audit} before the gate, with checks: all; labels need 30 labelled records",
+        )
+    held = {
+        name: figures[name] >= limit if name.startswith("min_") else figures[name] <= limit
+        for name, limit in asked.items()
+    }
+    outcome = {name: {"measured": figures[name], "limit": limit, "holds": held[name]} for name, limit in asked.items()}
+    failed = [
+        f"{name} is {_shown(name, figures[name])}, the limit is {_shown(name, asked[name])}"
+        for name in asked
+        if not held[name]
+    ]
+    page = draw(records, context, gate=outcome)
+    if failed:
+        shown = context.scratch / "report.html"
+        shown.write_text(page[1], encoding="utf-8")
+        raise GateError("quality.gate does not hold: " + "; ".join(failed), hint=f"the findings are in {shown}")
+    return Report({**page[0], "gate": outcome}, page[1])
+
+
+def measured(records: Records, labels: tuple[str, ...]) -> dict[str, Any]:
+    """The figures a gate can ask for, on kept records; None for what no audit has measured."""
+    audit = records.facts.get("audit", {}).get("checks", {})
+    kept = labelled = 0
+    found: Counter[str] = Counter()
+    aside = 0
+    counts: Counter[str] = Counter()
+    for batch in records.batches(["label", "findings", "keep"]):
+        for label, findings, keep in zip(
+            *(batch[name].to_pylist() for name in ("label", "findings", "keep")), strict=True
+        ):
+            names = {one["check"] for one in findings or ()}
+            if not keep:
+                aside += label is not None and "label_errors" in names
+                continue
+            kept += 1
+            labelled += label is not None
+            counts[label] += 1
+            found.update({"copy"} if names & set(COPIES) else (), **{})
+            found["language"] += "language" in names
+    noise = None
+    errors = audit.get("label_errors", {})
+    if errors and not errors["skipped"]:
+        noise = max(0.0, errors["facts"]["rate"]["value"] * errors["facts"]["judged"] - aside) / max(labelled, 1)
+    return {
+        "label_noise": noise,
+        "duplicates": found["copy"] / max(kept, 1) if set(COPIES) & set(audit) else None,
+        "other_language": found["language"] / max(kept, 1) if "language" in audit else None,
+        "min_records": kept,
+        "min_per_label": min((counts[label] for label in labels), default=0),
+    }
+
+
+def _shown(name: str, value: float) -> str:
+    return f"{value:,}" if name.startswith("min_") else f"{value:.3f}"

@@ -1,0 +1,149 @@
+"""A run told on one page, in a few lines for the terminal, and all runs of a folder in a table."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from burnish import chapters
+from burnish.core.pipeline import read_run
+
+FIGURES = ("n", "accuracy", "macro_f1", "ece")
+
+
+def write(folder: Path) -> Path:
+    """Write `report.html` of a run folder: what came in, what was done with it, what came out, what to do next.
+
+    A part that is not there (yet) is left out, so a run that stopped half way has a page too. UsageError for a folder
+    that holds no run.
+    """
+    path = folder / "report.html"
+    half = path.with_name(f".report.html.{os.getpid()}")
+    half.write_text(_page(folder), encoding="utf-8")
+    os.replace(half, path)
+    return path
+
+
+def _page(folder: Path) -> str:
+    from burnish.core import page as p
+
+    run = read_run(folder)
+    card, evaluation = _json(folder / "model" / "burnish.json"), _json(folder / "evaluation" / "report.json")
+    drawn = [
+        chapters.came_in(folder, run),
+        chapters.labelled(_json(folder / "construct" / "labellers.json")),
+        chapters.audited(_json(folder / "quality" / "report.json"), folder),
+        chapters.divided(run, _split_facts(folder)),
+        chapters.trained(card),
+        chapters.compressed(_json(folder / "deploy" / "report.json")),
+        chapters.judged(evaluation, folder),
+        p.section("What to do next", p.code("\n".join(_next(folder, run)))),
+        chapters.steps(run),
+    ]
+    tone, sentence, grounds = _verdict(run, evaluation)
+    task = run.get("task") or {}
+    return p.page(
+        run.get("name") or folder.name,
+        *(one for one in drawn if one.body),
+        verdict=p.verdict(tone, sentence, *grounds),
+        subtitle=f"{str(task.get('type', 'run')).capitalize()}: {', '.join(task.get('labels', [])[:12])}",
+        facts=[
+            ("started", time.strftime("%Y-%m-%d %H:%M", time.localtime(run["started"]))),
+            ("took", _duration(sum(step.get("seconds") or 0 for step in run.get("steps", [])))),
+            ("status", run.get("status", "unknown")),
+            *([("burnish", run["burnish"])] if run.get("burnish") else []),
+        ],
+    )
+
+
+def summary(folder: Path) -> str:
+    """A run in a few lines: the verdict, where each result lies, what to type next."""
+    run, evaluation = read_run(folder), _json(folder / "evaluation" / "report.json")
+    _, sentence, grounds = _verdict(run, evaluation)
+    places = [
+        ("the whole story", "report.html"), ("evaluation", "evaluation/report.html"), ("data quality", "quality/report.html"),
+        ("labelled data", "construct/records.parquet"), ("rows set aside", "quarantine.jsonl"), ("model", "model"),
+        ("served model", "deploy"),
+    ]  # fmt: skip
+    there = [f"  {name:<16} {folder / place}" for name, place in places if (folder / place).exists()]
+    return "\n".join([sentence, *(f"  {one}" for one in grounds), "", *there, "", "next:", *(f"  {one}" for one in _next(folder, run))])  # fmt: skip
+
+
+def runs_table(store: Path, *, as_json: bool = False) -> Any:
+    """The runs below a folder, newest first: name, status, when, how long, headline figures. A list for JSON, else text."""
+    rows = []
+    for path in store.glob("*/run.json"):
+        run, numbers = read_run(path.parent), _json(path.parent / "evaluation" / "report.json")
+        rows.append(
+            {
+                "name": path.parent.name, "status": run.get("status"), "started": run["started"],
+                "seconds": run.get("seconds"), **{name: numbers[name] for name in FIGURES if name in numbers},
+            }
+        )  # fmt: skip
+    rows.sort(key=lambda row: -row["started"])
+    if as_json:
+        return rows
+    if not rows:
+        return f"no runs in {store}"
+    width = max(len(row["name"]) for row in rows)
+    lines = [f"{'run':<{width}}  {'status':<8} {'started':<16} {'took':>8}  {'n':>7} {'accuracy':>8} {'macro F1':>8}"]
+    for row in rows:
+        began = time.strftime("%Y-%m-%d %H:%M", time.localtime(row["started"]))
+        figures = "".join(f" {row[name]:8.3f}" if name in row else " " * 9 for name in ("accuracy", "macro_f1"))
+        lines.append(
+            f"{row['name']:<{width}}  {row['status'] or '':<8} {began} {_duration(row['seconds'] or 0):>8}  {row.get('n', ''):>7}{figures}"
+        )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _verdict(run: dict[str, Any], evaluation: dict[str, Any]) -> tuple[Any, str, list[str]]:
+    """tone, one sentence, its grounds. A run that stopped says so before any figure."""
+    if run.get("status") in ("failed", "refused"):
+        step = next((one for one in run["steps"] if one["status"] in ("failed", "refused")), None)
+        where = f" at {step['room']}.{step['use']}" if step else ""
+        word = "A gate refused the model" if run["status"] == "refused" else "The run stopped"
+        return "bad", f"{word}{where}.", [run["error"]] if run.get("error") else []
+    if "verdict" in evaluation:
+        return evaluation.get("tone", "look"), evaluation["verdict"], list(evaluation.get("grounds", []))
+    made = [one for one in run.get("steps", []) if one["status"] in ("made", "kept")]
+    if not made:
+        return "look", "Nothing is made yet.", []
+    return "look", f"Made up to {made[-1]['room']}; nothing is judged yet.", []
+
+
+def _next(folder: Path, run: dict[str, Any]) -> list[str]:
+    """Commands that make sense now, each with what it does."""
+    spec = Path(run.get("spec") or "burnish.yaml").name
+    if run.get("status") in ("failed", "refused", "running"):
+        return [f"burnish run {spec}              # goes on where this one stopped", f"burnish why {spec}              # what would be made, and why"]  # fmt: skip
+    if not (folder / "model" / "burnish.json").exists():
+        return [f"burnish run {spec}              # walks on to the end"]
+    return [
+        f"burnish serve {folder}            # an HTTP service on 127.0.0.1:8080",
+        f"burnish predict {folder} -i in.jsonl -o out.jsonl",
+        f"burnish lineage {folder}          # what the model was made from; with a record's id, its story",
+        f"burnish why {spec}              # what a change of the spec would make again",
+    ]
+
+
+def _split_facts(folder: Path) -> dict[str, Any]:
+    """The facts of the split: the one JSON file of its room, under the name of its stage."""
+    files = sorted((folder / "split").glob("*.json")) if (folder / "split").is_dir() else []
+    return _json(files[-1]) if files else {}
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """What a JSON file holds; nothing when it is not there."""
+    if not path.is_file():
+        return {}
+    held = json.loads(path.read_text("utf-8"))
+    return held if isinstance(held, dict) else {"labellers": held}
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import pytest
+import tiny_bert
+import torch
+
+from burnish.nn import heads, kernels, operators
+from burnish.nn.kernels import Kernels
+
+
+def reference(q, k, v, mask, scaling, keep):
+    p = torch.softmax(q @ k.transpose(2, 3) * scaling + mask, -1) * keep
+    return (p @ v).transpose(1, 2)
+
+
+def test_attention_and_its_gradients_equal_plain_autograd():
+    generator = torch.Generator().manual_seed(0)
+    qkv = [torch.randn(3, 2, 7, 8, generator=generator, requires_grad=True) for _ in range(3)]
+    mask = torch.zeros(3, 1, 1, 7)
+    mask[1, ..., 5:] = torch.finfo(torch.float32).min
+    keep = (torch.rand(3, 2, 7, 7, generator=generator) > 0.2).float() / 0.8
+    grad = torch.randn(3, 7, 2, 8, generator=generator)
+    outs = []
+    for function in (operators._Attention.apply, reference):
+        out = function(*qkv, mask, 0.3, keep)
+        outs.append([out, *torch.autograd.grad(out, qkv, grad)])
+    for ours, theirs in zip(*outs, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("dtype", "near"), [(torch.float32, 1e-4), (torch.bfloat16, 4e-2)])
+def test_onednn_linear_and_its_gradients_equal_torch(dtype, near):
+    if not kernels.onednn_agrees(dtype):
+        pytest.skip("this torch has no such operator")
+    generator = torch.Generator().manual_seed(0)
+    module = torch.nn.Linear(24, 40)
+    x = torch.randn(1300, 24, generator=generator)
+    grad = torch.randn(1300, 40, generator=generator)
+    expected = torch.autograd.grad(module(x.requires_grad_()), [x, module.weight, module.bias], grad)
+    low = module.to(dtype)
+    x_low = x.detach().to(dtype).requires_grad_()
+    found = torch.autograd.grad(operators.linear_by_onednn(low, x_low), [x_low, low.weight, low.bias], grad.to(dtype))
+    for ours, theirs in zip(found, expected, strict=True):
+        assert (ours.float() - theirs).norm() / theirs.norm() < near
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_pooled_masks_have_mean_one_and_the_asked_rate(dtype):
+    pool = operators.DropoutPool(seed=0)
+    mask = pool.keep((1000, 1000), rate=0.1, dtype=dtype)
+    assert abs(float(mask.float().mean()) - 1.0) < 2e-3
+    assert abs(float((mask == 0).float().mean()) - 0.1) < 3e-3
+
+
+def test_a_step_draws_the_same_masks_again_and_other_steps_others():
+    pool = operators.DropoutPool(seed=0)
+    drawn = []
+    for step in (5, 6, 5):
+        pool.begin(step)
+        drawn.append([pool.keep((40, 40), rate=0.1, dtype=torch.float32) for _ in range(2)])
+    assert torch.equal(drawn[0][0], drawn[2][0]) and torch.equal(drawn[0][1], drawn[2][1])
+    assert not torch.equal(drawn[0][0], drawn[1][0])
+    assert not torch.equal(drawn[0][0], drawn[0][1])
+
+
+def test_a_mask_may_be_larger_than_the_pool():
+    assert operators.DropoutPool(seed=0, size=1000).keep((50, 50), rate=0.5, dtype=torch.float32).shape == (50, 50)
+
+
+def test_an_installed_model_gives_its_own_logits_and_is_left_as_it_was(tmp_path):
+    model = heads.build(tiny_bert.make(tmp_path / "tiny"), labels=["a", "b"]).eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    ids = torch.randint(0, 300, (5, 9), generator=torch.Generator().manual_seed(0))
+    mask = (torch.arange(9)[None] < torch.tensor([9, 3, 5, 9, 1])[:, None]).long()
+    with torch.no_grad():
+        expected = model(ids, mask)
+    for chosen, near in ((Kernels("fp32", "onednn", "matmul"), 1e-4), (Kernels("bf16", "torch", "matmul"), 3e-2)):
+        if chosen.linear == "onednn" and not kernels.onednn_agrees():
+            continue
+        with kernels.installed(model, chosen, seed=0) as inside, torch.no_grad():
+            assert inside.rows, "the word table should learn by rows"
+            torch.testing.assert_close(model(ids, mask).float(), expected, rtol=near, atol=near)
+        with torch.no_grad():
+            assert torch.equal(model(ids, mask), expected)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert model.encoder.config._attn_implementation == "sdpa"
+
+
+def test_rows_learn_as_the_whole_table_would():
+    table = torch.nn.Embedding(5000, 4)
+    ids = torch.tensor([[1, 7, 1], [4999, 7, 7]])
+    weight = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0))
+    (table(ids) * weight).sum().backward()
+    rows = operators.RowEmbedding(table, dtype=torch.float32)
+    (rows(ids) * weight).sum().backward()
+    ((touched, leaf),) = rows.touched
+    assert touched.tolist() == [1, 7, 4999]
+    torch.testing.assert_close(leaf.grad, table.weight.grad[touched])
+
+
+def test_the_choice_is_explained_and_obeys():
+    assert kernels.choose(precision="fp32", hidden=32, head=16).number_format == "fp32"
+    chosen = kernels.choose(precision="bf16", hidden=32, head=16)
+    assert chosen.number_format == "bf16"
+    assert any("attention by" in line for line in chosen.why)
+    assert chosen.figures["fp32_gflops"] > 0
+    with pytest.raises(ValueError, match="auto, fp32 or bf16"):
+        kernels.choose(precision="fp16")
+
+
+def test_without_the_private_operator_torch_does_the_work(monkeypatch):
+    def missing(*_):
+        raise AttributeError("gone")
+
+    monkeypatch.setattr(operators, "onednn_linear", missing)
+    kernels.onednn_agrees.cache_clear()
+    try:
+        chosen = kernels.choose(precision="bf16", hidden=32, head=16)
+        assert chosen.linear == "torch"
+        assert any("no bf16 oneDNN operator" in line for line in chosen.why)
+    finally:
+        monkeypatch.undo()
+        kernels.onednn_agrees.cache_clear()
+
+
+def test_figures_are_remembered_so_that_the_choice_repeats(tmp_path, monkeypatch):
+    monkeypatch.setenv("BURNISH_HOME", str(tmp_path))
+    measured = []
+    whole = kernels._probe
+    monkeypatch.setattr(kernels, "_probe", lambda *sizes: measured.append(sizes) or whole(*sizes))
+    choices = []
+    for _ in range(2):
+        kernels._figures.cache_clear()
+        choices.append(kernels.choose(hidden=32, head=16))
+    kernels._figures.cache_clear()
+    assert choices[0] == choices[1]
+    assert len(measured) == 1
+    assert (tmp_path / "kernels.json").is_file()

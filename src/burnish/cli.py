@@ -55,6 +55,12 @@ def _print(value: Any) -> None:
     print(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=1, default=str))
 
 
+def _short(path: Path) -> Path:
+    """As a person standing here would type it."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
 @app.command()
 def init(
     data: Annotated[Path | None, typer.Argument(help="Your raw text: a file, a folder or a glob in quotes.")] = None,
@@ -145,10 +151,11 @@ def run(
     finally:
         if (loaded.run_path / "run.json").exists():
             write(loaded.run_path)
-    finished = read_run(loaded.run_path)
+    folder = _short(loaded.run_path)
+    finished = read_run(folder)
     if not as_json and all(step["status"] == "kept" for step in finished["steps"]):
         _print("nothing to do: every step is made and nothing it depends on changed\n")
-    _print(finished if as_json else summary(loaded.run_path))
+    _print(finished if as_json else summary(folder))
 
 
 @app.command()

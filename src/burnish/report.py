@@ -116,7 +116,7 @@ def _verdict(run: dict[str, Any], evaluation: dict[str, Any]) -> tuple[Any, str,
 
 def _next(folder: Path, run: dict[str, Any]) -> list[str]:
     """Commands that make sense now, each with what it does."""
-    spec = Path(run.get("spec") or "burnish.yaml").name
+    spec = os.path.relpath(run.get("spec") or "burnish.yaml")
     if run.get("status") in ("failed", "refused", "running"):
         return [f"burnish run {spec}              # goes on where this one stopped", f"burnish why {spec}              # what would be made, and why"]  # fmt: skip
     if not (folder / "model" / "burnish.json").exists():

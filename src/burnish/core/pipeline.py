@@ -303,7 +303,7 @@ class _RunRecord:
             "burnish": importlib.metadata.version("burnish") if _installed() else None,
             "name": self.spec.name,
             "id": self.id,
-            "spec": str(self.spec.path),
+            "spec": str(self.spec.path.resolve()),
             "status": status,
             "started": self.began,
             "finished": None if status == "running" else time.time(),

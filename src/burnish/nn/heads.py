@@ -183,7 +183,7 @@ def save(model: nn.Module, folder: Path, *, tokenizer: Any) -> None:
 
 def load(folder: str | Path) -> nn.Module:
     """What `save` wrote, for prediction and further training; the extra layer is folded back into the mean head."""
-    from transformers import AutoConfig, AutoModelForSequenceClassification
+    from transformers import AutoModelForSequenceClassification
 
     folder = Path(folder)
     stock: nn.Module = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
@@ -201,7 +201,8 @@ def load(folder: str | Path) -> nn.Module:
         return stock
     encoder: Any = getattr(stock, family.prefix)
     encoder.encoder.layer = encoder.encoder.layer[:last]
-    encoder.config = AutoConfig.from_pretrained(folder)
+    # a copy, not the file read again: it holds the chosen attention, without which padding is not masked
+    encoder.config = copy.deepcopy(encoder.config)
     encoder.config.num_hidden_layers = last
     encoder.pooler = None
     labels = [encoder.config.id2label[i] for i in range(len(encoder.config.id2label))]

@@ -214,18 +214,12 @@ class _Encoder:
 
     def _load(self) -> Any:
         from transformers import AutoModel
-        from transformers.utils import logging
 
-        # Silent, for its report of a pooler that is not there tells nobody anything; what is missing beside it is an error.
-        bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
-        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-        logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-        try:
+        from burnish.nn.quiet import silent_loading
+
+        # silent, for its report of a pooler that is not there tells nobody anything; what is missing beside it is an error
+        with silent_loading():
             model, said = AutoModel.from_pretrained(self.folder, local_files_only=True, output_loading_info=True)
-        finally:
-            logging.set_verbosity(level)
-            if bars:
-                logging.enable_progress_bar()  # type: ignore[no-untyped-call]
         missing = sorted(name for name in said["missing_keys"] if "pooler" not in name)
         if missing:
             raise WeightsError(

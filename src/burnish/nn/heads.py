@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from burnish.core.errors import WeightsError
+from burnish.nn.quiet import silent_loading
 
 SHARE = 64.0  # weight of the mean against the first token's residual, which the stock layer cannot leave out
 
@@ -91,6 +92,7 @@ class EncoderClassifier(nn.Module):
         self.dense.bias.copy_(-(self.dense.weight @ mean_D))
 
 
+@silent_loading()
 def build(folder: str | Path, *, labels: Sequence[str], seed: int = 0) -> nn.Module:
     """A classifier on the encoder in `folder` (or of that hub name): mean-pooled where the family allows.
 
@@ -154,6 +156,7 @@ def _mean_layer(name: str, value: Tensor) -> Tensor:
     return torch.zeros_like(value)
 
 
+@silent_loading()
 def save(model: nn.Module, folder: Path, *, tokenizer: Any) -> None:
     """Write the layout of save_pretrained (model.safetensors, config.json, tokenizer), load it again, and compare.
 
@@ -181,6 +184,7 @@ def save(model: nn.Module, folder: Path, *, tokenizer: Any) -> None:
         raise WeightsError(f"{folder}: the saved model differs from the trained one by {worst:.3g} in its logits")
 
 
+@silent_loading()
 def load(folder: str | Path) -> nn.Module:
     """What `save` wrote, for prediction and further training; the extra layer is folded back into the mean head."""
     from transformers import AutoModelForSequenceClassification

@@ -114,7 +114,7 @@ def _labellers(rows: Sequence[Facts]) -> p.Html:
             (
                 one["name"], one.get("kind", ""), ", ".join(one.get("says") or []), one.get("votes"),
                 one.get("coverage"), one.get("conflict"), one.get("accuracy"),
-                f"{one['interval'][0]:.2f}–{one['interval'][1]:.2f}" if one.get("interval") else None,
+                f"{one['interval'][0]:.2f}–\u2060{one['interval'][1]:.2f}" if one.get("interval") else None,
                 (one.get("about") or "")[:160],
             )
             for one in rows
@@ -153,7 +153,7 @@ def divided(run: Facts, facts: Facts) -> p.Section:
     """The sides, and what was checked about them."""
     counts = next((step["counts"] for step in reversed(run.get("steps", [])) if step["room"] == "split"), {})
     sides = {side: counts[side] for side in ("train", "validation", "test") if counts.get(side)}
-    body = [p.stacked([("records", sides)])] if sides else []
+    body = [p.stacked([("records", {f"{side} {count:,}": count for side, count in sides.items()})])] if sides else []
     if facts:
         body.append(p.fold("How it was drawn, and what was checked", p.facts(_flat(facts))))
     return p.section("Who teaches and who judges", *body)
@@ -204,7 +204,7 @@ def _curves(history: Facts) -> p.Part:
     best = history.get("best_epoch", -1)
     kept = f"Weights of epoch {best + 1} were kept." if best >= 0 and epochs else ""
     early = " It stopped early." if history.get("stopped_early") else ""
-    return p.lines({name: pts for name, pts in series.items() if pts}, x="epoch", dots=len(epochs) < 30, caption=kept + early)  # fmt: skip
+    return p.lines({name: pts for name, pts in series.items() if pts}, x="epoch", dots=True, caption=kept + early)  # fmt: skip
 
 
 def compressed(report: Facts) -> p.Section:

@@ -78,7 +78,7 @@ def test_constructed_labels_are_never_passed_off_as_checked(models, context, mak
     made = judged(models, Split(*sides), None, context)
     assert made.numbers["judged_by"]["checked"] is False and made.numbers["tone"] != "good"
     assert "constructed, not checked" in made.page
-    assert "100% of its labels were constructed" in made.numbers["judged_by"]["about"]
+    assert "100% of its labels were made by this run" in made.numbers["judged_by"]["about"]
 
 
 def test_an_outside_test_set_judges_first_and_counts_what_cannot(models, split, gold, context, tmp_path, make):

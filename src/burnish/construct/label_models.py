@@ -232,13 +232,28 @@ def vote_accuracy(ballots: Ballots, known: np.ndarray, claimed: np.ndarray) -> n
     labeller. How hard is itself learnt: the Beta-binomial strength that makes the counts most likely.
     """
     k = ballots.num_labels
-    count = ballots.tally(one_hot(known, k))
+    count = ballots.tally(one_hot(known, k), natural_weights(known, ballots.shares()))
     tries, hits = count.sum(2), count[:, np.arange(k), np.arange(k)]
     common = (hits.sum() + 4 * DEFAULT_ACCURACY) / (tries.sum() + 4)
     centre = np.where(np.isnan(claimed), common, claimed)
     strength = _strength(hits.sum(1), tries.sum(1), centre)
     whole = (hits.sum(1) + strength * centre) / (tries.sum(1) + strength)
     return (hits + strength * whole[:, None]) / (tries + strength)
+
+
+def natural_weights(known: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """(n,) weights, mean 1 over known rows, that bring their labels to the expected `shares` (k,).
+
+    People check a few records of every label, whatever its share; unweighed, a rule for a rare label looks better than
+    it is. Expected shares are themselves estimates, so no label counts more than four times or less than a quarter.
+    """
+    weights = np.zeros(len(known))
+    rows = np.flatnonzero(known >= 0)
+    if len(rows):
+        have = np.bincount(known[rows], minlength=len(shares)) / len(rows)
+        ratio = np.clip((shares + 0.01) / (have + 0.01), 0.25, 4.0)
+        weights[rows] = ratio[known[rows]] / ratio[known[rows]].mean()
+    return weights
 
 
 def _strength(hits: np.ndarray, tries: np.ndarray, centre: np.ndarray) -> float:

@@ -26,6 +26,7 @@ Show = Callable[[float], str]
 
 MAX_ROWS = 500  # of a table: a page must open at once
 MAX_TEXT = 1200  # characters of one text
+MAX_DOTS = 60  # of one curve; past them dots hide it
 MAX_CLASSES = 20  # of a confusion matrix that a person can still read
 
 _UNSEEN = re.compile(
@@ -266,7 +267,7 @@ def lines(
 ) -> Html:
     """Curves through (x, y) points, in a frame with round ticks. Points that are not finite are left out.
 
-    diagonal: draw y = x, for a reliability diagram. dots: mark the points. square: as high as wide.
+    diagonal: draw y = x, for a reliability diagram. dots: mark the points of curves of at most MAX_DOTS. square: as high as wide.
     """
     clean = {n: [(a, b) for a, b in pts if math.isfinite(a) and math.isfinite(b)] for n, pts in series.items()}
     points = [point for pts in clean.values() for point in pts]
@@ -284,7 +285,7 @@ def lines(
             "colour": index % 8,
             "path": " ".join(f"{place(a, across)},{round(100 - place(b, up), 2)}" for a, b in pts),
             "dots": [(place(a, across), round(100 - place(b, up), 2), f"{_tick(a)}: {_tick(b)}") for a, b in pts]
-            if dots or len(pts) == 1
+            if (dots and len(pts) <= MAX_DOTS) or len(pts) == 1
             else [],
         }
         for index, (name, pts) in enumerate(clean.items())

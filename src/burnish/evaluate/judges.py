@@ -107,7 +107,7 @@ def _test_side(split: Split, context: Context) -> Judge:
         about = "the test side of the split, with the labels that came with the data"
         return Judge("test", table, True, about, [], dict(reasons.most_common()))
     share = len(made) / max(len(table), 1)
-    about = f"the test side of the split: {share:.0%} of its labels were constructed by this run and checked by nobody"
+    about = f"the test side of the split: {share:.0%} of its labels were made by this run and checked by nobody"
     note = (
         "These labels were constructed, not checked. The figures say how well a model repeats what the labellers say, "
         "errors included; they do not say how often it is right. Add a gold file or an outside test set."

@@ -68,7 +68,7 @@ def _sections(numbers: Mapping[str, Any], confidences: Sequence[float]) -> list[
             "Confusion",
             p.confusion(numbers["labels"], numbers["confusion"], caption="Shade: share of the true class"),
             p.heading("Most confused") if numbers["confused"] else "",
-            p.confused_pairs(numbers["labels"], numbers["confusion"]),
+            p.confused_pairs(numbers["labels"], numbers["confusion"], top=8),
         ),
         p.section("Calibration", calibration(numbers, confidences), lead="When it says 80%, is it right 80 times in 100?"),
         p.section("Worst errors", *_errors(numbers), lead="By loss: the model was sure, and the label says otherwise."),
@@ -120,10 +120,12 @@ def classes(numbers: Mapping[str, Any]) -> p.Html:
 def calibration(numbers: Mapping[str, Any], confidences: Sequence[float]) -> p.Html:
     """The reliability diagram beside the histogram of confidences, and the table under them."""
     filled = [row for row in numbers["calibration"] if row["count"]]
+    least = max(5, numbers["n"] // 100)
     diagram = p.lines(
-        {"model": [(row["confidence"], row["accuracy"]) for row in filled]},
+        {"model": [(row["confidence"], row["accuracy"]) for row in filled if row["count"] >= least]},
         x="confidence", y="share that is right", x_range=(0, 1), y_range=(0, 1), diagonal=True, dots=True, square=True,
-        caption="On the dashed line, confidence is what it says. Below it, the model is too sure.",
+        caption="On the dashed line, confidence is what it says. Below it, the model is too sure. "
+        f"Bins of fewer than {least} records are in the table alone.",
     )  # fmt: skip
     drawn = p.histogram(confidences, low=0, high=1, bins=20, x="confidence", caption="How sure the model is") if len(confidences) else ""  # fmt: skip
     rows = [(f"{r['lower']:.2f} to {r['upper']:.2f}", r["count"], r["confidence"], r["accuracy"]) for r in filled]
@@ -260,7 +262,7 @@ def _models(numbers: Mapping[str, Any]) -> p.Html:
 
 
 def _between(pair: Sequence[float]) -> str:
-    return f"{pair[0]:.3f}–{pair[1]:.3f}"
+    return f"{pair[0]:.3f}–\u2060{pair[1]:.3f}"
 
 
 def _points(*values: float) -> str:

@@ -34,7 +34,7 @@ def estimate(spec: Spec, *, to: str | None = None) -> list[Cost]:
     costs: list[Cost] = []
     for planned in plan(spec, to=to):
         seen, mean = _source(planned, spec)
-        if planned.made and "records" in planned.counts:
+        if planned.made and planned.step.stage.makes == "Records" and "records" in planned.counts:
             records = int(planned.counts["records"])
             characters = mean or characters
         elif seen is not None:

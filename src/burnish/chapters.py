@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from burnish.core import page as p
@@ -52,7 +53,7 @@ def _quarantine(file: Path) -> p.Part:
     if not file.exists():
         return ""
     reasons: Counter[str] = Counter()
-    shown = []
+    shown: list[tuple[object, ...]] = []
     with file.open(encoding="utf-8") as lines:
         for line in lines:
             row = json.loads(line)
@@ -151,7 +152,9 @@ def _effect(effect: Any) -> str | None:
 
 def divided(run: Facts, facts: Facts) -> p.Section:
     """The sides, and what was checked about them."""
-    counts = next((step["counts"] for step in reversed(run.get("steps", [])) if step["room"] == "split"), {})
+    counts: dict[str, Any] = next(
+        (step["counts"] for step in reversed(run.get("steps", [])) if step["room"] == "split"), {}
+    )
     sides = {side: counts[side] for side in ("train", "validation", "test") if counts.get(side)}
     body = [p.stacked([("records", {f"{side} {count:,}": count for side, count in sides.items()})])] if sides else []
     if facts:
@@ -193,10 +196,9 @@ def _curves(history: Facts) -> p.Part:
         return ""
     steps = max(len(losses), 1)
     thin = max(1, steps // 200)
-    mean = lambda part: sum(part) / len(part)  # noqa: E731
-    series = {"training loss, by step": [((at + thin / 2) * max(len(epochs), 1) / steps, mean(losses[at : at + thin])) for at in range(0, len(losses), thin)]}  # fmt: skip
+    series: dict[str, list[tuple[float, float]]] = {"training loss, by step": [((at + thin / 2) * max(len(epochs), 1) / steps, fmean(losses[at : at + thin])) for at in range(0, len(losses), thin)]}  # fmt: skip
     for key, name in (("validation_loss", "validation loss"), ("validation_accuracy", "validation accuracy")):
-        points = [(at + 1, one[key]) for at, one in enumerate(epochs) if one.get(key) is not None]
+        points = [(float(at + 1), one[key]) for at, one in enumerate(epochs) if one.get(key) is not None]
         if points:
             series[name] = points
     if not losses:

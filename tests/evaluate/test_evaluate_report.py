@@ -47,7 +47,7 @@ def test_predictions_keep_the_order_of_the_test_set(models, split, context, tmp_
 
 
 def test_answers_in_another_order_of_labels_are_brought_to_the_task(models, split, context):
-    assert judged(models, split, None, context).numbers["accuracy"] > 0.7
+    assert judged(models, split, None, context).numbers["accuracy"] > 0.6
 
 
 def test_gold_that_nobody_trained_on_judges_and_the_test_side_is_told_beside_it(models, split, gold, context):

@@ -235,7 +235,7 @@ def test_the_rate_warms_up_and_ends_at_nought(schedule):
 @pytest.mark.parametrize("count", [20, 500, 20_000])
 def test_autos_are_settled_with_a_reason(folder, count):
     data = examples(folder, 20).take(np.arange(count) % 20)
-    settled, reasons = loop.settle(loop.Training(), train=data, hidden=384)
+    settled, reasons = loop.settle(loop.Training(), train=data, hidden=384, layers=6)
     assert set(reasons) == {"epochs", "learning_rate", "batch_tokens"}
     steps = data.offsets[-1] * settled.epochs / settled.batch_tokens
     assert settled.learning_rate == 3e-4 and 256 <= settled.batch_tokens <= 2048
@@ -245,7 +245,7 @@ def test_autos_are_settled_with_a_reason(folder, count):
 def test_more_data_means_fewer_epochs(folder):
     data = examples(folder, 20)
     epochs = [
-        loop.settle(loop.Training(), train=data.take(np.arange(n) % 20), hidden=384)[0].epochs
+        loop.settle(loop.Training(), train=data.take(np.arange(n) % 20), hidden=384, layers=6)[0].epochs
         for n in (50, 1000, 100_000)
     ]
     assert epochs == sorted(epochs, reverse=True) and epochs[0] >= 10 and epochs[-1] <= 3

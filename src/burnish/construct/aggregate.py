@@ -127,7 +127,7 @@ def _codes(column: pa.ChunkedArray, of: dict[str, int]) -> np.ndarray:
 
 def _decide(method: str, judged: Sequence[evidence.Judged], ballots: Ballots) -> tuple[str, str]:
     if method == "auto":
-        return evidence.choose(judged)
+        return evidence.choose(judged, ballots)
     asked = next(one for one in judged if one.method == method)
     if asked.refused:
         raise BurnishError(

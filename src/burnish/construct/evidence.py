@@ -13,6 +13,7 @@ from burnish.construct.label_models import METHODS, Ballots, Method, VoteModel, 
 from burnish.core.artifacts import Labeller
 
 MIN_GOLD = 10  # covered gold records below which agreement decides
+MIN_TOGETHER = 200  # records with several votes below which agreement shows nothing
 _MORE_INFORMATION = 0.05  # nats a vote by which a model must beat the majority vote when no gold can say so
 
 
@@ -164,11 +165,12 @@ def information(model: VoteModel, ballots: Ballots) -> float:
     return float(np.log((cavity[at, part.said] + 1e-3) / (share[part.said] + 1e-3)).mean())
 
 
-def choose(judged: Sequence[Judged]) -> tuple[str, str]:
+def choose(judged: Sequence[Judged], ballots: Ballots) -> tuple[str, str]:
     """The method to use and one sentence that says why. Collapsed methods are out of the question.
 
     With gold: among those within one standard error of the most accurate (paired by record), the best log score.
-    Without: the majority vote, unless a model's agreement tells clearly more; claims of trust count as weights.
+    Without: votes weighed by what is claimed for them (the majority vote when nothing is), unless a model's agreement
+    tells clearly more and there are MIN_TOGETHER records with several votes to see it on.
     """
     fit = [one for one in judged if not one.refused] or [one for one in judged if one.method == "majority"]
     tried = len(fit[0].right)
@@ -181,9 +183,10 @@ def choose(judged: Sequence[Judged]) -> tuple[str, str]:
             f"{chosen.right.mean():.1%} and knows best how sure to be (log score {chosen.log_score.mean():.2f})"
         )
     said = "no gold records" if not tried else f"only {tried} gold records that votes cover (need {MIN_GOLD})"
-    plain = next(one for one in fit if one.method in ("majority", "weighted"))
+    plain = max((one for one in fit if one.method in ("majority", "weighted")), key=lambda one: one.information)
     chosen = max(fit, key=lambda one: one.information)
-    if chosen.information > plain.information + _MORE_INFORMATION and chosen.method != plain.method:
+    enough = (ballots.votes_a_row > 1).sum() >= MIN_TOGETHER
+    if enough and chosen.information > plain.information + _MORE_INFORMATION:
         return chosen.method, (
             f"{said}; in it the votes explain each other better than in the majority vote "
             f"({chosen.information:.2f} against {plain.information:.2f} nats a vote)"

@@ -285,6 +285,8 @@ def collapsed(beliefs: np.ndarray, ballots: Ballots) -> str:
     covered = ballots.covered
     predicted = np.bincount(beliefs[covered].argmax(1), minlength=ballots.num_labels) / max(covered.sum(), 1)
     voted = ballots.shares()
+    if covered.sum() < 20:
+        return ""  # so few records show nothing
     lost = np.flatnonzero((voted >= 0.05) & (predicted < voted / 20))
     spoken, said = _effective(voted), _effective(predicted)
     if len(lost):

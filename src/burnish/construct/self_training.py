@@ -130,7 +130,14 @@ def train_rounds(
     kept: list[Round] = []
     for _ in range(rounds):
         teacher = teach(
-            vectors, targets, labelled, gold_vectors=gold_vectors, truth=truth, learn_gold=learn_gold, seed=seed
+            vectors,
+            targets,
+            labelled,
+            votes=votes,
+            gold_vectors=gold_vectors,
+            truth=truth,
+            learn_gold=learn_gold,
+            seed=seed,
         )
         if kept and teacher.log_score < kept[-1].teacher.log_score - _WORSE:
             # the labels this teacher learnt from are worse than those before: take the round before that made them back

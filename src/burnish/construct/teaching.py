@@ -95,6 +95,21 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return chances
 
 
+def noisy_temperature(logits: np.ndarray, votes: np.ndarray) -> float:
+    """The temperature 0.1..10 of logits (n, k) under which votes (n, k), beliefs from a flat prior, are most likely.
+
+    Fitting to doubtful labels directly would teach the probe their noise as its own doubt; the likelihood of a record's
+    votes sums over what may be true: log sum_y votes(y) softmax(logits / T)(y).
+    """
+    from scipy.optimize import minimize_scalar
+
+    def loss(log_t: float) -> float:
+        return -float(np.log((votes * softmax(logits / np.exp(log_t))).sum(1) + 1e-9).mean())
+
+    found = minimize_scalar(loss, bounds=(np.log(0.1), np.log(10.0)), method="bounded")
+    return float(np.exp(found.x))
+
+
 @dataclass
 class Teacher:
     """What a probe on the labels believes of every record, and how far gold bears it out.
@@ -114,6 +129,7 @@ def teach(
     targets: np.ndarray,
     labelled: np.ndarray,
     *,
+    votes: np.ndarray,
     gold_vectors: np.ndarray,
     truth: np.ndarray,
     learn_gold: bool,
@@ -122,9 +138,10 @@ def teach(
 ) -> Teacher:
     """Fit probes on labelled rows (n,) with soft targets (n, k); believe every row, labelled ones out of sample.
 
-    learn_gold: whether gold may move the probe; else it only judges. One calibrated temperature serves all rows.
+    votes (n, k): what votes alone believe, nan rows where nobody voted; they calibrate the probe.
+    learn_gold: whether gold may move the probe; else it only judges.
     """
-    from burnish.nn.probe import Probe, assign_folds, fit_temperature
+    from burnish.nn.probe import Probe, assign_folds
 
     k = targets.shape[1]
     rows = np.flatnonzero(labelled)
@@ -147,5 +164,6 @@ def teach(
         logits[outside] = part.logits(vectors[outside])
     if correction is not None:
         logits = logits + correction(vectors)
-    temperature = fit_temperature(logits[rows], targets[rows])
+    covered = ~np.isnan(votes[:, 0])
+    temperature = noisy_temperature(logits[covered], votes[covered])
     return Teacher(softmax(logits / temperature), log_score, accuracy, correction.pull if correction else None)

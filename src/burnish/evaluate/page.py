@@ -205,7 +205,7 @@ def _also(numbers: Mapping[str, Any]) -> p.Part:
 
 
 def _baselines(numbers: Mapping[str, Any]) -> p.Html:
-    rows = [("this model", numbers["accuracy"], numbers["macro_f1"], None, None, None)]
+    rows: list[tuple[Any, ...]] = [("this model", numbers["accuracy"], numbers["macro_f1"], None, None, None)]
     for one in reversed(numbers["baselines"]):
         gain = one["gain"]["accuracy"]
         rows.append(

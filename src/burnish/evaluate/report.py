@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,7 +103,8 @@ class Answers:
 
     @property
     def predictions(self) -> np.ndarray:
-        return self.probabilities.argmax(axis=1)
+        best: np.ndarray = self.probabilities.argmax(axis=1)
+        return best
 
 
 def scored(targets: np.ndarray, probabilities: np.ndarray, context: Context, *, draws: int) -> dict[str, Any]:
@@ -124,17 +125,21 @@ def scored(targets: np.ndarray, probabilities: np.ndarray, context: Context, *, 
     }  # fmt: skip
     for at, label in enumerate(labels if k <= CLASSES_WITH_INTERVALS else ()):
         if numbers["per_class"][label]["support"]:
-            f1 = intervals.bootstrap(
-                targets, predictions, lambda matrix, at=at: scores.per_class(matrix)[2][..., at],
-                num_classes=k, seed=seed, draws=draws,
-            )  # fmt: skip
+            f1 = intervals.bootstrap(targets, predictions, _f1_of(at), num_classes=k, seed=seed, draws=draws)
             numbers["per_class"][label]["f1_interval"] = [f1.low, f1.high]
     return numbers
 
 
+def _f1_of(at: int) -> Callable[[np.ndarray], np.ndarray]:
+    """F1 of one class as a score of confusion matrices."""
+    from burnish.measures.scores import per_class
+
+    return lambda matrix: per_class(matrix)[2][..., at]
+
+
 def confused(labels: tuple[str, ...], matrix: list[list[int]], most: int = 20) -> list[dict[str, Any]]:
     """Pairs taken for each other, the most frequent first: target, prediction, count, share of the target's records."""
-    pairs = [
+    pairs: list[dict[str, Any]] = [
         {"target": labels[i], "prediction": labels[j], "count": count, "share": count / sum(row)}
         for i, row in enumerate(matrix)
         for j, count in enumerate(row)
@@ -249,7 +254,7 @@ def _baselines(
     rows = []
     for name, (answer, settings) in made.items():
         matrix = scores.confusion(targets, answer, k)
-        row = {
+        row: dict[str, Any] = {
             "name": name, "accuracy": float(scores.accuracy(matrix)), "macro_f1": float(scores.macro_f1(matrix)),
             "settings": settings, "gain": {},
         }  # fmt: skip

@@ -20,7 +20,8 @@ AGREEING = 0.8  # share of neighbours
 def losses(targets: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """Negative log probability of the target (n,), in nats; at most 36, where a double ends."""
     own = probabilities[np.arange(len(targets)), targets]
-    return -np.log(np.maximum(own, np.finfo(np.float64).eps))
+    loss: np.ndarray = -np.log(np.maximum(own, np.finfo(np.float64).eps))
+    return loss
 
 
 def worst(

@@ -98,12 +98,12 @@ def _open(path: Path) -> Iterator[IO[str]]:
     if path.name.endswith(".zst"):
         import pyarrow as pa
 
-        raw: IO[bytes] = pa.CompressedInputStream(pa.OSFile(str(path)), "zstd")  # type: ignore[assignment]
+        raw: IO[bytes] = pa.CompressedInputStream(pa.OSFile(str(path)), "zstd")
         with raw, io.TextIOWrapper(raw, "utf-8-sig", errors="replace", newline="\n") as handle:
             yield handle
     else:
         opener = gzip.open if path.name.endswith(".gz") else open
-        with opener(path, "rt", encoding="utf-8-sig", errors="replace", newline="\n") as handle:  # type: ignore[operator]
+        with opener(path, "rt", encoding="utf-8-sig", errors="replace", newline="\n") as handle:
             yield handle
 
 

@@ -41,7 +41,9 @@ def sms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    done = subprocess.run([sys.executable, "-m", "burnish.cli", "run", *more], cwd=folder, env=env, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "burnish.cli", "run", *more], cwd=folder, env=env, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     return done
 
@@ -141,7 +143,9 @@ def test_the_server_answers_and_stays_light(sms: Path, tmp_path: Path, burnish) 
                 assert server.poll() is None, server.communicate()[1]
                 time.sleep(0.05)
         body = json.dumps({"inputs": ["free prize, claim now", {"text": "see you at home"}]}).encode()
-        request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/predict", body, {"Content-Type": "application/json"})
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}/v1/predict", body, {"Content-Type": "application/json"}
+        )
         with urllib.request.urlopen(request, timeout=30) as response:
             answer = json.loads(response.read())
         assert [one["label"] for one in answer["predictions"]] == ["spam", "ham"]
@@ -175,7 +179,12 @@ def test_a_gate_that_does_not_hold_ends_with_3(sms: Path, burnish) -> None:
 
 def test_the_same_path_in_chinese(tmp_path: Path) -> None:
     folder = prepared("reviews-zh", tmp_path)
-    settings = ["train.tune.epochs=1", "train.tune.max_length=64", "evaluate.gate.macro_f1=0.6", "quality.audit.effect=none"]
+    settings = [
+        "train.tune.epochs=1",
+        "train.tune.max_length=64",
+        "evaluate.gate.macro_f1=0.6",
+        "quality.audit.effect=none",
+    ]
     run(folder, "--limit", "300", *(part for one in settings for part in ("--set", one)))
     numbers = report(folder / "runs" / "reviews-zh")
     assert numbers["n"] == 1000 and numbers["macro_f1"] > 0.6

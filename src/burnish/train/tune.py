@@ -225,7 +225,8 @@ class _Reader:
         from burnish.nn.batches import batches_of, encode, reading_order
 
         sample = encode(self.texts[:512], self.tokenizer, pairs=_second(self.pairs, 512), max_length=self.max_length)
-        total, model = 0.0, model.eval()
+        total: Any = 0.0
+        model.eval()
         with torch.inference_mode():
             for batch in batches_of(
                 sample, reading_order(sample.lengths, batch_tokens=4096), pad_token=int(self.tokenizer.pad_token_id)

@@ -10,7 +10,8 @@ import yaml
 
 from burnish.core.artifacts import Model
 from burnish.core.errors import UsageError
-from burnish.core.stage import find
+from burnish.core.pipeline import read_run
+from burnish.core.stage import Setting, find, nearest
 from burnish.tasks.predictor import model_folder
 
 
@@ -26,6 +27,15 @@ def serve(folders: Sequence[Path], **over: Any) -> None:
         if value is not None:
             step[name] = value
     for name in step.keys() - stage.settings.keys():
-        raise UsageError(f"{stage.address} has no setting {name!r}")
-    checked = {name: stage.settings[name].check(value)[0] for name, value in step.items()}
-    stage.run(models, **stage.filled(checked))
+        raise UsageError(f"{stage.address} has no setting {name!r}", hint=nearest(name, stage.settings, "it has"))
+    settings = stage.filled({name: _checked(stage.settings[name], value) for name, value in step.items()})
+    if settings.get("token_file") is not None and over.get("token_file") is None:
+        settings["token_file"] = Path(read_run(folders[0])["spec"]).parent / settings["token_file"]
+    stage.run(models, **settings)
+
+
+def _checked(setting: Setting, value: Any) -> Any:
+    checked, wrong = setting.check(value)
+    if wrong:
+        raise UsageError(f"serve.{setting.name}: {wrong}", hint=setting.about)
+    return checked

@@ -29,7 +29,9 @@ class Predictor:
         self.task = Task(task_spec(info["task"]))
         self.labels = self.task.labels
         self.temperature = float(info.get("temperature", 1.0))
-        self.name = str(info.get("name", folder.name))
+        place = folder.absolute()
+        inside_run = place.name in ("deploy", "model")
+        self.name = str(info.get("name") or (place.parent.name if inside_run else place.name))
         self.version = str(info.get("version", ""))
 
     def probabilities(

@@ -9,6 +9,7 @@ n records, d dimensions, k classes. The same input gives the same output on the 
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Literal
 
 import numpy as np
@@ -253,9 +254,19 @@ def _solve(standard: Array, wanted: Array, share: Array, l2: float, start: Array
 
     # float32 products leave about 1e-7 of noise in the loss: asking for less never ends
     options = {"maxiter": 300, "maxcor": 10, "ftol": 2e-7, "gtol": 1e-5}
-    found = minimize(objective, start, jac=True, method="L-BFGS-B", options=options)
+    with _blas().limit(limits=1):
+        found = minimize(objective, start, jac=True, method="L-BFGS-B", options=options)
     solved: Array = found.x
     return solved
+
+
+@functools.cache
+def _blas() -> Any:
+    """The BLAS libraries that numpy and scipy brought. One thread: products this small cost 14 times more in two,
+    which wait for each other, and one thread gives the same bits on every number of cores."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def _softmax(logits: Array) -> Array:

@@ -78,7 +78,7 @@ def labelled(facts: Facts) -> p.Section:
             p.Tile("labellers", len(labellers)),
             p.Tile("records with a vote", p.share(facts.get("coverage"))),
             p.Tile("with more than one", p.share(facts.get("overlap"))),
-            p.Tile("aggregation", facts.get("method", "–"), note=f"chosen: {facts.get('why', '')}"),
+            p.Tile("aggregation", str(facts.get("method", "–")).replace("_", " "), note=f"chosen: {facts.get('why', '')}"),
             *([p.Tile("gold records", facts["gold"], note="weighed the labellers")] if facts.get("gold") else []),
         ]
     )
@@ -143,11 +143,12 @@ def audited(report: Facts, folder: Path) -> p.Section:
 
 
 def _effect(effect: Any) -> str | None:
-    """The measured change, when the audit measured one."""
-    if not isinstance(effect, Mapping):
+    """The measured change, when the audit measured one: points of accuracy when the flagged records are left out."""
+    accuracy = effect.get("accuracy") if isinstance(effect, Mapping) else None
+    if accuracy is None:
         return None
-    numbers = {name: value for name, value in effect.items() if isinstance(value, int | float)}
-    return ", ".join(f"{name} {p.figure(value)}" for name, value in list(numbers.items())[:3]) or _plain(effect)
+    value, low, high = (100 * accuracy[name] for name in ("value", "low", "high"))
+    return f"{value:+.1f} points ({low:+.1f} to {high:+.1f})"
 
 
 def divided(run: Facts, facts: Facts) -> p.Section:

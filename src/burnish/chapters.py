@@ -78,7 +78,9 @@ def labelled(facts: Facts) -> p.Section:
             p.Tile("labellers", len(labellers)),
             p.Tile("records with a vote", p.share(facts.get("coverage"))),
             p.Tile("with more than one", p.share(facts.get("overlap"))),
-            p.Tile("aggregation", str(facts.get("method", "–")).replace("_", " "), note=f"chosen: {facts.get('why', '')}"),
+            p.Tile(
+                "aggregation", str(facts.get("method", "–")).replace("_", " "), note=f"chosen: {facts.get('why', '')}"
+            ),
             *([p.Tile("gold records", facts["gold"], note="weighed the labellers")] if facts.get("gold") else []),
         ]
     )

@@ -10,6 +10,8 @@ from burnish.core.pipeline import Planned, plan
 from burnish.core.spec import Spec, expand
 from burnish.core.store import Store
 
+PLAIN_S_A_RECORD = 5e-5  # a stage that only walks the records: 20,000 a second
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -84,6 +86,8 @@ def _seconds(planned: Planned, store: Store, records: int | None, tokens: int | 
         return rate * records, "as before here"
     if stage.cost and records is not None:
         return float(stage.cost(records, tokens or records * 30, planned.settings)), "rule of the stage, 2 cores"
+    if stage.cost is None and records is not None:
+        return 0.1 + records * PLAIN_S_A_RECORD, "rule of thumb"
     return None, "not known before it has run once"
 
 

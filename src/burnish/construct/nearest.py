@@ -14,7 +14,7 @@ from burnish.construct.voting import Ballot, all_texts, check_label, texts_of
 from burnish.core.artifacts import Gold, Labeller, Records, Votes
 from burnish.core.errors import DataError
 from burnish.core.stage import Context, Count, Share, stage
-from burnish.nn.backbones import Backbone
+from burnish.nn.backbones import Backbone, embedding_seconds
 
 Part = Annotated[float, Ge(0), Lt(1)]
 
@@ -26,7 +26,7 @@ _NEIGHBOURS = 5
 _COMMON_TEXTS = 50_000  # of the records: enough to know the mean vector and the spread of similarities
 
 
-@stage("construct.examples")
+@stage("construct.examples", cost=embedding_seconds)
 def examples(
     records: Records,
     gold: Gold | None,
@@ -122,7 +122,7 @@ def _temperature(scores: np.ndarray, targets: np.ndarray) -> float:
     return float(min(grid, key=loss))
 
 
-@stage("construct.descriptions")
+@stage("construct.descriptions", cost=embedding_seconds)
 def descriptions(
     records: Records,
     gold: Gold | None,

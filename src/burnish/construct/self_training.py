@@ -16,13 +16,13 @@ from burnish.core.artifacts import Gold, Records
 from burnish.core.errors import BurnishError
 from burnish.core.records import VOTE
 from burnish.core.stage import Context, Positive, Share, stage
-from burnish.nn.backbones import Backbone
+from burnish.nn.backbones import Backbone, embedding_seconds
 
 _CHANGED = 0.005  # share of labels below which another round changes nothing worth its time
 _WORSE = 0.02  # nats of gold log score that a round may lose before the one before it is kept
 
 
-@stage("construct.self_training")
+@stage("construct.self_training", cost=embedding_seconds)
 def self_training(
     records: Records,
     gold: Gold | None,

@@ -83,12 +83,19 @@ def errors(material: Material) -> Found:
 
     facts = {
         "judged": len(rows),
+        "self_taught": _self_taught(material, rows),
         "rate": _rate(given, chances, noise.rate),
         "agreement": float((chances.argmax(axis=1) == given).mean()),
         "confused": _confused(noise.joint, names),
         "not_judged": [names[one] for one in np.unique(material.labels[material.labelled][~enough])],
     }
     return Found(score, flagged, reason, action, facts)
+
+
+def _self_taught(material: Material, rows: Array) -> float:
+    """Share of the judged labels that self-training made or mended: with a probe like this one, which will agree."""
+    made_by = material.column("label_from")
+    return float(np.mean([str(made_by[row] or "").startswith("self_training") for row in rows]))
 
 
 def _confused(joint: Array, names: tuple[str, ...], most: int = 10) -> list[dict[str, object]]:

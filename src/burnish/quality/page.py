@@ -34,6 +34,7 @@ from burnish.core.stage import Context
 from burnish.text.inputs import said
 
 COPIES = ("exact_duplicates", "near_duplicates")
+SELF_TAUGHT = 0.1  # share of labels made by self-training from which the label-error estimate flatters them
 NOISY = 0.05  # share of probably wrong labels from which a person should look
 BAD = 0.2
 DIMENSIONS = {"redundancy": "Redundancy", "labels": "Labels", "form": "Form"}
@@ -147,6 +148,11 @@ def _verdict(
     if rate:
         grounds.append(
             f"About {share(noise)} of the labels are probably wrong ({share(rate['low'])} to {share(rate['high'])}, the probe's own mistakes included)."
+        )
+    taught = checks.get("label_errors", {}).get("facts", {}).get("self_taught", 0.0)
+    if taught > SELF_TAUGHT:
+        grounds.append(
+            f"That estimate is too low: {share(taught)} of the labels went through self-training, whose probe reads the same vectors. Gold records judge them better."
         )
     copies = sum(checks.get(name, {}).get("count", 0) for name in COPIES)
     if copies:

@@ -284,7 +284,7 @@ def set_labels(
     """
     best, sure = beliefs.argmax(1), beliefs.max(1)
     old = batch.select(["label", "probs", "confidence", "label_from", "trail"]).to_pylist()
-    new = []
+    new: list[tuple[Any, ...]] = []
     for i, was in enumerate(old):
         trail = list(was["trail"] or [])
         if chosen[i]:
@@ -296,9 +296,9 @@ def set_labels(
             new.append((was["label"], was["probs"], was["confidence"], was["label_from"], trail))
         else:
             if was["label"] is not None:
-                trail.append(f"{origin}: nobody voted, the given label {was['label']} is set aside")
+                trail.append(f"{origin}: no belief strong enough, the given label {was['label']} is set aside")
             new.append((None, None, None, None, trail))
-    columns = list(zip(*new, strict=True)) if new else [[]] * 5
+    columns = list(zip(*new, strict=True)) if new else [()] * 5
     for name, values in zip(("label", "probs", "confidence", "label_from", "trail"), columns, strict=True):
         place = batch.schema.get_field_index(name)
         batch = batch.set_column(place, name, pa.array(list(values), batch.schema.field(name).type))

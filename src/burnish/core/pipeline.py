@@ -33,8 +33,8 @@ from burnish.core.store import Store
 
 # where a room's artefacts are linked in a run folder, and files that get the name people look for
 SHOWN_AS = {"train": "model", "compress": "deploy", "evaluate": "evaluation"}
+KEYS_FILE = ".keys.json"  # beside the links: which steps they come from
 RENAMED = {("construct", "aggregate", "facts.json"): "labellers.json"}
-KINDS_OF_ROOM = {"train": "Model", "compress": "Model"}
 
 
 @dataclass(frozen=True)
@@ -272,6 +272,7 @@ class _RunRecord:
         half = self.folder / f".burnish.yaml.{os.getpid()}"
         half.write_text(text, encoding="utf-8")
         os.replace(half, self.folder / "burnish.yaml")
+        self._unlink_stale()
         self.id = store.ledger.begin_run(spec.name, text)
         self.began = time.time()
         self.rows: list[dict[str, Any]] = [
@@ -313,6 +314,16 @@ class _RunRecord:
         }
         write_json(self.folder / "run.json", content | ({"error": error} if error else {}))
 
+    def _unlink_stale(self) -> None:
+        """Take away rooms that another version of this spec filled: an old judgement must not stand beside new data."""
+        planned = plan(self.spec)
+        for room in ROOMS:
+            shown = self.folder / SHOWN_AS.get(room, room)
+            linked = shown / KEYS_FILE
+            keys = [one.key for one in planned if one.step.room == room]
+            if shown.is_dir() and (not linked.is_file() or json.loads(linked.read_text("utf-8")) != keys):
+                shutil.rmtree(shown)
+
     def _link(self, room: str, upto: int) -> None:
         """Show a room's newest files under their contract names; links, so that nothing is stored twice."""
         new = self.folder / f".{room}.{os.getpid()}"
@@ -325,6 +336,8 @@ class _RunRecord:
             for file in self.store.folder(planned.key).iterdir():
                 names[_shown_name(planned.step, file.name)] = file
         names.pop("counts.json", None)
+        keys = [planned.key for planned in self.steps[: upto + 1] if planned.step.room == room]
+        (new / KEYS_FILE).write_text(json.dumps(keys), encoding="utf-8")
         for name, file in names.items():
             (new / name).symlink_to(os.path.relpath(file.resolve(), self.folder / room))
         target = self.folder / SHOWN_AS.get(room, room)

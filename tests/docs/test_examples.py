@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from doc_pages import READMES, ROOT, Block, blocks, commands_in, completed, every, inline_commands, name, pages, parses
+from .doc_pages import READMES, ROOT, Block, blocks, commands_in, completed, every, inline_commands, name, pages, parses
 
 import burnish
 from burnish.core.errors import SpecError

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from .doc_pages import LANGUAGES, READMES, ROOT, anchors, blocks, chapters, command_line, links, name, pages, prose
 
 from burnish.core.stage import ROOMS, stages
+
+from .doc_pages import LANGUAGES, READMES, ROOT, anchors, blocks, chapters, command_line, links, name, pages, prose
 
 PAIRS = [(en, ROOT / "docs" / "zh" / en.name) for en in chapters("en") if en.name != "reference.md"]
 PAIRS.append((READMES["en"], READMES["zh"]))

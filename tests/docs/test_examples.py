@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from .doc_pages import READMES, ROOT, Block, blocks, commands_in, completed, every, inline_commands, name, pages, parses
 
 import burnish
 from burnish.core.errors import SpecError
 from burnish.core.spec import Spec, dump, fill, load
+
+from .doc_pages import READMES, ROOT, Block, blocks, commands_in, completed, every, inline_commands, name, pages, parses
 
 INFOS = {"yaml", "yaml fragment", "yaml wrong", "bash", "python", "text", "toml", ""}
 SPECS = [*every("yaml"), *every("yaml fragment")]

@@ -258,7 +258,7 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Beyond 127.0.0.1 a token is required.")] = None,
     port: Annotated[int | None, typer.Option(help="Over the spec's port.")] = None,
     token_file: Annotated[
-        Path | None, typer.Option(help="A file whose first line clients must send as bearer token.")
+        Path | None, typer.Option(help="A file that holds the token clients must send as bearer token.")
     ] = None,
 ) -> None:
     """Serve models over HTTP, with batching and a page to try them."""

@@ -189,7 +189,7 @@ serve: {{use: http, host: 127.0.0.1, port: 8080}}
 
 
 def _rules(labels: Sequence[str], labelled: bool, chinese: bool) -> str:
-    example = "[推荐, 喜欢]" if chinese else "[great, love]"
+    example = "[词一, 词二]" if chinese else "[word, another word]"
     steps = []
     if labelled:
         steps.append(
@@ -215,7 +215,8 @@ def _relative(path: Path, base: Path) -> str:
 def _told(
     out: Path, seen: dict[str, Any], fields: dict[str, str], languages: Sequence[str], labels: Sequence[str]
 ) -> str:
-    shown = ", ".join(f"{field} <- {column}" for field, column in fields.items()) or "text <- the whole line"
+    read = {field: column for field, column in fields.items() if field != "label" or set(labels) <= set(seen["labels"])}
+    shown = ", ".join(f"{field} <- {column}" for field, column in read.items()) or "text <- the whole line"
     more = f" ({seen['rejects']} of the rows looked at cannot be parsed)" if seen["rejects"] else ""
     return f"""\
 wrote {out}

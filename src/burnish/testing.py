@@ -38,6 +38,12 @@ TEXTS = [
     ("<script>alert('never run me')</script> & co", "negative"),
 ]
 MANY = 60
+GOLD = [
+    ("Would buy this lamp again, lovely light.", "positive"),
+    ("The zip tore on the first morning.", "negative"),
+    ("送货很快，包装也仔细，谢谢老板。", "positive"),
+    ("屏幕有一道划痕，客服也不回复。", "negative"),
+]
 
 
 def sample_records(*, labelled: bool = True, count: int = MANY) -> pa.Table:
@@ -75,7 +81,7 @@ def _sample(kind: str, table: pa.Table) -> Artifact:
     if kind == "Records":
         return Records.from_table(table)
     if kind == "Gold":
-        gold = Gold.from_table(table.filter(pa.compute.is_valid(table["label"])).slice(0, 8))
+        gold = Gold.from_table(assign_ids(to_table([Record(text, label=label) for text, label in GOLD]), SeenCounts()))
         gold.facts = {"train": False}
         return gold
     if kind == "Votes":

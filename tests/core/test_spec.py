@@ -149,3 +149,20 @@ def test_descriptions_of_labels_are_kept(tmp_path: Path) -> None:
         {"negative": "a complaint"},
         "positive",
     ]
+
+
+def test_rules_that_cannot_work_are_found_before_anything_runs(tmp_path: Path) -> None:
+    rules = "  - {use: keywords, label: positve, words: [a]}\n  - {use: regex, label: negative, pattern: '(broken'}\n"
+    with pytest.raises(SpecError) as caught:
+        load(written(tmp_path, GOOD + rules))
+    told = str(caught.value)
+    assert (
+        "burnish.yaml:8: construct.keywords.label: the task has no label 'positve' (did you mean 'positive'?)" in told
+    )
+    assert "burnish.yaml:9: construct.regex.pattern" in told
+
+
+def test_an_override_by_another_name_replaces_ours(tmp_path: Path) -> None:
+    text = GOOD + "split: {use: stratified}\ntrain: {use: tune, epochs: 5}\n"
+    spec = load(written(tmp_path, text), overrides=["train.tune.num_train_epochs=2"])
+    assert next(s for s in spec.steps if s.use == "tune").settings == {"epochs": 2}

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from burnish.core.artifacts import Gold, Labeller, Records, Votes
 from burnish.core.errors import BurnishError
-from burnish.core.stage import Context, nearest
+from burnish.core.stage import Context, TaskSpec, nearest
 
 
 def walk(
@@ -40,6 +41,14 @@ def all_texts(records: Records, gold: Gold | None) -> tuple[np.ndarray, list[str
         rows.append(some)
         texts += texts_of(batch)
     return np.concatenate(rows), texts
+
+
+def label_problems(settings: Mapping[str, Any], task: TaskSpec) -> list[tuple[str, str, str]]:
+    """For `burnish check`: a labeller's label must be one of the task's."""
+    label = settings["label"]
+    if label in task.labels:
+        return []
+    return [("label", f"the task has no label {label!r}", nearest(label, task.labels, "its labels are"))]
 
 
 def check_label(label: str, context: Context, where: str) -> str:

@@ -7,16 +7,17 @@ stand between single blanks, so " good " is found as a plain string, and all wor
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from annotated_types import Gt, MinLen
 
-from burnish.construct.voting import Ballot, check_label, texts_of, walk
+from burnish.construct.voting import Ballot, check_label, label_problems, texts_of, walk
 from burnish.core.artifacts import Gold, Labeller, Records, Votes
 from burnish.core.errors import BurnishError, DataError
-from burnish.core.stage import Context, Share, stage
+from burnish.core.stage import Context, Share, TaskSpec, stage
 
 if TYPE_CHECKING:
     import polars
@@ -34,7 +35,7 @@ _NEGATED_ZH = r"(?:不|没有|没|沒有|沒|无|無|未|毫无|并非|别)[\p{H
 _NO_NEGATION = "特别|特別|区别|分别|个别|级别|别人|别的|非常|不仅|不僅|不但|不只|不过|不過|不得不|无论|無論|不管|无比|差不多|不少|不一会"
 
 
-@stage("construct.keywords")
+@stage("construct.keywords", check=label_problems)
 def keywords(
     records: Records,
     gold: Gold | None,
@@ -66,7 +67,22 @@ def keywords(
     return ballot.votes([Labeller(called, "keywords", (label,), ", ".join(words[:20]), trust)])
 
 
-@stage("construct.regex")
+def _regex_problems(settings: Mapping[str, Any], task: TaskSpec) -> list[tuple[str, str, str]]:
+    """For `burnish check`: its label, and whether the pattern compiles."""
+    found = label_problems(settings, task)
+    try:
+        check_pattern(_with_flags(settings["pattern"], settings["flags"]), settings["pattern"])
+    except BurnishError as error:
+        found.append(("pattern", error.message, error.hint))
+    return found
+
+
+def _with_flags(pattern: str, flags: Sequence[str]) -> str:
+    switches = "".join({"ignore_case": "i", "multiline": "m", "dotall": "s", "verbose": "x"}[flag] for flag in flags)
+    return f"(?{switches}){pattern}" if switches else pattern
+
+
+@stage("construct.regex", check=_regex_problems)
 def regex(
     records: Records,
     gold: Gold | None,
@@ -90,8 +106,7 @@ def regex(
     import polars as pl
 
     check_label(label, context, "construct.regex: label")
-    switches = "".join({"ignore_case": "i", "multiline": "m", "dotall": "s", "verbose": "x"}[flag] for flag in flags)
-    compiled = f"(?{switches}){pattern}" if switches else pattern
+    compiled = _with_flags(pattern, flags)
     check_pattern(compiled, pattern)
     called = name or f"regex:{label}:{pattern[:40]}"
     ballot = Ballot()

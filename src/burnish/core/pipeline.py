@@ -248,7 +248,9 @@ def _warn_of_changed_source(planned: Planned, store: Store, progress: Progress) 
 def _say(planned: Planned, made: bool, store: Store, seconds: float, progress: Progress) -> None:
     counts = {k: v for k, v in store.counts(planned.key).items() if not isinstance(v, dict | list)}
     facts = ", ".join(
-        f"{_figure(v)} {k}" if isinstance(v, int) and not isinstance(v, bool) else f"{k} {_figure(v)}"
+        f"{_figure(v)} {k.removesuffix('s') if v == 1 else k}"
+        if isinstance(v, int) and not isinstance(v, bool)
+        else f"{k} {_figure(v)}"
         for k, v in counts.items()
     )
     word = f"made in {seconds:.1f} s" if made else "kept"

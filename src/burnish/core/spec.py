@@ -137,7 +137,7 @@ def load(path: str | Path, *, overrides: Sequence[str] = (), seed: int | None = 
             problems.append(Problem(source.line(section), f"unknown section {section!r}", hint))
     name = _name(source, path, problems)
     task = _task(source, problems)
-    steps = _steps(source, problems)
+    steps = _steps(source, task, problems)
     if limit is not None:
         steps = [
             replace(s, settings={**s.settings, "limit": limit}) if s.room == "sources" and s.line else s for s in steps
@@ -253,7 +253,7 @@ def _labels(source: _Source, given: Mapping[str, Any], problems: list[Problem]) 
     return labels, descriptions
 
 
-def _steps(source: _Source, problems: list[Problem]) -> list[Step]:
+def _steps(source: _Source, task: TaskSpec, problems: list[Problem]) -> list[Step]:
     steps: list[Step] = []
     for room in ROOMS:
         if source.data.get(room) is None:
@@ -263,7 +263,7 @@ def _steps(source: _Source, problems: list[Problem]) -> list[Step]:
         in_room: list[Step] = []
         for position, item in enumerate(items):
             place = (room, position) if isinstance(section, list) else (room,)
-            step = _step(source, room, item, place, problems)
+            step = _step(source, room, item, place, task, problems)
             if step:
                 in_room.append(step)
         closing = closing_stage(room) if in_room else None
@@ -292,7 +292,9 @@ def _closing_place(steps: list[Step], closing: Stage) -> int:
     return makers[-1] + 1 if makers else len(steps)
 
 
-def _step(source: _Source, room: str, item: Any, place: tuple[Any, ...], problems: list[Problem]) -> Step | None:
+def _step(
+    source: _Source, room: str, item: Any, place: tuple[Any, ...], task: TaskSpec, problems: list[Problem]
+) -> Step | None:
     line = source.line(*place)
     if isinstance(item, str):
         item = {"use": item}
@@ -310,6 +312,7 @@ def _step(source: _Source, room: str, item: Any, place: tuple[Any, ...], problem
         problems.append(Problem(source.line(*place, "use"), message, hint.rstrip(")")))
         return None
     settings: dict[str, Any] = {}
+    before = len(problems)
     for written, value in item.items():
         key = stage.aliases.get(written, written)
         if key == "use":
@@ -330,6 +333,9 @@ def _step(source: _Source, room: str, item: Any, place: tuple[Any, ...], problem
     for name, setting in stage.settings.items():
         if setting.required and name not in settings:
             problems.append(Problem(line, f"{stage.address} needs {name!r}", setting.about))
+    if stage.check and task.labels and len(problems) == before:
+        for key, message, hint in stage.check(stage.filled(settings), task):
+            problems.append(Problem(source.line(*place, key), f"{stage.address}.{key}: {message}", hint))
     return Step(room, use, settings, line)
 
 
@@ -392,7 +398,11 @@ def _override_step(source: _Source, matched: re.Match[str], value: Any, text: st
         raise UsageError(
             f"--set {text}: the spec has no {room}.{use}", hint=nearest(f"{room}.{use}", have, f"{room} has")
         )
-    mine[index][matched["key"]] = value
+    aliases = find(room, use).aliases
+    key = aliases.get(matched["key"], matched["key"])
+    for written in [one for one in mine[index] if aliases.get(one, one) == key]:
+        del mine[index][written]
+    mine[index][key] = value
     source.data[room] = items if isinstance(section, list) else items[0]
 
 

@@ -102,8 +102,8 @@ class Store:
 
     @functools.cached_property
     def ledger(self) -> Ledger:
-        self._made()
-        return Ledger(f"sqlite:///{self.inner / 'ledger.sqlite'}")
+        with self.lock("ledger"):  # two first runs at once would both make the tables
+            return Ledger(f"sqlite:///{self.inner / 'ledger.sqlite'}")
 
     def digest(self, path: Path) -> str:
         """Content digest of a file, a folder, a glob or a run folder; files that did not change are not read again."""
@@ -217,6 +217,12 @@ class Ledger:
         meta.create_all(self._engine)
 
     def _replace(self, table: Any, row: dict[str, Any]) -> None:
+        if (
+            self._engine.dialect.name == "sqlite"
+        ):  # one statement: a read that turns into a write fails beside another writer
+            with self._engine.begin() as connection:
+                connection.execute(table.insert().prefix_with("OR REPLACE").values(**row))
+            return
         where = [column == row[column.name] for column in table.primary_key.columns]
         with self._engine.begin() as connection:
             connection.execute(table.delete().where(*where))

@@ -92,7 +92,7 @@ def _outside(
 def _gold(gold: Gold, split: Split, context: Context) -> Judge:
     table, reasons = _able(gold.table(), context)
     notes = []
-    if any(step and step.startswith("aggregate") for step in split.train.column("label_from")):
+    if any(step and step.startswith(("aggregate", "self_training")) for step in split.train.column("label_from")):
         notes.append(
             "The same gold records weighed the labellers and chose how votes are put together, so the score can be "
             "a little too good; no model was trained on them."

@@ -28,7 +28,7 @@ def collect(records: list[Records], context: Context, *, exact: bool = False, la
     Rows that the sources set aside stay in the quarantine. Counts per source, language and licence are kept as facts.
     Memory: a batch, and 12 bytes a record (24 with `exact`). Raises DataError when no source gave a record.
 
-    exact: set aside a record whose whole input was met before; by default repeats stay, and quality.duplicates judges them.
+    exact: set aside a record whose whole input was met before; by default repeats stay, and quality.audit judges them.
     language: name the language of the records that do not say theirs.
     """
     facts: dict[str, Any] = {}

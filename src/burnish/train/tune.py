@@ -76,7 +76,7 @@ def tune(
     label_smoothing: share of the target given to all labels alike, 0..1.
     max_grad_norm: longest gradient; 0 does not clip.
     soft_labels: learn how sure the labels are (`probs`); false learns the label alone.
-    gold_epochs: passes over the gold at the end, where the gold section says train: true; auto by its size; 0 none.
+    gold_epochs: passes over the gold at the end, where the gold section says train: true; auto is 4; 0 none.
     checkpoint_every_s: seconds between checkpoints; a killed run goes on from the newest, to the same weights.
 
     The best weights by validation are kept. The temperature is fitted on the validation side (Guo et al. 2017).

@@ -15,6 +15,7 @@ from burnish.testing import stage_checks, task_checks
 
 # values for settings without a default; what reads files or needs real weights is driven in its own room's tests
 SETTINGS = {
+    "split.stratified": {"group": "none"},
     "construct.keywords": {"label": "positive", "words": ["love", "好"]},
     "construct.regex": {"label": "negative", "pattern": "refund|退款"},
     "construct.existing": {"field": "label"},
@@ -79,6 +80,7 @@ def test_the_suite_catches_a_stage_that_does_not_fit(tmp_path: Path) -> None:
 
 BAD = '''
 from __future__ import annotations
+import os
 import random
 from burnish.core.artifacts import Records
 from burnish.core.stage import stage
@@ -95,5 +97,6 @@ for name, check in stage_checks("quality.bad"):
     try:
         check()
     except AssertionError as error:
-        print(name, error)
+        print(name, error, flush=True)
+os._exit(0)  # as the command line ends, see cli.entry
 '''

@@ -13,6 +13,7 @@ from burnish.construct.label_models import METHODS, Ballots, Method, VoteModel, 
 from burnish.core.artifacts import Labeller
 
 MIN_GOLD = 10  # covered gold records below which agreement decides
+VOTING = ("majority", "weighted")
 MIN_TOGETHER = 200  # records with several votes below which agreement shows nothing
 _MORE_INFORMATION = 0.05  # nats a vote by which a model must beat the majority vote when no gold can say so
 
@@ -172,22 +173,24 @@ def information(model: VoteModel, ballots: Ballots) -> float:
 def choose(judged: Sequence[Judged], ballots: Ballots) -> tuple[str, str]:
     """The method to use and one sentence that says why. Collapsed methods are out of the question.
 
-    With gold: among those within one standard error of the most accurate (paired by record), the best log score.
+    With gold: the vote, plain or weighed, with the better log score, unless a generative model is right more often by
+    a standard error (paired by record) and knows better how sure to be: a model that is wrong is wrong everywhere.
     Without: votes weighed by what is claimed for them (the majority vote when nothing is), unless a model's agreement
     tells clearly more and there are MIN_TOGETHER records with several votes to see it on.
     """
     fit = [one for one in judged if not one.refused] or [one for one in judged if one.method == "majority"]
     tried = len(fit[0].right)
     if tried >= MIN_GOLD:
-        best = max(fit, key=lambda one: float(one.right.mean()))
-        near = [one for one in fit if _within_one_error(best, one)]
-        chosen = max(near, key=lambda one: float(one.log_score.mean()))
+        voting = max((one for one in fit if one.method in VOTING), key=lambda one: float(one.log_score.mean()))
+        surely = [one for one in fit if _clearly_better(one, voting)]
+        chosen = max(surely, key=lambda one: float(one.right.mean())) if surely else voting
         return chosen.method, (
             f"on {tried} gold records that votes cover, each judged without itself, it is right on "
-            f"{chosen.right.mean():.1%} and knows best how sure to be (log score {chosen.log_score.mean():.2f})"
+            f"{chosen.right.mean():.1%} with a log score of {chosen.log_score.mean():.2f}"
+            + (", clearly more than voting" if surely else "; no generative model is clearly better than voting")
         )
     said = "no gold records" if not tried else f"only {tried} gold records that votes cover (need {MIN_GOLD})"
-    plain = max((one for one in fit if one.method in ("majority", "weighted")), key=lambda one: one.information)
+    plain = max((one for one in fit if one.method in VOTING), key=lambda one: one.information)
     chosen = max(fit, key=lambda one: one.information)
     enough = (ballots.votes_a_row > 1).sum() >= MIN_TOGETHER
     if enough and chosen.information > plain.information + _MORE_INFORMATION:
@@ -199,9 +202,10 @@ def choose(judged: Sequence[Judged], ballots: Ballots) -> tuple[str, str]:
     return method, f"{said}; no model explains the votes clearly better than voting does, so what is simplest stays"
 
 
-def _within_one_error(best: Judged, one: Judged) -> bool:
-    difference = best.right.astype(float) - one.right
-    return bool(difference.mean() <= difference.std(ddof=1) / math.sqrt(len(difference)))
+def _clearly_better(one: Judged, voting: Judged) -> bool:
+    difference = one.right.astype(float) - voting.right
+    error = difference.std(ddof=1) / math.sqrt(len(difference))
+    return bool(difference.mean() > error and one.log_score.mean() > voting.log_score.mean())
 
 
 def method_table(judged: Sequence[Judged]) -> list[dict[str, Any]]:

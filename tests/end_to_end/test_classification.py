@@ -23,8 +23,9 @@ pytestmark = [pytest.mark.weights, pytest.mark.slow]
 
 def prepared(example: str, folder: Path) -> Path:
     """The example, its real data fetched, in a folder of its own."""
-    for name in ("burnish.yaml", "prepare.py"):
-        shutil.copy(ROOT / "examples" / example / name, folder)
+    for path in (ROOT / "examples" / example).iterdir():
+        if path.is_file():
+            shutil.copy(path, folder)
     env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run([sys.executable, "prepare.py"], cwd=folder, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

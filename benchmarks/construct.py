@@ -1,6 +1,6 @@
 """Weak supervision on two public rule sets: what aggregation is worth, and what a few gold records add.
 
-    python benchmarks/construct.py --data ../shared/data/trec6-sms-lf-en [--draws 10] [--peers]
+    python benchmarks/construct.py --data ../shared/data/trec6-sms-lf-en [--draws 10] [--peers] [--sets sms trec]
 
 TREC-6 (68 rules) and SMS spam (73 rules) of awasthiabhijeet/Learning-From-Rules, the rules run again as regex labellers.
 Part 1: every method without gold and with the 500 validation records as gold; test score of the vote itself (records
@@ -245,10 +245,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/construct-rules.json"))
     parser.add_argument("--draws", type=int, default=10)
     parser.add_argument("--peers", action="store_true")
+    parser.add_argument("--sets", nargs="+", default=["sms", "trec"], choices=("sms", "trec"))
     asked = parser.parse_args()
     asked.cache.mkdir(parents=True, exist_ok=True)
-    made: dict[str, object] = {"machine": platform.processor() or platform.machine(), "draws": asked.draws}
-    for name in ("sms", "trec"):
+    before = json.loads(asked.out.read_text("utf-8")) if asked.out.exists() else {}
+    made: dict[str, object] = {**before, "machine": platform.processor() or platform.machine(), "draws": asked.draws}
+    for name in asked.sets:
         rules = load(asked.data, name, asked.cache)
         found: dict[str, object] = {"methods": methods_table(rules, asked.peers), "few_gold": {}}
         made[name] = found

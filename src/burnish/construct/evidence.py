@@ -9,7 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from burnish.construct.label_models import METHODS, Ballots, Method, VoteModel, collapsed, vote_accuracy
+from burnish.construct.label_models import (
+    METHODS,
+    Ballots,
+    Method,
+    VoteModel,
+    collapsed,
+    natural_weights,
+    vote_accuracy,
+)
 from burnish.core.artifacts import Labeller
 
 MIN_GOLD = 10  # covered gold records below which agreement decides
@@ -102,9 +110,15 @@ class Judged:
     method: str
     refused: str
     right: np.ndarray  # (g,) bool, each judged without itself
-    log_score: np.ndarray  # (g,) log-belief in the truth
+    log_belief: np.ndarray  # (g,) log-belief in the truth
+    count: np.ndarray  # (g,) how much each counts: gold in the shares in which votes expect its labels
     information: float  # nats that the other votes on a record tell about a vote, by this model
     labels_in_effect: list[float]  # share of predictions by label, covered records
+
+    @property
+    def log_score(self) -> float:
+        """Mean log-belief in the truth, 0 at best."""
+        return float(np.average(self.log_belief, weights=self.count))
 
 
 def judge(
@@ -128,6 +142,7 @@ def _judge_one(
         collapsed(unseen, ballots),
         out[at].argmax(1) == known[at],
         np.log(np.clip(out[at, known[at]], 1e-3, 1)),
+        natural_weights(known[at], ballots.shares()),
         information(model, ballots),
         [float(share) for share in predicted],
     )
@@ -181,12 +196,12 @@ def choose(judged: Sequence[Judged], ballots: Ballots) -> tuple[str, str]:
     fit = [one for one in judged if not one.refused] or [one for one in judged if one.method == "majority"]
     tried = len(fit[0].right)
     if tried >= MIN_GOLD:
-        voting = max((one for one in fit if one.method in VOTING), key=lambda one: float(one.log_score.mean()))
+        voting = max((one for one in fit if one.method in VOTING), key=lambda one: one.log_score)
         surely = [one for one in fit if _clearly_better(one, voting)]
         chosen = max(surely, key=lambda one: float(one.right.mean())) if surely else voting
         return chosen.method, (
             f"on {tried} gold records that votes cover, each judged without itself, it is right on "
-            f"{chosen.right.mean():.1%} with a log score of {chosen.log_score.mean():.2f}"
+            f"{chosen.right.mean():.1%} with a log score of {chosen.log_score:.2f}"
             + (", clearly more than voting" if surely else "; no generative model is clearly better than voting")
         )
     said = "no gold records" if not tried else f"only {tried} gold records that votes cover (need {MIN_GOLD})"
@@ -205,7 +220,7 @@ def choose(judged: Sequence[Judged], ballots: Ballots) -> tuple[str, str]:
 def _clearly_better(one: Judged, voting: Judged) -> bool:
     difference = one.right.astype(float) - voting.right
     error = difference.std(ddof=1) / math.sqrt(len(difference))
-    return bool(difference.mean() > error and one.log_score.mean() > voting.log_score.mean())
+    return bool(difference.mean() > error and one.log_score > voting.log_score)
 
 
 def method_table(judged: Sequence[Judged]) -> list[dict[str, Any]]:
@@ -219,7 +234,7 @@ def method_table(judged: Sequence[Judged]) -> list[dict[str, Any]]:
                 "gold": tried,
                 "accuracy": right / tried if tried else None,
                 "interval": list(wilson(right, tried)),
-                "log_score": float(one.log_score.mean()) if tried else None,
+                "log_score": one.log_score if tried else None,
                 "information": one.information,
                 "predicted": one.labels_in_effect,
                 "refused": one.refused or None,

@@ -110,14 +110,17 @@ def similarity(
 
 
 def _temperature(scores: np.ndarray, targets: np.ndarray) -> float:
-    """The temperature by which scores (s, k) of the seeds are best calibrated; drawn to 0.1 when there are few."""
-    grid = np.geomspace(0.02, 1.0, 25)
+    """The temperature by which scores (s, k) of the seeds are best calibrated; drawn a little to 0.1.
+
+    Examples that do not find each other make it large, and the labeller silent.
+    """
+    grid = np.geomspace(0.02, 5.0, 40)
     if not len(targets):
         return 0.1
 
     def loss(temperature: float) -> float:
         chance = _softmax(scores / temperature)[np.arange(len(targets)), targets]
-        return float(-np.log(chance + 1e-9).sum() + 2 * np.log(temperature / 0.1) ** 2)
+        return float(-np.log(chance + 1e-9).sum() + 0.2 * np.log(temperature / 0.1) ** 2)
 
     return float(min(grid, key=loss))
 

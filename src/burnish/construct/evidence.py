@@ -188,8 +188,8 @@ def information(model: VoteModel, ballots: Ballots) -> float:
 def choose(judged: Sequence[Judged], ballots: Ballots) -> tuple[str, str]:
     """The method to use and one sentence that says why. Collapsed methods are out of the question.
 
-    With gold: the vote, plain or weighed, with the better log score, unless a generative model is right more often by
-    a standard error (paired by record) and knows better how sure to be: a model that is wrong is wrong everywhere.
+    With gold: the vote, plain or weighed, with the better log score, unless a generative model believes the truth
+    clearly more (see `_clearly_better`): a model that is wrong is wrong everywhere.
     Without: votes weighed by what is claimed for them (the majority vote when nothing is), unless a model's agreement
     tells clearly more and there are MIN_TOGETHER records with several votes to see it on.
     """
@@ -198,7 +198,7 @@ def choose(judged: Sequence[Judged], ballots: Ballots) -> tuple[str, str]:
     if tried >= MIN_GOLD:
         voting = max((one for one in fit if one.method in VOTING), key=lambda one: one.log_score)
         surely = [one for one in fit if _clearly_better(one, voting)]
-        chosen = max(surely, key=lambda one: float(one.right.mean())) if surely else voting
+        chosen = max(surely, key=lambda one: one.log_score) if surely else voting
         return chosen.method, (
             f"on {tried} gold records that votes cover, each judged without itself, it is right on "
             f"{chosen.right.mean():.1%} with a log score of {chosen.log_score:.2f}"
@@ -218,9 +218,15 @@ def choose(judged: Sequence[Judged], ballots: Ballots) -> tuple[str, str]:
 
 
 def _clearly_better(one: Judged, voting: Judged) -> bool:
-    difference = one.right.astype(float) - voting.right
-    error = difference.std(ddof=1) / math.sqrt(len(difference))
-    return bool(difference.mean() > error and one.log_score > voting.log_score)
+    """Believes the truth more by a standard error, paired by record in the shares of the records, and is not right less.
+
+    Not by how often it is right alone: on a dozen gold records one record more is within a standard error, while a
+    plain vote that ignores how rare a label is gives itself away in what it believes (87% ham: -0.46 nats to -0.12).
+    """
+    difference, share = one.log_belief - voting.log_belief, one.count / one.count.sum()
+    mean = float(share @ difference)
+    error = math.sqrt(float(np.square(share) @ np.square(difference - mean)))
+    return mean > error and float(share @ one.right) >= float(share @ voting.right)
 
 
 def method_table(judged: Sequence[Judged]) -> list[dict[str, Any]]:

@@ -112,3 +112,24 @@ def test_an_easy_label_does_not_swamp_the_others() -> None:
     assert second > 0 and first / second < 100 / 20
     assert estimated >= 0.9
     assert not taken[121:].any()
+
+
+def test_rounds_that_explain_gold_worse_are_not_kept() -> None:
+    vectors, truth, _ = clouds(300, spread=0.3)
+    votes = np.full((300, 3), 0.02)
+    votes[np.arange(300), truth] = 0.96
+    votes[50:] = np.nan
+    steps = train_rounds(
+        vectors,
+        votes,
+        gold_vectors=vectors[200:],
+        truth=truth[200:],
+        learn_gold=False,
+        rounds=3,
+        precision=0.9,
+        overrule=True,
+        seed=0,
+    )
+    scores = [one.teacher.log_score for one in steps]
+    assert scores == sorted(scores)
+    assert (steps[0].labelled == (np.arange(300) < 50)).all()

@@ -19,7 +19,6 @@ from burnish.core.stage import Context, Positive, Share, stage
 from burnish.nn.backbones import Backbone, embedding_seconds
 
 _CHANGED = 0.005  # share of labels below which another round changes nothing worth its time
-_WORSE = 0.02  # nats of gold log score that a round may lose before the one before it is kept
 
 
 @stage("construct.self_training", cost=embedding_seconds)
@@ -35,7 +34,7 @@ def self_training(
 ) -> Records:
     """Label what no labeller reached and mend doubtful labels, by a probe that learns from the labels so far.
 
-    rounds: at most; it stops when labels no longer change, or when gold says that the round before was better.
+    rounds: at most; it stops when labels no longer change, and keeps none after which gold is explained worse.
     precision: estimated share of right labels among those it adds, per label, 0..1. Higher adds fewer.
     overrule: whether it may change a label against the votes; each vote keeps its weight in the decision.
     backbone: whose vectors the probe reads; "auto" goes by the task's languages.
@@ -71,10 +70,12 @@ def self_training(
         seed=context.seed,
     )
     chosen = steps[-1]
+    if len(steps) == 1:
+        context.progress.tell("  self-training changes nothing: gold is explained best by the votes as they are")
     facts = _facts(steps, chosen, votes, covered, truth[checked], learn_gold, records)
     for line in facts["story"]:
         context.progress.tell(f"  {line}")
-    made = Records.stream(_written(records, chosen, votes, covered, labels))
+    made = Records.stream(_written(records, chosen, labels, moved=len(steps) > 1))
     made.facts = facts
     return made
 
@@ -103,7 +104,7 @@ def _check(covered: np.ndarray, votes: np.ndarray, labels: tuple[str, ...]) -> N
 
 
 class Round:
-    """After a round: what the probe believed (`teacher`), labels in use (n, k), which rows have one, what was added."""
+    """Labels in use (n, k), which rows have one, the teacher that learnt from them, the precision of what was added."""
 
     def __init__(self, teacher: Teacher, targets: np.ndarray, labelled: np.ndarray, added_precision: float) -> None:
         self.teacher, self.targets, self.labelled, self.added_precision = teacher, targets, labelled, added_precision
@@ -121,15 +122,15 @@ def train_rounds(
     overrule: bool,
     seed: int,
 ) -> list[Round]:
-    """The rounds that were kept, the last one in use.
+    """The rounds that were kept, the last one in use; the first is the votes as they are.
 
+    New labels are kept when a teacher that learns from them explains gold at least as well as the one before.
     vectors (n, d); votes (n, k) beliefs, nan where nobody voted; truth (g,) label numbers of gold_vectors (g, d).
     """
     covered = ~np.isnan(votes[:, 0])
-    targets, labelled = np.where(covered[:, None], votes, 0.0), covered
-    kept: list[Round] = []
-    for _ in range(rounds):
-        teacher = teach(
+
+    def taught(targets: np.ndarray, labelled: np.ndarray) -> Teacher:
+        return teach(
             vectors,
             targets,
             labelled,
@@ -139,21 +140,36 @@ def train_rounds(
             learn_gold=learn_gold,
             seed=seed,
         )
-        if kept and teacher.log_score < kept[-1].teacher.log_score - _WORSE:
-            # the labels this teacher learnt from are worse than those before: take the round before that made them back
-            return kept[:-1] or kept
-        renewed = covered[:, None] * _product(np.where(covered[:, None], votes, 1.0), teacher.beliefs)
-        if not overrule:
-            same = renewed.argmax(1) == np.where(covered, votes.argmax(1), -1)
-            renewed = np.where((covered & ~same)[:, None], np.where(covered[:, None], votes, 0.0), renewed)
-        chosen, estimated = confident(teacher.beliefs, ~covered, precision)
-        renewed[chosen] = teacher.beliefs[chosen]
-        before, now = np.where(labelled, targets.argmax(1), -1), np.where(covered | chosen, renewed.argmax(1), -1)
-        kept.append(Round(teacher, renewed, covered | chosen, estimated))
-        if (before != now).mean() < _CHANGED:
+
+    targets = np.where(covered[:, None], votes, 0.0)
+    kept = [Round(taught(targets, covered), targets, covered, float("nan"))]
+    for _ in range(rounds):
+        last = kept[-1]
+        renewed, chosen, estimated = relabelled(last.teacher, votes, precision=precision, overrule=overrule)
+        labelled = covered | chosen
+        teacher = taught(renewed, labelled)
+        if teacher.log_score < last.teacher.log_score:  # false without gold, where both are nan
             break
-        targets, labelled = renewed, covered | chosen
+        kept.append(Round(teacher, renewed, labelled, estimated))
+        before = np.where(last.labelled, last.targets.argmax(1), -1)
+        if (before != np.where(labelled, renewed.argmax(1), -1)).mean() < _CHANGED:
+            break
     return kept
+
+
+def relabelled(
+    teacher: Teacher, votes: np.ndarray, *, precision: float, overrule: bool
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Labels (n, k) of votes times teacher, uncovered rows that got one (n,), and the estimated precision of these."""
+    covered = ~np.isnan(votes[:, 0])
+    known = np.where(covered[:, None], votes, 0.0)
+    renewed = np.where(covered[:, None], _product(np.where(covered[:, None], votes, 1.0), teacher.beliefs), 0.0)
+    if not overrule:
+        against = covered & (renewed.argmax(1) != known.argmax(1))
+        renewed = np.where(against[:, None], known, renewed)
+    chosen, estimated = confident(teacher.beliefs, ~covered, precision)
+    renewed[chosen] = teacher.beliefs[chosen]
+    return renewed, chosen, estimated
 
 
 def _product(votes: np.ndarray, probe: np.ndarray) -> np.ndarray:
@@ -225,7 +241,7 @@ def _facts(
 
 def _story(facts: dict[str, Any]) -> list[str]:
     lines = [
-        f"self-training, {len(facts['rounds'])} rounds: {facts['added']:,} records got a label"
+        f"self-training, {len(facts['rounds']) - 1} rounds kept: {facts['added']:,} records got a label"
         + (f" (estimated precision {facts['added_precision']:.0%})" if facts["added"] else "")
         + f", {facts['overruled']:,} labels were overruled; {facts['coverage']:.1%} of the records have one"
     ]
@@ -238,16 +254,14 @@ def _story(facts: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _written(
-    records: Records, chosen: Round, votes: np.ndarray, covered: np.ndarray, labels: tuple[str, ...]
-) -> Iterator[pa.Table]:
+def _written(records: Records, chosen: Round, labels: tuple[str, ...], *, moved: bool) -> Iterator[pa.Table]:
     """Records with the label in use, the probe's vote among the votes where it had a say, and a line of trail."""
     names = np.array(labels, dtype=object)
-    said, sure = chosen.teacher.beliefs.argmax(1), chosen.teacher.beliefs.max(1)
+    said, sure = chosen.targets.argmax(1), chosen.targets.max(1)
     at = 0
     for batch in records.batches():
         here = slice(at, at + len(batch))
-        has = chosen.labelled[here]
+        has = chosen.labelled[here] & moved
         cast = [
             [*(old or []), {"labeller": "self_training", "label": str(names[label]), "confidence": float(belief)}]
             if labelled

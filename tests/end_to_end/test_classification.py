@@ -18,6 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 
 ROOT = Path(__file__).parents[2]
+WON = "Congratulations! You have won a £1000 prize, call 09061701461 now to claim"
+HOME = "ok, see you at home tonight"
 pytestmark = [pytest.mark.weights, pytest.mark.slow]
 
 
@@ -120,7 +122,7 @@ def test_the_deployed_model_answers_like_the_tuned_one(sms: Path) -> None:
 
 
 def test_a_file_is_answered_line_by_line(sms: Path, tmp_path: Path, burnish) -> None:
-    lines = ['{"text": "free prize, claim now", "id": 7}', "{broken", '{"text": ""}', '{"text": "see you at home"}']
+    lines = [json.dumps({"text": WON, "id": 7}), "{broken", '{"text": ""}', json.dumps({"text": HOME})]
     (tmp_path / "in.jsonl").write_text("\n".join(lines) + "\n")
     done = burnish("predict", str(sms), "-i", "in.jsonl", "-o", "out.jsonl", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -143,7 +145,7 @@ def test_the_server_answers_and_stays_light(sms: Path, tmp_path: Path, burnish) 
             except OSError:
                 assert server.poll() is None, server.communicate()[1]
                 time.sleep(0.05)
-        body = json.dumps({"inputs": ["free prize, claim now", {"text": "see you at home"}]}).encode()
+        body = json.dumps({"inputs": [WON, {"text": HOME}]}).encode()
         request = urllib.request.Request(
             f"http://127.0.0.1:{port}/v1/predict", body, {"Content-Type": "application/json"}
         )

@@ -22,7 +22,7 @@ from burnish.core.errors import BurnishError
 from burnish.core.progress import Progress
 from burnish.nn import checkpoints
 from burnish.nn.batches import Batch, Examples, batches_of, padding_rate, training_order
-from burnish.nn.kernels import Installed, Kernels, choose, installed
+from burnish.nn.kernels import Installed, Kernels, choose, installed, with_layers
 from burnish.nn.objectives import as_targets, balanced_weights, cross_entropy
 from burnish.nn.optimise import AdamW
 from burnish.nn.predict import logits_of, pad_token_of, predict_logits
@@ -168,7 +168,7 @@ def fit(
         kernels = Kernels(**{**found[1]["kernels"], "why": tuple(found[1]["kernels"]["why"])})
     else:
         heads = int(getattr(config, "num_attention_heads", hidden // 32))
-        kernels = choose(precision=settled.precision, hidden=hidden, head=hidden // heads)
+        kernels = with_layers(choose(precision=settled.precision, hidden=hidden, head=hidden // heads), model)
     for line in kernels.why:
         progress.tell(f"  {line}")
     restore_dropout = _set_dropout(model, settled.dropout)

@@ -36,10 +36,10 @@ class Kernels:
     number_format: str = "fp32"  # fp32 | bf16
     linear: str = "torch"  # torch | onednn
     attention: str = "sdpa"  # sdpa | matmul
-    layers: str = "stock"  # stock | stack: one operator for all layers (`stack.py`)
     why: tuple[str, ...] = ()
     figures: dict[str, float] = field(default_factory=dict)
     processor: str = ""
+    layers: str = "stock"  # stock | stack: one operator for all layers (`stack.py`)
 
     @property
     def dtype(self) -> torch.dtype:

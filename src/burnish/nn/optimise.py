@@ -90,7 +90,9 @@ class AdamW:
 
     def state(self) -> dict[str, Tensor]:
         """Everything remembered, by name; tensors are shared, not copied."""
-        return {f"{kind}:{name}": part for name, both in self.moments.items() for kind, part in zip("mv", both, strict=True)}
+        return {
+            f"{kind}:{name}": part for name, both in self.moments.items() for kind, part in zip("mv", both, strict=True)
+        }
 
     def restore(self, state: dict[str, Tensor], *, steps: int) -> None:
         """Take up what `state()` gave."""
@@ -101,7 +103,7 @@ class AdamW:
 
 def _pieces(value: Tensor) -> tuple[Tensor, ...]:
     """Views of about PIECE numbers, whole rows; a vector is one."""
-    return value.split(max(1, PIECE // value[0].numel())) if value.ndim > 1 else (value,)
+    return torch.split(value, max(1, PIECE // value[0].numel())) if value.ndim > 1 else (value,)
 
 
 def _norm(grads: list[Tensor]) -> float:

@@ -28,6 +28,7 @@ from burnish.nn.optimise import AdamW
 from burnish.nn.predict import logits_of, pad_token_of, predict_logits
 from burnish.nn.stack import ROWS
 
+CHECKPOINTS = 2  # what a checkpoint holds; another number is another run
 MAX_LENGTH = 256  # where `max_length: auto` stops: attention grows with the square, classification rarely needs more
 
 
@@ -377,7 +378,7 @@ def _print(model: nn.Module, train: Examples, validation: Examples | None, setti
     """A checksum of all that decides how a run ends."""
     total = hashlib.sha256()
     decisive = {key: value for key, value in asdict(settings).items() if key != "checkpoint_every_s"}
-    facts = [decisive, seed, train.digest(), validation.digest() if validation else None, torch.__version__]
+    facts = [CHECKPOINTS, decisive, seed, train.digest(), validation.digest() if validation else None, torch.__version__]
     total.update(json.dumps([*facts, torch.get_num_threads()], sort_keys=True).encode())
     for name, value in model.state_dict().items():
         total.update(name.encode())

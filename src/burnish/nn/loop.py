@@ -378,7 +378,14 @@ def _print(model: nn.Module, train: Examples, validation: Examples | None, setti
     """A checksum of all that decides how a run ends."""
     total = hashlib.sha256()
     decisive = {key: value for key, value in asdict(settings).items() if key != "checkpoint_every_s"}
-    facts = [CHECKPOINTS, decisive, seed, train.digest(), validation.digest() if validation else None, torch.__version__]
+    facts = [
+        CHECKPOINTS,
+        decisive,
+        seed,
+        train.digest(),
+        validation.digest() if validation else None,
+        torch.__version__,
+    ]
     total.update(json.dumps([*facts, torch.get_num_threads()], sort_keys=True).encode())
     for name, value in model.state_dict().items():
         total.update(name.encode())

@@ -290,6 +290,7 @@ def write(args: argparse.Namespace, results: dict[str, list[dict[str, Any]]]) ->
         + " ".join(f"--{key.replace('_', '-')} {getattr(args, key)}" for key in ("set", "train", "epochs", "seeds"))
         + f" --threads {args.threads} --plain-steps {args.plain_steps}",
         "backbone": Path(args.backbone).name,
+        "learning rates (not the same)": {"burnish": "auto, see the JSON", **RATES},
         "date": datetime.date.today().isoformat(),
         "processor": processor_name(),
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},

@@ -49,6 +49,8 @@ FAMILIES = {
 class EncoderClassifier(nn.Module):
     """An encoder of transformers under a mean-pooled head. forward gives (B, C) logits."""
 
+    exact = ("dense", "out")  # modules that may stay fp32 when the encoder does not
+
     def __init__(self, encoder: nn.Module, *, labels: Sequence[str], seed: int = 0) -> None:
         super().__init__()
         config: Any = encoder.config

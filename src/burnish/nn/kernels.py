@@ -13,7 +13,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from torch.nn import functional
 
 from burnish.core.artifacts import write_json
 from burnish.core.packages import home
-from burnish.nn import operators
+from burnish.nn import operators, stack
 
 CLEARLY = 1.25  # how much faster the unusual way must be; a tie must not fall differently on two runs
 BIG_TABLE = 4096  # rows from which an embedding is worth learning row by row
@@ -39,6 +39,7 @@ class Kernels:
     why: tuple[str, ...] = ()
     figures: dict[str, float] = field(default_factory=dict)
     processor: str = ""
+    layers: str = "stock"  # stock | stack: one operator for all layers (`stack.py`)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -46,6 +47,16 @@ class Kernels:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def with_layers(kernels: Kernels, model: nn.Module) -> Kernels:
+    """Take the hand-written layers where the format is bf16 and they give what this very model's own layers give."""
+    if kernels.number_format != "bf16" or kernels.linear != "onednn":
+        return kernels
+    problem = stack.disagreement(model)
+    layers = "stock" if problem else "stack"
+    why = f"layers as modules: {problem}" if problem else "layers as one operator, compared with the model's own"
+    return replace(kernels, layers=layers, why=(*kernels.why, why))
 
 
 def processor_name() -> str:
@@ -185,11 +196,15 @@ def installed(model: nn.Module, kernels: Kernels, *, seed: int) -> Iterator[Inst
     patched: list[nn.Module] = []
     rows: dict[str, operators.RowEmbedding] = {}
     previous = _set_attention(model, kernels)
+    found = stack.layers_of(model) if kernels.layers == "stack" else None
+    exact = _exact_modules(model, found)
     try:
         for name, module in model.named_modules():
             module.__dict__["burnish_pool"] = pool
             if type(module) is nn.Dropout:
                 _patch(module, functools.partial(operators.pooled_dropout, module), patched)
+            elif name in exact:
+                continue
             elif type(module) is nn.Linear and kernels.linear == "onednn":
                 _patch(module, functools.partial(operators.linear_by_onednn, module), patched)
             elif _is_big_table(module, model):
@@ -201,10 +216,13 @@ def installed(model: nn.Module, kernels: Kernels, *, seed: int) -> Iterator[Inst
         others = [p for p in model.parameters() if not p.requires_grad and p.is_floating_point()]
         frozen = [(p, p.data) for p in others if not any(p is t.module.weight for t in rows.values())]
         if kernels.dtype != torch.float32:
-            for parameter in trained.values():
-                parameter.data = parameter.data.to(kernels.dtype)
+            for name, parameter in trained.items():
+                if name.rpartition(".")[0] not in exact:
+                    parameter.data = parameter.data.to(kernels.dtype)
             for parameter, _ in frozen:
                 parameter.data = parameter.data.to(kernels.dtype)
+        if found:
+            _patch(found[0], stack.Stack(*found, pool), patched)
         try:
             yield Installed(pool=pool, rows=rows, working=trained, masters=masters, tables=tables)
         finally:
@@ -241,6 +259,17 @@ class Installed:
         for name, parameter in self.working.items():
             if parameter.data_ptr() != self.masters[name].data_ptr():
                 parameter.data.copy_(self.masters[name])
+
+
+def _exact_modules(model: nn.Module, found: tuple[nn.Module, nn.ModuleList] | None) -> set[str]:
+    """Names of the modules whose parameters stay fp32 beside a stack: its norms, and a head that says it can.
+
+    They are small, so nothing is lost; a head's product in bf16 would be compiled anew for each number of texts.
+    """
+    if found is None:
+        return set()
+    norms = {id(part) for part in found[0].modules() if isinstance(part, nn.LayerNorm)}
+    return {name for name, part in model.named_modules() if id(part) in norms} | set(getattr(model, "exact", ()))
 
 
 def _patch(module: nn.Module, forward: Callable[..., Any], patched: list[nn.Module]) -> None:

@@ -55,7 +55,7 @@ class _Attention(torch.autograd.Function):
         grad_p = torch.bmm(grad, v.transpose(1, 2))
         if keep:
             grad_p *= keep[0].view_as(grad_p)
-        grad_s = _softmax_backward(grad_p.float(), p).to(q.dtype)
+        grad_s = softmax_backward(grad_p.float(), p).to(q.dtype)
         grad_q = torch.bmm(grad_s, k).mul_(ctx.scaling)
         grad_k = torch.bmm(grad_s.transpose(1, 2), q)
         return grad_q.view(B, H, L, D), grad_k.view(B, H, L, D), grad_v.view(B, H, L, D), None, None, None
@@ -64,7 +64,7 @@ class _Attention(torch.autograd.Function):
 _attend: Callable[..., Tensor] = _Attention.apply
 
 
-def _softmax_backward(grad: Tensor, p: Tensor) -> Tensor:
+def softmax_backward(grad: Tensor, p: Tensor) -> Tensor:
     return p * (grad - (grad * p).sum(-1, keepdim=True))
 
 
@@ -74,7 +74,7 @@ def _softmax_backward_aten(grad: Tensor, p: Tensor) -> Tensor:
 
 
 if hasattr(torch.ops.aten, "_softmax_backward_data"):  # one pass instead of three; private, so only where it is
-    _softmax_backward = _softmax_backward_aten
+    softmax_backward = _softmax_backward_aten
 
 
 def matmul_attention(

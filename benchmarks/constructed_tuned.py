@@ -92,7 +92,7 @@ def votes_on_test(name: str, truth: dict[str, str]) -> dict[str, float]:
 
 
 def measure(name: str, data: Path, limit: int) -> dict[str, Any]:
-    train, gold, test = sides(name, data)
+    train, _, test = sides(name, data)
     folder = EXAMPLES / name / "data"
     write(folder / "labelled.jsonl", ({"text": text, "label": label} for text, label in train))
     write(folder / "unlabelled_test.jsonl", ({"text": text} for text, _ in test))

@@ -90,7 +90,8 @@ def _sample(kind: str, table: pa.Table) -> Artifact:
         return Votes.from_rows([Labeller("sample", "sample", tuple(TASK.labels))], rows)
     if kind == "Split":
         labelled = table.filter(pa.compute.is_valid(table["label"]))
-        return Split(*(Records.from_table(labelled.slice(at, size)) for at, size in ((0, 30), (30, 8), (38, 8))))
+        train, validation, test = (Records.from_table(labelled.slice(*part)) for part in ((0, 30), (30, 8), (38, 8)))
+        return Split(train, validation, test)
     raise LookupError(kind)
 
 

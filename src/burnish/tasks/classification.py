@@ -132,7 +132,8 @@ def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     scaled = np.asarray(logits, dtype=np.float64) / temperature
     scaled -= scaled.max(axis=1, keepdims=True)
     raised = np.exp(scaled)
-    return raised / raised.sum(axis=1, keepdims=True)
+    shares: np.ndarray = raised / raised.sum(axis=1, keepdims=True)
+    return shares
 
 
 def as_texts(inputs: Sequence[str | Mapping[str, Any]]) -> tuple[list[str], list[str | None] | None]:

@@ -1,6 +1,6 @@
 """Fine-tuning side by side: burnish, the plain padded loop, Hugging Face Trainer. Same texts, same epochs, one run.
 
-    python benchmarks/train.py --backbone FOLDER --data ../shared/data --set sst2 --train 1000 --epochs 2 --seeds 2
+    python benchmarks/train.py --data ../shared/data --set sst2 --train 1000 --epochs 2 --seeds 2
 
 Every contestant runs in a process of its own, one after the other, on the same number of threads. What is timed is
 training alone: weights loaded and texts tokenised before (burnish's probe of the processor is inside its time).
@@ -248,7 +248,7 @@ def _is_number(value: object) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--backbone", required=True, help="a folder of transformers, or a hub name")
+    parser.add_argument("--backbone", default="minilm", help="a name of `burnish backbones`, a folder, or a hub name")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--set", choices=("sst2", "trec", "agnews"), default="sst2")
     parser.add_argument("--train", type=int, default=1000, help="training examples")
@@ -261,6 +261,10 @@ def main() -> None:
     parser.add_argument("--contestant", help=argparse.SUPPRESS)
     parser.add_argument("--seed", type=int, default=0, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    from burnish.core.progress import Silent
+    from burnish.nn.backbones import resolve
+
+    args.backbone = str(resolve(args.backbone, languages=("en",), progress=Silent()))
     if args.contestant:
         print("RESULT " + json.dumps(contest(args)))
         return

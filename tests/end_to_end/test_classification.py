@@ -157,7 +157,8 @@ def test_the_server_answers_and_stays_light(sms: Path, tmp_path: Path, burnish) 
         assert "libtorch" not in maps
     finally:
         server.send_signal(signal.SIGTERM)
-        assert server.wait(30) == 0
+        server.communicate(timeout=30)
+    assert server.returncode == 0
 
 
 def test_lineage_leads_from_a_record_to_the_model_and_back(sms: Path, tmp_path: Path, burnish) -> None:

@@ -8,6 +8,7 @@ would run its setup.py to learn its metadata.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -130,17 +131,20 @@ def _watch(process: subprocess.Popen[bytes], growing: Path, *, progress: Progres
     with progress.bar("fetching", total_bytes and total_bytes // 10**6, unit="MB") as bar:
         while process.poll() is None:
             time.sleep(0.1)
-            now = round(sum(_size(path) for path in growing.rglob("*")) / 1e6, 1)
+            now = round(_size(growing) / 1e6, 1)
             if now > seen:
                 bar.advance(now - seen)
                 seen = now
 
 
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size if path.is_file() else 0
-    except FileNotFoundError:  # pip moved it between listing and asking
-        return 0
+def _size(folder: Path) -> int:
+    """Bytes in a folder that pip is working in: what it takes away between listing and asking counts as nothing."""
+    total = 0
+    for root, _, names in os.walk(folder):  # which passes over folders that are gone
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                total += os.stat(os.path.join(root, name)).st_size
+    return total
 
 
 def _pip_failed(names: list[str], said: str) -> WeightsError:

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from burnish.core.errors import BurnishError, WeightsError
+from burnish.core.packages import locked
 from burnish.core.progress import Progress
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -143,7 +144,8 @@ class _Cache:
         self.path = cache / "embeddings" / f"{name}.sqlite"
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.base = sqlite3.connect(self.path, timeout=120, isolation_level=None)
-        with self._readable():
+        # the change to WAL does not wait for another process as other statements do: one opens it at a time
+        with locked(self.path.with_suffix(".lock")), self._readable():
             self.base.execute("PRAGMA page_size=16384")  # ten vectors of 384 a page
             self.base.execute("PRAGMA journal_mode=WAL")
             self.base.execute("PRAGMA synchronous=NORMAL")

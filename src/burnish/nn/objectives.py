@@ -1,14 +1,64 @@
-"""What training makes small: cross entropy of hard or soft labels.
+"""What training makes small.
 
-B examples, C classes.
+B examples, L tokens, C classes.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from burnish.nn.batches import Batch
+from burnish.nn.examples import IGNORED
+
+
+class Objective(Protocol):
+    """The loss of each example of a batch (B), float32; the loop weighs, averages and differentiates it.
+
+    outputs: what the model gave for the batch; model: for what is learnt outside forward (a CRF's transitions).
+    """
+
+    def loss(self, outputs: Any, batch: Batch, model: Any) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class CrossEntropy:
+    """One class a text: targets (B) hard or (B, C) soft, outputs (B, C). class_weights: (C) or None."""
+
+    class_weights: np.ndarray | None = None
+    label_smoothing: float = 0.0
+
+    def loss(self, outputs: Tensor, batch: Batch, model: Any) -> Tensor:
+        assert batch.targets is not None
+        weights = None if self.class_weights is None else torch.from_numpy(self.class_weights)
+        return cross_entropy(outputs, batch.targets, class_weights_C=weights, label_smoothing=self.label_smoothing)
+
+
+@dataclass(frozen=True)
+class TokenCrossEntropy:
+    """One class a token: token_targets (B, L), outputs (B, L, C); the loss of a text is the mean over its tokens."""
+
+    class_weights: np.ndarray | None = None
+    label_smoothing: float = 0.0
+
+    def loss(self, outputs: Tensor, batch: Batch, model: Any) -> Tensor:
+        assert batch.token_targets_BL is not None
+        weights = None if self.class_weights is None else torch.from_numpy(self.class_weights)
+        loss_BL = functional.cross_entropy(
+            outputs.float().transpose(1, 2),
+            batch.token_targets_BL,
+            weight=weights,
+            ignore_index=IGNORED,
+            label_smoothing=self.label_smoothing,
+            reduction="none",
+        )
+        told_BL = batch.token_targets_BL != IGNORED
+        return loss_BL.sum(1) / told_BL.sum(1).clamp(min=1)
 
 
 def balanced_weights(targets: np.ndarray, *, num_classes: int) -> np.ndarray:
@@ -45,8 +95,3 @@ def cross_entropy(
         target_BC = target_BC * class_weights_C
     loss_B = -(target_BC * log_p_BC).sum(-1)
     return loss_B if weights_B is None else loss_B * weights_B
-
-
-def as_targets(targets: np.ndarray, rows: np.ndarray) -> Tensor:
-    """The targets at `rows` as a tensor."""
-    return torch.from_numpy(np.ascontiguousarray(targets[rows]))

@@ -1,0 +1,68 @@
+"""A backbone under a head, built, saved and loaded: one place that knows which module serves which kind of head.
+
+A head is a module of this package with three functions:
+    build(folder, head, *, seed) -> nn.Module      the backbone in `folder` under a fresh head
+    save(model, folder, *, tokenizer) -> None      a folder that `load` opens; stock transformers where there is such a model
+    load(folder, head) -> nn.Module                what `save` wrote, ready to predict
+The module it builds has `config` (of transformers), `exact` (names of its parts that may stay fp32 when the rest does
+not), and forward(input_ids, attention_mask, token_type_ids=None) -> Tensor (B, ...) or, for several heads, a dict of them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+KINDS = {
+    "sequence": "burnish.nn.heads",  # (B, C): classes, numbers
+    "token": "burnish.nn.token_heads",  # (B, L, C): tags, with or without a CRF; answer borders
+    "pointer": "burnish.nn.pointer_heads",  # (B, C, L, L): a score for every span and class
+    "markers": "burnish.nn.marker_heads",  # (B, C): classes of a pair of marked spans
+    "embedding": "burnish.nn.embedding_heads",  # (B, D): a vector for each text
+    "several": "burnish.nn.several_heads",  # {name: (B, ...)}: heads that share a backbone
+    "generator": "burnish.nn.generators",  # a decoder or encoder-decoder
+}
+
+
+@dataclass(frozen=True)
+class Head:
+    """What stands on the backbone. kind: of KINDS; labels: of the outputs, in order; more: settings of it, JSON."""
+
+    kind: str
+    labels: tuple[str, ...] = ()
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self) | {"labels": list(self.labels), "more": dict(self.more)}
+
+    @classmethod
+    def of(cls, card: Mapping[str, Any]) -> Head:
+        """The head that a model's burnish.json names; a model of before heads were named classifies sequences."""
+        named = card.get("head") or {"kind": "sequence", "labels": card["task"]["labels"]}
+        return cls(named["kind"], tuple(named.get("labels", ())), named.get("more", {}))
+
+
+def build(folder: str | Path, head: Head, *, seed: int) -> Any:
+    """The backbone in `folder` under a fresh head, its weights drawn from `seed`."""
+    return _module(head).build(folder, head, seed=seed)
+
+
+def save(model: Any, folder: Path, head: Head, *, tokenizer: Any) -> None:
+    """Write a model folder, load it again, and compare; WeightsError when it differs."""
+    _module(head).save(model, folder, tokenizer=tokenizer)
+
+
+def load(folder: str | Path) -> Any:
+    """The network of a model folder, ready to predict."""
+    card = json.loads((Path(folder) / "burnish.json").read_text("utf-8"))
+    head = Head.of(card)
+    return _module(head).load(folder, head)
+
+
+def _module(head: Head) -> Any:
+    return importlib.import_module(KINDS[head.kind])

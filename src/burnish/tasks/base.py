@@ -1,0 +1,217 @@
+"""What every task answers, in the same order; the rooms ask nothing else, and nobody asks which task it is.
+
+1. what is a target, when is a record valid   `target`, `problems`, `problem`, `labelled`
+2. how is it encoded                          `input`, `inputs`, `encode`, `examples`
+3. which head and loss                        `head`, `objective`
+4. how is output decoded                      `decode`, `calibrate`
+5. which scores                               `figure`, `tally`, `figures`, `details`, `losses`, `baselines`
+6. how is it shown and reviewed               `show`, `pieces`
+7. what is a teacher asked                    `prompt`
+8. who labels when nobody wrote rules         `default_labellers`
+
+An input is a dict of record fields (text, text_b, messages, spans, ...), as `input` makes it of what a caller sent. An
+answer is a dict of the server's contract ({"label", ...}, {"spans"}, {"text"}, ...), one an input, in order.
+Shapes: n records, W windows, C outputs.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from burnish.core.records import Record, to_table
+from burnish.core.stage import TaskSpec, nearest
+from burnish.nn.models import Head
+
+Input = dict[str, Any]
+Answer = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model said of n records. probabilities: (n, C) where the answer is one of C labels, else None."""
+
+    items: list[Answer]
+    probabilities: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def take(self, rows: Sequence[int] | np.ndarray) -> Answers:
+        """Those of the records at `rows`."""
+        rows = np.asarray(rows, dtype=np.int64)
+        return Answers(
+            [self.items[row] for row in rows], None if self.probabilities is None else self.probabilities[rows]
+        )
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A stretch of text as a person sees it; mark: the label of a marked one (an entity, an answer), else None."""
+
+    text: str
+    mark: str | None = None
+
+
+class Task(abc.ABC):
+    """One task, bound to the `task` section of a spec."""
+
+    name: ClassVar[str]
+    target: ClassVar[tuple[str, ...]]  # record columns that hold a target
+    reads: ClassVar[tuple[str, ...]] = ("text", "text_b")  # record columns that an input is made of
+    options: ClassVar[Mapping[str, Any]] = {}  # settings of the section beyond labels and languages, with defaults
+    figure: ClassVar[str]  # the one by which epochs and models are chosen, higher is better
+    least_labels: ClassVar[int] = 0
+    engine: ClassVar[str] = "encoder"  # what answers: an encoder under a head, or a generator
+
+    def __init__(self, spec: TaskSpec) -> None:
+        self.spec = spec
+        self.labels = list(spec.labels)
+        self.settings = {**self.options, **spec.options}
+
+    # -- 1. what is a target, when is a record valid
+
+    @classmethod
+    def problems(cls, spec: TaskSpec) -> list[tuple[str, str, str]]:
+        """(key, message, hint) for what is wrong with the `task` section."""
+        known = (*cls.options, "labels", "languages")
+        found = [
+            (key, f"{cls.name} has no setting {key!r}", nearest(key, known, "it has"))
+            for key in spec.options
+            if key not in cls.options
+        ]
+        if len(spec.labels) < cls.least_labels:
+            wants = f"{cls.name} needs at least {cls.least_labels} label{'s' * (cls.least_labels > 1)}"
+            found.append(("labels", f"{wants}, got {list(spec.labels)}", "labels: [first, second]"))
+        return found
+
+    @abc.abstractmethod
+    def problem(self, record: Record) -> str | None:
+        """Say what is wrong with a record, None when it is valid. A record without a target is valid."""
+
+    def labelled(self, table: pa.Table) -> np.ndarray:
+        """(n,) bool: which records have a target."""
+        there = np.zeros(len(table), dtype=bool)
+        for name in self.target:
+            if name in table.column_names:
+                there |= table[name].is_valid().to_numpy(zero_copy_only=False).astype(bool)
+        return there
+
+    # -- 2. how is it encoded
+
+    def input(self, given: Any) -> Input:
+        """What a caller sent, checked. ValueError says what is wrong, without the place ("a text is wanted, got int")."""
+        if isinstance(given, str):
+            given = {self.reads[0]: given}
+        if not isinstance(given, Mapping):
+            raise ValueError(f"a text or an object is wanted, got {type(given).__name__}")
+        for name, value in given.items():
+            if value is not None and name in ("text", "text_b") and not isinstance(value, str):
+                raise ValueError(f"{name} must be a string, not {type(value).__name__}")
+        made = {name: given.get(name) for name in self.reads}
+        if not (made[self.reads[0]] or "").strip():
+            raise ValueError(f"{self.reads[0]} is missing or empty")
+        return made
+
+    def inputs(self, table: pa.Table) -> list[Input]:
+        """The inputs of records."""
+        return [dict(row) for row in table.select([c for c in self.reads if c in table.column_names]).to_pylist()]
+
+    @abc.abstractmethod
+    def encode(self, inputs: Sequence[Input], tokenizer: Any, *, max_length: int) -> Any:
+        """Inputs as `nn.examples.Examples` without targets. tokenizer: of transformers, or of the tokenizers library."""
+
+    @abc.abstractmethod
+    def examples(self, table: pa.Table, tokenizer: Any, *, max_length: int, soft: bool = True) -> Any:
+        """Labelled records as `nn.examples.Examples` with targets. soft: learn how sure the labels are, where they say."""
+
+    # -- 3. which head and loss
+
+    @abc.abstractmethod
+    def head(self) -> Head:
+        """What stands on the backbone."""
+
+    @abc.abstractmethod
+    def objective(self, **settings: Any) -> Any:
+        """An `nn.objectives.Objective`. settings: class_weights (C) or None, label_smoothing 0..1."""
+
+    # -- 4. how is output decoded
+
+    @abc.abstractmethod
+    def decode(
+        self, inputs: Sequence[Input], examples: Any, outputs: Sequence[Any], card: Mapping[str, Any]
+    ) -> Answers:
+        """Answers of n inputs from what the network gave for their windows.
+
+        examples: as `encode` made them; outputs: one array a window, (C,) or (tokens, C). card: the model's
+        burnish.json, where `calibrate` left its numbers.
+        """
+
+    def calibrate(self, table: pa.Table, examples: Any, outputs: Sequence[Any]) -> dict[str, Any]:
+        """Numbers for the card, fitted on the validation side: temperature, thresholds. {} where there are none."""
+        return {}
+
+    # -- 5. which scores
+
+    @abc.abstractmethod
+    def tally(self, table: pa.Table, answers: Answers) -> np.ndarray:
+        """(n, s) counts a record that add up: sums over any set of records give its `figures`."""
+
+    @abc.abstractmethod
+    def figures(self, sums: np.ndarray) -> dict[str, np.ndarray]:
+        """Scores (...,) of sums (..., s) of the tally, by name, the chief one first; all 0..1 unless documented."""
+
+    def details(self, table: pa.Table, answers: Answers) -> dict[str, Any]:
+        """What else the report holds: per class, confusion, a printed report; JSON."""
+        return {}
+
+    def losses(self, table: pa.Table, answers: Answers) -> np.ndarray:
+        """(n,) how wrong each answer is, 0 when right: the order of the worst errors."""
+        good = self.figures(self.tally(table, answers))[self.figure]
+        return 1.0 - np.nan_to_num(np.asarray(good, dtype=float), nan=1.0)
+
+    def baselines(
+        self, train: pa.Table, validation: pa.Table, test: pa.Table, *, seed: int
+    ) -> Iterable[tuple[str, Answers, dict[str, Any]]]:
+        """(name, answers for `test`, what was chosen) of what is had for nothing, the weakest first."""
+        return ()
+
+    # -- 6. how is it shown
+
+    def show(self, record: Record) -> str:
+        """A record in one line, for terminals and lists."""
+        return f"[{record.label or '?'}] {' '.join((record.text or '').split())[:200]}"
+
+    def pieces(self, given: Mapping[str, Any], answer: Mapping[str, Any] | None) -> list[Piece]:
+        """An input with its answer marked in it, for pages; answer None shows the input alone."""
+        made = [Piece(given.get("text") or "")]
+        if given.get("text_b"):
+            made.append(Piece("\n" + given["text_b"]))
+        if answer and "label" in answer:
+            made.append(Piece("\n→ " + str(answer["label"])))
+        return made
+
+    def expected(self, row: Mapping[str, Any]) -> Answer | None:
+        """The answer a labelled record asks for, in the shape of `decode`; None without a target."""
+        return {"label": row["label"]} if row.get("label") is not None else None
+
+    # -- 7. and 8.
+
+    @abc.abstractmethod
+    def prompt(self, text: str, *, language: str = "en") -> str:
+        """What a teacher is asked."""
+
+    @staticmethod
+    def default_labellers(spec: TaskSpec) -> list[Mapping[str, Any]]:
+        """Steps of a construct section for somebody who has written no rules yet."""
+        return []
+
+
+def table_of(inputs: Sequence[Input]) -> pa.Table:
+    """Inputs as a table of records, for what is written for tables."""
+    return to_table(Record(**{name: value for name, value in one.items() if value is not None}) for one in inputs)

@@ -33,6 +33,7 @@ def main() -> None:
 
     from burnish.core.progress import Silent
     from burnish.nn import batches, heads, loop
+    from burnish.nn.models import Head
 
     parser = argparse.ArgumentParser()
     parser.add_argument("--backbone", required=True)
@@ -60,7 +61,7 @@ def main() -> None:
                     torch.manual_seed(seed)
                     model = AutoModelForSequenceClassification.from_pretrained(args.backbone, num_labels=len(labels))
                 else:
-                    model = heads.build(args.backbone, labels=labels, seed=seed)
+                    model = heads.build(args.backbone, Head("sequence", tuple(labels)), seed=seed)
                 if head == "centred":
                     with torch.no_grad():
                         batch = batches.make_batch(few, np.arange(min(64, count)), pad_token=0)

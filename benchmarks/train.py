@@ -119,9 +119,10 @@ def run_burnish(args: argparse.Namespace, train: Side, test: Side, num_classes: 
 
     from burnish.core.progress import Silent
     from burnish.nn import batches, heads, loop
+    from burnish.nn.models import Head
 
     tokenizer = AutoTokenizer.from_pretrained(args.backbone)
-    model = heads.build(args.backbone, labels=[str(i) for i in range(num_classes)], seed=args.seed)
+    model = heads.build(args.backbone, Head("sequence", tuple([str(i) for i in range(num_classes)])), seed=args.seed)
     sides = [batches.encode(texts, tokenizer, max_length=MAX_LENGTH).with_targets(y) for texts, y in (train, test)]
     settings = loop.Training(epochs=args.epochs)
     with Clock() as clock:

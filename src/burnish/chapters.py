@@ -200,7 +200,10 @@ def _curves(history: Facts) -> p.Part:
     steps = max(len(losses), 1)
     thin = max(1, steps // 200)
     series: dict[str, list[tuple[float, float]]] = {"training loss, by step": [((at + thin / 2) * max(len(epochs), 1) / steps, fmean(losses[at : at + thin])) for at in range(0, len(losses), thin)]}  # fmt: skip
-    for key, name in (("validation_loss", "validation loss"), ("validation_accuracy", "validation accuracy")):
+    for key, name in (
+        ("validation_loss", "validation loss"),
+        ("validation_score", f"validation {history.get('figure', 'score').replace('_', ' ')}"),
+    ):
         points = [(float(at + 1), one[key]) for at, one in enumerate(epochs) if one.get(key) is not None]
         if points:
             series[name] = points

@@ -18,10 +18,14 @@ from transformers import DistilBertForSequenceClassification as Distil
 
 from burnish.compress.onnx import compare, int8, onnx
 from burnish.core.errors import BurnishError
+from burnish.core.records import Record, to_table
+from burnish.core.stage import TaskSpec
 from burnish.nn import quantise
+from burnish.nn.examples import encode
 from burnish.nn.export import export_onnx
 from burnish.nn.heads import EncoderClassifier
 from burnish.nn.runtime import OnnxRuntimeEngine, plan_batches
+from burnish.tasks.classification import Task
 
 WORDS = [
     "the",
@@ -76,6 +80,12 @@ def texts(count: int, *, seed: int = 0) -> list[str]:
     return [" ".join(draw.choice(WORDS, draw.integers(1, 30))) for _ in range(count)]
 
 
+def records(count: int, *, pairs: bool = False) -> Any:
+    seconds = texts(count, seed=1) if pairs else [None] * count
+    rows = zip(texts(count), seconds, strict=True)
+    return to_table([Record(text=first, text_b=second, label="neutral") for first, second in rows])
+
+
 @pytest.fixture(scope="module")
 def model_folder(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokenizerFast) -> Path:
     folder = tmp_path_factory.mktemp("model")
@@ -90,7 +100,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrained
 def exact(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     """The model in single precision, deployed once for the tests that only look at it; exporting takes seconds."""
     folder = tmp_path_factory.mktemp("exact") / "deploy"
-    return folder, onnx(model_folder, texts(30), folder, pairs=texts(30, seed=1), targets=["neutral"] * 30)
+    return folder, onnx(model_folder, records(30, pairs=True), folder)
 
 
 def modules() -> dict[str, torch.nn.Module]:
@@ -114,7 +124,8 @@ def test_an_exported_network_gives_the_logits_of_the_module(
     onnx_format.checker.check_model(str(path), full_check=True)
     (tmp_path / "burnish.json").write_text('{"task": {"type": "classification"}, "max_length": 32}', encoding="utf-8")
     given = texts(40)
-    found = OnnxRuntimeEngine(tmp_path).logits(given)
+    engine = OnnxRuntimeEngine(tmp_path)
+    found = engine.outputs(encode(given, engine.tokenizer, max_length=32))
     module.eval()
     for text, row in zip(given, found, strict=True):
         encoded = tokenizer(text, return_tensors="pt", truncation=True, max_length=32)
@@ -129,9 +140,9 @@ def test_pairs_and_long_texts_read_as_transformers_reads_them(exact: Any) -> Non
     folder, comparison = exact
     assert comparison.max_difference < 1e-4  # it was measured on pairs
     engine = OnnxRuntimeEngine(folder)
-    encoded = engine.encode(["good " * 90, "good " * 90], [None, "bad " * 90])
-    assert [len(each) for each in encoded] == [32, 32]
-    assert engine.encode(["good"], ["bad"])[0].type_ids == [0, 0, 0, 1, 1]
+    pairs = encode(["good " * 90, "good " * 90], engine.tokenizer, pairs=[None, "bad " * 90], max_length=32)
+    assert pairs.lengths.tolist() == [32, 32] and pairs.num_truncated == 2
+    assert encode(["good"], engine.tokenizer, pairs=["bad"], max_length=32).types.tolist() == [0, 0, 0, 1, 1]
 
 
 def test_an_export_that_agrees_is_accepted_and_says_so(exact: Any) -> None:
@@ -139,12 +150,12 @@ def test_an_export_that_agrees_is_accepted_and_says_so(exact: Any) -> None:
     card = json.loads((folder / "burnish.json").read_text("utf-8"))
     report = json.loads((folder / "report.json").read_text("utf-8"))
     assert comparison.accepted and card["accepted"] and card["format"] == "onnx" and report["agreement"] == 1.0
-    assert comparison.accuracy_before == comparison.accuracy_after and comparison.drop == 0
+    assert comparison.before == comparison.after and comparison.drop == 0
     assert [path.name for path in folder.parent.iterdir()] == ["deploy"]  # no half-made folder is left
 
 
 def test_int8_is_smaller_and_is_refused_past_the_threshold(model_folder: Path, exact: Any, tmp_path: Path) -> None:
-    comparison = int8(model_folder, texts(60), tmp_path / "deploy", min_agreement=1.01)
+    comparison = int8(model_folder, records(60), tmp_path / "deploy", min_agreement=1.01)
     assert 0 < comparison.max_difference < 0.5 and comparison.agreement > 0.5
     assert comparison.bytes_after < exact[1].bytes_after
     assert not comparison.accepted and "min_agreement asks for 101.00%" in comparison.reasons[0]
@@ -158,9 +169,11 @@ def test_int8_is_smaller_and_is_refused_past_the_threshold(model_folder: Path, e
 def test_a_drop_in_accuracy_refuses_and_a_rise_does_not() -> None:
     before = np.eye(3, dtype=np.float32)[[0, 1, 2, 0]]
     after = np.eye(3, dtype=np.float32)[[0, 1, 2, 1]]
+    task = Task(TaskSpec("classification", tuple(LABELS)))
+    true = to_table([Record(text="a", label=label) for label in ("negative", "neutral", "positive", "negative")])
     common: dict[str, Any] = {
-        "labels": LABELS,
-        "temperature": 1.0,
+        "task": task,
+        "records": true,
         "max_drop": 0.5,
         "min_agreement": 0.5,
         "format": "int8",
@@ -168,13 +181,16 @@ def test_a_drop_in_accuracy_refuses_and_a_rise_does_not() -> None:
         "bytes_after": 1,
         "speedup": 1.0,
     }
-    fell = compare(before, after, targets=["negative", "neutral", "positive", "negative"], **common)
+    broken_ones = task.answers(after * np.nan)
+    before, after = task.answers(before), task.answers(after)
+    fell = compare(before, after, **common)
     assert not fell.accepted and fell.drop == pytest.approx(25.0) and fell.agreement == 0.75
     assert "from 100.00% to 75.00%" in fell.reasons[0]
-    rose = compare(after, before, targets=["negative", "neutral", "positive", "negative"], **common)
+    rose = compare(after, before, **common)
     assert rose.accepted and rose.drop == pytest.approx(-25.0)
-    assert compare(before, after, targets=None, **common).drop is None
-    broken = compare(before, after * np.nan, targets=None, **common)
+    unlabelled = common | {"records": to_table([Record(text="a")] * 4)}
+    assert compare(before, after, **unlabelled).drop is None
+    broken = compare(before, broken_ones, **unlabelled)
     assert not broken.accepted
 
 

@@ -7,6 +7,7 @@ import torch
 from burnish.core.errors import WeightsError
 from burnish.nn import heads
 from burnish.nn.batches import encode
+from burnish.nn.models import Head
 from burnish.nn.predict import predict_logits
 
 
@@ -25,7 +26,7 @@ def test_plain_transformers_gives_the_logits_of_the_mean_head(folder, tmp_path):
     from transformers import AutoModelForSequenceClassification
 
     tokenizer = tokenizer_of(folder)
-    model = heads.build(folder, labels=["bad", "good"]).eval()
+    model = heads.build(folder, Head("sequence", tuple(["bad", "good"]))).eval()
     with torch.no_grad():  # an untrained head would hide mistakes
         for parameter in (*model.dense.parameters(), *model.out.parameters()):
             parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)) * 0.3)
@@ -43,7 +44,7 @@ def test_plain_transformers_gives_the_logits_of_the_mean_head(folder, tmp_path):
 
 def test_what_was_saved_loads_without_the_extra_layer(folder, tmp_path):
     tokenizer = tokenizer_of(folder)
-    model = heads.build(folder, labels=["bad", "good"], seed=3).eval()
+    model = heads.build(folder, Head("sequence", tuple(["bad", "good"])), seed=3).eval()
     heads.save(model, tmp_path / "model", tokenizer=tokenizer)
     again = heads.load(tmp_path / "model")
     assert isinstance(again, heads.EncoderClassifier)
@@ -54,7 +55,7 @@ def test_what_was_saved_loads_without_the_extra_layer(folder, tmp_path):
 
 
 def test_a_mean_head_does_not_see_padding(folder):
-    model = heads.build(folder, labels=["a", "b"]).eval()
+    model = heads.build(folder, Head("sequence", tuple(["a", "b"]))).eval()
     ids = torch.tensor([[2, 10, 11, 3]])
     padded = torch.tensor([[2, 10, 11, 3, 0, 0]])
     with torch.no_grad():
@@ -67,11 +68,13 @@ def test_a_model_that_changes_on_its_way_to_disk_is_refused(folder, tmp_path, mo
     whole = heads._mean_layer
     monkeypatch.setattr(heads, "_mean_layer", lambda name, value: whole(name, value) * 0.5)
     with pytest.raises(WeightsError, match="differs from the trained one"):
-        heads.save(heads.build(folder, labels=["a", "b"]), tmp_path / "model", tokenizer=tokenizer_of(folder))
+        heads.save(
+            heads.build(folder, Head("sequence", tuple(["a", "b"]))), tmp_path / "model", tokenizer=tokenizer_of(folder)
+        )
 
 
 def test_centring_starts_the_head_at_the_deviation_from_the_mean(folder):
-    model = heads.build(folder, labels=["a", "b"]).eval()
+    model = heads.build(folder, Head("sequence", tuple(["a", "b"]))).eval()
     ids = torch.randint(5, 300, (6, 8), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         pooled = model.pooled(ids, torch.ones_like(ids))

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from burnish.nn import heads
+from burnish.nn.models import Head
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def saved(tmp_path: Path) -> Path:
     config = BertConfig(vocab_size=64, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
     torch.manual_seed(0)
     BertModel(config).save_pretrained(tmp_path / "base")
-    model = heads.build(tmp_path / "base", labels=["a", "b"])
+    model = heads.build(tmp_path / "base", Head("sequence", tuple(["a", "b"])))
     words = {"[PAD]": 0, "[UNK]": 1, **{f"w{at}": at for at in range(2, 64)}}
     raw = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
     raw.pre_tokenizer = pre_tokenizers.Whitespace()

@@ -6,6 +6,7 @@ import torch
 
 from burnish.nn import heads, kernels, operators
 from burnish.nn.kernels import Kernels
+from burnish.nn.models import Head
 
 
 def reference(q, k, v, mask, scaling, keep):
@@ -68,7 +69,7 @@ def test_a_mask_may_be_larger_than_the_pool():
 
 
 def test_an_installed_model_gives_its_own_logits_and_is_left_as_it_was(tmp_path):
-    model = heads.build(tiny_bert.make(tmp_path / "tiny"), labels=["a", "b"]).eval()
+    model = heads.build(tiny_bert.make(tmp_path / "tiny"), Head("sequence", tuple(["a", "b"]))).eval()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     ids = torch.randint(0, 300, (5, 9), generator=torch.Generator().manual_seed(0))
     mask = (torch.arange(9)[None] < torch.tensor([9, 3, 5, 9, 1])[:, None]).long()

@@ -16,6 +16,7 @@ from burnish.core.errors import BurnishError
 from burnish.core.progress import Silent
 from burnish.nn import checkpoints, heads, kernels, loop
 from burnish.nn.batches import encode
+from burnish.nn.models import Head
 from burnish.nn.objectives import balanced_weights, cross_entropy
 from burnish.nn.predict import predict_logits, stream_logits
 
@@ -45,7 +46,7 @@ def examples(folder, count, *, seed=0):
 
 
 def train(folder, data, *, validation=None, scratch=None, seed=0, **settings):
-    model = heads.build(folder, labels=["bad", "good"], seed=0)
+    model = heads.build(folder, Head("sequence", tuple(["bad", "good"])), seed=0)
     history = loop.fit(
         model,
         data,
@@ -172,8 +173,8 @@ def test_early_stopping_keeps_the_best_weights(folder):
     assert history.stopped_early and len(history.epochs) == history.best_epoch + 3
     loss, accuracy = loop.score(model, held_out)
     best = history.epochs[history.best_epoch]
-    assert accuracy == pytest.approx(best.validation_accuracy, abs=0.02)
-    assert accuracy == pytest.approx(max(epoch.validation_accuracy for epoch in history.epochs), abs=0.02)
+    assert accuracy == pytest.approx(best.validation_score, abs=0.02)
+    assert accuracy == pytest.approx(max(epoch.validation_score for epoch in history.epochs), abs=0.02)
     assert loss == pytest.approx(best.validation_loss, abs=0.05)
 
 
@@ -262,7 +263,7 @@ def test_nothing_to_learn_from_is_said(folder):
 
 
 def test_logits_come_in_the_order_of_the_texts(folder):
-    model = heads.build(folder, labels=["a", "b"]).eval()
+    model = heads.build(folder, Head("sequence", tuple(["a", "b"]))).eval()
     data = examples(folder, 50)
     together = predict_logits(model, data, batch_tokens=128)
     alone = np.concatenate(list(stream_logits(model, [data.take([i]) for i in range(50)])))

@@ -6,6 +6,7 @@ import torch
 
 from burnish.nn import heads, kernels, operators, optimise, stack
 from burnish.nn.kernels import Kernels
+from burnish.nn.models import Head
 
 STACK = Kernels("bf16", "onednn", "matmul", layers="stack")
 STOCK = Kernels("bf16", "onednn", "matmul")
@@ -13,7 +14,7 @@ STOCK = Kernels("bf16", "onednn", "matmul")
 
 @pytest.fixture(params=["bert", "xlm-roberta"])
 def model(tmp_path, request):
-    return heads.build(tiny_bert.make(tmp_path / "tiny", family=request.param), labels=["a", "b"])
+    return heads.build(tiny_bert.make(tmp_path / "tiny", family=request.param), Head("sequence", tuple(["a", "b"])))
 
 
 def batch(*, lengths=(21, 3, 17, 21, 1)):

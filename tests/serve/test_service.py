@@ -130,7 +130,8 @@ def test_the_process_wakes_neither_torch_nor_transformers(server: Any, model: Pa
         assert "libtorch" not in mapped.read_text()
     script = (
         "import sys, burnish.serve.http, burnish.nn.runtime as r\n"
-        f"r.OnnxRuntimeEngine({str(model)!r}).logits(['a'])\n"
+        "import burnish.tasks.predictor as p\n"
+        f"p.load({str(model)!r}).predict(['a'])\n"
         "print([name for name in ('torch', 'transformers', 'pandas', 'pydantic', 'sklearn') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -13,34 +13,37 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from burnish.core.errors import BurnishError
 from burnish.nn.runtime import CARD, GRAPH, OnnxRuntimeEngine, read_card
-from burnish.tasks.classification import softmax
+from burnish.tasks.base import Answers, Task
+from burnish.tasks.predictor import Predictor
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A deployed model beside the one it was made from, on the same texts.
+    """A deployed model beside the one it was made from, on the same records.
 
-    num_texts: validation texts. agreement: share of equal labels, 0..1. max_difference: largest |difference| of a
-    probability, 0..1. accuracy_before, accuracy_after, drop: in percent; None without targets. bytes_before,
-    bytes_after: weights on disk. speedup: texts per second, after / before, on this machine.
+    num_texts: validation records. agreement: how far the answers are the same (`Task.agreement`), 0..1.
+    max_difference: largest |difference| of a probability, 0..1; None where answers have none. figure: the task's chief
+    one, before and after, and drop, in percent; None without targets. bytes_before, bytes_after: weights on disk.
+    speedup: records per second, after / before, on this machine.
     accepted: may it be served; reasons: why not, one sentence each.
     """
 
     format: str
     num_texts: int
     agreement: float
-    max_difference: float
-    accuracy_before: float | None
-    accuracy_after: float | None
+    max_difference: float | None
+    figure: str
+    before: float | None
+    after: float | None
     drop: float | None
     bytes_before: int
     bytes_after: int
@@ -50,53 +53,33 @@ class Comparison:
 
 
 def onnx(
-    model_folder: Path,
-    validation_texts: Sequence[str],
-    deploy_folder: Path,
-    *,
-    pairs: Sequence[str | None] | None = None,
-    targets: Sequence[str] | None = None,
-    max_drop: float = 0.1,
-    min_agreement: float = 0.999,
+    model_folder: Path, records: pa.Table, deploy_folder: Path, *, max_drop: float = 0.1, min_agreement: float = 0.999
 ) -> Comparison:
     """Export a model to ONNX in single precision and compare it with PyTorch.
 
-    model_folder: save_pretrained layout and burnish.json. deploy_folder: where model.onnx, tokenizer.json, burnish.json
-    and report.json go; it appears whole or not at all, refused exports too (`accepted` is in burnish.json).
-    pairs: second texts. targets: true labels of the validation texts.
-    max_drop: accuracy it may lose, in percentage points. min_agreement: share of labels that must stay, 0..1.
+    model_folder: save_pretrained layout and burnish.json. records: validation records; those with a target measure the
+    drop. deploy_folder: where model.onnx, tokenizer.json, burnish.json and report.json go; it appears whole or not at
+    all, refused exports too (`accepted` is in burnish.json).
+    max_drop: of the task's chief figure, in percentage points. min_agreement: share of answers that must stay, 0..1.
     """
-    return _deploy(
-        model_folder, validation_texts, deploy_folder, pairs, targets, max_drop, min_agreement, eight_bits=False
-    )
+    return _deploy(model_folder, records, deploy_folder, max_drop, min_agreement, eight_bits=False)
 
 
 def int8(
-    model_folder: Path,
-    validation_texts: Sequence[str],
-    deploy_folder: Path,
-    *,
-    pairs: Sequence[str | None] | None = None,
-    targets: Sequence[str] | None = None,
-    max_drop: float = 0.5,
-    min_agreement: float = 0.95,
+    model_folder: Path, records: pa.Table, deploy_folder: Path, *, max_drop: float = 0.5, min_agreement: float = 0.95
 ) -> Comparison:
     """Export a model to ONNX with weights in eight bits, one scale a channel, and compare it with PyTorch.
 
-    Settings as in `onnx`. An accuracy that rises is no drop. Activations share one scale a batch, so that a score
+    Settings as in `onnx`. A figure that rises is no drop. Activations share one scale a batch, so that a score
     moves a little with the texts computed beside it: agreement is measured in batches as the server makes them.
     """
-    return _deploy(
-        model_folder, validation_texts, deploy_folder, pairs, targets, max_drop, min_agreement, eight_bits=True
-    )
+    return _deploy(model_folder, records, deploy_folder, max_drop, min_agreement, eight_bits=True)
 
 
 def _deploy(
     model_folder: Path,
-    texts: Sequence[str],
+    records: pa.Table,
     deploy_folder: Path,
-    pairs: Sequence[str | None] | None,
-    targets: Sequence[str] | None,
     max_drop: float,
     min_agreement: float,
     *,
@@ -108,7 +91,7 @@ def _deploy(
     from burnish.nn.export import export_onnx
 
     model_folder, deploy_folder = Path(model_folder), Path(deploy_folder)
-    if not texts:
+    if not len(records):
         raise BurnishError(
             "no validation texts: what an export costs cannot be measured",
             where=str(model_folder),
@@ -127,17 +110,18 @@ def _deploy(
         if tokenizer.pad_token_id is not None:
             card["pad_token_id"] = tokenizer.pad_token_id
         _write_json(made / CARD, card)
+        ours = Predictor(model_folder, card, torch_engine)
+        inputs = ours.task.inputs(records)
         began = time.perf_counter()
-        before = torch_engine.logits(texts, pairs)
+        before = ours.answers(inputs)
         middle = time.perf_counter()
-        after = OnnxRuntimeEngine(made).logits(texts, pairs)
+        after = Predictor(made, card, OnnxRuntimeEngine(made)).answers(inputs)
         end = time.perf_counter()
         comparison = compare(
             before,
             after,
-            labels=card["task"]["labels"],
-            targets=targets,
-            temperature=float(card.get("temperature", 1.0)),
+            task=ours.task,
+            records=records,
             max_drop=max_drop,
             min_agreement=min_agreement,
             format=card["precision"],
@@ -155,12 +139,11 @@ def _deploy(
 
 
 def compare(
-    before: np.ndarray,
-    after: np.ndarray,
+    before: Answers,
+    after: Answers,
     *,
-    labels: Sequence[str],
-    targets: Sequence[str] | None,
-    temperature: float,
+    task: Task,
+    records: pa.Table,
     max_drop: float,
     min_agreement: float,
     format: str,
@@ -168,33 +151,37 @@ def compare(
     bytes_after: int,
     speedup: float,
 ) -> Comparison:
-    """Judge logits (N, C) of an export by those of the model it came from, on the same N texts."""
-    was, now = before.argmax(axis=1), after.argmax(axis=1)
-    agreement = float((was == now).mean())
-    difference = np.abs(softmax(before, temperature) - softmax(after, temperature)).max()
-    accuracy_before = accuracy_after = drop = None
+    """Judge the answers of an export by those of the model it came from, on the same records."""
+    agreement = float(task.agreement(before, after).mean())
+    difference = was = now = drop = None
     reasons = []
-    if targets is not None:
-        at = {label: index for index, label in enumerate(labels)}
-        true = np.array([at[target] for target in targets])
-        accuracy_before, accuracy_after = float((was == true).mean() * 100), float((now == true).mean() * 100)
-        drop = accuracy_before - accuracy_after
+    if before.probabilities is not None and after.probabilities is not None:
+        difference = float(np.abs(before.probabilities - after.probabilities).max())
+        if not np.isfinite(after.probabilities).all():
+            reasons.append("some outputs are not finite numbers")
+    judges = np.flatnonzero(task.labelled(records))
+    if len(judges):
+        truth = records.take(pa.array(judges))
+        was, now = (
+            100 * float(np.nan_to_num(task.figures(task.tally(truth, said.take(judges)).sum(0))[task.figure]))
+            for said in (before, after)
+        )
+        drop = was - now
         if drop > max_drop:
             reasons.append(
-                f"accuracy falls from {accuracy_before:.2f}% to {accuracy_after:.2f}%, by {drop:.2f} points; "
+                f"{task.figure.replace('_', ' ')} falls from {was:.2f}% to {now:.2f}%, by {drop:.2f} points; "
                 f"max_drop allows {max_drop:g}"
             )
     if agreement < min_agreement:
-        reasons.append(f"{agreement:.2%} of labels stay; min_agreement asks for {min_agreement:.2%}")
-    if not np.isfinite(after).all():
-        reasons.append("some outputs are not finite numbers")
+        reasons.append(f"{agreement:.2%} of answers stay; min_agreement asks for {min_agreement:.2%}")
     return Comparison(
         format=format,
         num_texts=len(before),
         agreement=agreement,
-        max_difference=float(difference),
-        accuracy_before=accuracy_before,
-        accuracy_after=accuracy_after,
+        max_difference=difference,
+        figure=task.figure,
+        before=was,
+        after=now,
         drop=drop,
         bytes_before=bytes_before,
         bytes_after=bytes_after,

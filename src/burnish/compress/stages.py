@@ -6,11 +6,12 @@ import shutil
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
-import pyarrow.compute as pc
+import pyarrow as pa
 from annotated_types import Ge
 
 from burnish.core.artifacts import Model, Split
 from burnish.core.stage import Context, Share, stage
+from burnish.core.tasktypes import open_task
 
 Points = Annotated[float, Ge(0)]
 TEXTS_PER_S = 150.0  # exported and compared, both engines, on two cores
@@ -26,8 +27,8 @@ def onnx(
 ) -> Model:
     """Export to ONNX in single precision, and refuse the export where it differs from PyTorch.
 
-    max_drop: accuracy on the validation side that it may lose, in percentage points.
-    min_agreement: share of the labels that must stay as PyTorch gives them, 0..1.
+    max_drop: what the task's chief figure may lose on the validation side, in percentage points.
+    min_agreement: share of the answers that must stay as PyTorch gives them, 0..1.
     """
     from burnish.compress.onnx import onnx as export
 
@@ -38,8 +39,8 @@ def onnx(
 def int8(model: Model, split: Split, context: Context, *, max_drop: Points = 0.5, min_agreement: Share = 0.95) -> Model:
     """Export to ONNX with weights in eight bits, one scale a channel, and refuse it where it costs too much.
 
-    max_drop: accuracy on the validation side that it may lose, in percentage points; a rise is no drop.
-    min_agreement: share of the labels that must stay as PyTorch gives them, 0..1.
+    max_drop: what the task's chief figure may lose on the validation side, in percentage points; a rise is no drop.
+    min_agreement: share of the answers that must stay as PyTorch gives them, 0..1.
     """
     from burnish.compress.onnx import int8 as export
 
@@ -51,20 +52,11 @@ def _deployed(
 ) -> Model:
     """Compare on the validation side, or on the training side where there is none: both engines see the same texts."""
     side = split.validation if len(split.validation) else split.train
-    table = side.table(["text", "text_b", "label"])
-    table = table.filter(pc.is_valid(table["label"]))
-    pairs = table["text_b"].to_pylist()
+    table = side.table()
+    table = table.filter(pa.array(open_task(context.task).labelled(table)))
     out = context.scratch / "deploy"
     shutil.rmtree(out, ignore_errors=True)
-    compared = export(
-        model.folder,
-        table["text"].to_pylist(),
-        out,
-        pairs=pairs if any(pair is not None for pair in pairs) else None,
-        targets=table["label"].to_pylist(),
-        max_drop=max_drop,
-        min_agreement=min_agreement,
-    )
+    compared = export(model.folder, table, out, max_drop=max_drop, min_agreement=min_agreement)
     for reason in compared.reasons:
         context.progress.tell(f"  refused: {reason}; PyTorch serves instead")
     made = Model.open(out)

@@ -18,7 +18,9 @@ from burnish.core.stage import TaskSpec
 def _own() -> tuple[str, ...]:
     package = importlib.import_module("burnish.tasks")
     names = (found.name for found in pkgutil.iter_modules(package.__path__))
-    return tuple(sorted(name for name in names if name not in ("base", "predictor") and not name.startswith("_")))
+    return tuple(
+        sorted(name for name in names if name not in ("base", "baselines", "predictor") and not name.startswith("_"))
+    )
 
 
 def _foreign() -> dict[str, importlib.metadata.EntryPoint]:

@@ -1,29 +1,33 @@
-"""A saved classifier that answers through torch: for models that were not exported, and to check those that were."""
+"""A saved model that answers through torch: for models that were not exported, and to check those that were."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from burnish.nn import heads
-from burnish.nn.batches import encode
-from burnish.nn.predict import predict_logits
+from burnish.nn import models
+from burnish.nn.examples import Examples
+from burnish.nn.predict import predict_outputs, stream_outputs
+from burnish.nn.runtime import read_card
 
 
 class TorchEngine:
-    """logits (n, k) float32 of texts, in their order, in fp32."""
+    """Outputs of windows in fp32, in their order; tokenizer: of transformers."""
 
     def __init__(self, folder: Path) -> None:
         from transformers import AutoTokenizer
 
-        self.module: Any = heads.load(folder)
+        card = read_card(folder)
+        self.head = models.Head.of(card)
+        self.module: Any = models.load(folder)
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
-        self.max_length = int(json.loads((folder / "burnish.json").read_text("utf-8"))["max_length"])
+        self.max_length = int(card.get("max_length", 512))
 
-    def logits(self, texts: Sequence[str], pairs: Sequence[str | None] | None = None) -> np.ndarray:
-        second = [pair or "" for pair in pairs] if pairs is not None else None
-        return predict_logits(self.module, encode(texts, self.tokenizer, pairs=second, max_length=self.max_length))
+    def outputs(self, examples: Examples) -> Any:
+        """float32 (W, C), or a list of one array a window (`nn.models.per_window`)."""
+        return predict_outputs(self.module, examples, self.head)
+
+    def stream(self, examples: Examples) -> Iterator[tuple[Any, Any]]:
+        """(rows, outputs) of batch after batch."""
+        return stream_outputs(self.module, examples, self.head)

@@ -220,7 +220,7 @@ def joined(parts: Sequence[Examples]) -> Examples:
     offsets = [first.offsets[:1], *(part.offsets[1:] + at for part, at in zip(parts, begins, strict=False))]
     spans = None
     if first.spans is not None:
-        shifted = [part.spans + np.array([at, 0, 0, 0]) for part, at in zip(parts, windows, strict=False)]  # type: ignore[operator]
+        shifted = [part.spans + np.array([at, 0, 0, 0]) for part, at in zip(parts, windows, strict=False)]
         spans = np.concatenate(shifted)
     return replace(
         first,

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from burnish.core.errors import WeightsError
+from burnish.nn.models import Head
 from burnish.nn.quiet import silent_loading
 
 SHARE = 64.0  # weight of the mean against the first token's residual, which the stock layer cannot leave out
@@ -95,14 +96,15 @@ class EncoderClassifier(nn.Module):
 
 
 @silent_loading()
-def build(folder: str | Path, *, labels: Sequence[str], seed: int = 0) -> nn.Module:
-    """A classifier on the encoder in `folder` (or of that hub name): mean-pooled where the family allows.
+def build(folder: str | Path, head: Head, *, seed: int = 0) -> nn.Module:
+    """A classifier on the encoder in `folder` (or of that hub name), one output a label of `head`: mean-pooled where the family allows.
 
     Families that pool by mean themselves are told to; for others the stock head of transformers is used, and the
     model's `pooling` says so ("mean" or "stock").
     """
     from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
+    labels = head.labels
     config = AutoConfig.from_pretrained(folder)
     if config.model_type in FAMILIES and not getattr(config, "is_decoder", False):
         with torch.random.fork_rng(devices=[]):
@@ -187,7 +189,7 @@ def save(model: nn.Module, folder: Path, *, tokenizer: Any) -> None:
 
 
 @silent_loading()
-def load(folder: str | Path) -> nn.Module:
+def load(folder: str | Path, head: Head | None = None) -> nn.Module:
     """What `save` wrote, for prediction and further training; the extra layer is folded back into the mean head."""
     from transformers import AutoModelForSequenceClassification
 

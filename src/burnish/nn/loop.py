@@ -6,10 +6,12 @@ goes on from its newest checkpoint and ends with the bytes of a run that was not
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -23,12 +25,12 @@ from burnish.core.progress import Progress
 from burnish.nn import checkpoints
 from burnish.nn.batches import Batch, Examples, batches_of, padding_rate, training_order
 from burnish.nn.kernels import Installed, Kernels, choose, installed, with_layers
-from burnish.nn.objectives import as_targets, balanced_weights, cross_entropy
+from burnish.nn.objectives import CrossEntropy, Objective, balanced_weights, cross_entropy
 from burnish.nn.optimise import AdamW
-from burnish.nn.predict import logits_of, pad_token_of, predict_logits
+from burnish.nn.predict import outputs_of, pad_token_of, predict_logits
 from burnish.nn.stack import ROWS
 
-CHECKPOINTS = 2  # what a checkpoint holds; another number is another run
+CHECKPOINTS = 3  # what a checkpoint holds; another number is another run
 MAX_LENGTH = 256  # where `max_length: auto` stops: attention grows with the square, classification rarely needs more
 
 
@@ -59,7 +61,18 @@ class Epoch:
 
     loss: float
     validation_loss: float | None = None
-    validation_accuracy: float | None = None
+    validation_score: float | None = None
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Who says how good the model is after an epoch. figure: the name of the score, higher is better.
+
+    score: model -> (score, validation loss).
+    """
+
+    figure: str
+    score: Callable[[nn.Module], tuple[float, float]]
 
 
 @dataclass
@@ -75,6 +88,7 @@ class History:
     resolved: dict[str, Any] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     kernels: dict[str, Any] = field(default_factory=dict)
+    figure: str = "accuracy"  # what validation_score is
     best_epoch: int = -1
     stopped_early: bool = False
     resumed: bool = False
@@ -149,15 +163,18 @@ def fit(
     scratch: Path | None,
     progress: Progress,
     seed: int,
+    objective: Objective | None = None,
+    judge: Judge | None = None,
 ) -> History:
     """Fine-tune `model` in place on `train`; it ends with its best weights by validation, in evaluation mode.
 
-    model: gives logits from input_ids, attention_mask, token_type_ids. Best: highest validation accuracy, then lowest
-    validation loss; without validation data the last weights. scratch: a folder for checkpoints; when it holds one of
+    model: gives outputs from input_ids, attention_mask, token_type_ids. objective: what training makes small; None is
+    the cross entropy of one class a text. judge: says how good an epoch was; None is the accuracy on `validation`.
+    Best: highest score of the judge, then lowest validation loss; without validation data the last weights. scratch: a folder for checkpoints; when it holds one of
     this very run (same data, settings, seed, first weights), training goes on from there. Raises BurnishError when
     the loss stops being a number.
     """
-    if train.targets is None:
+    if objective is None and train.targets is None:
         raise ValueError("training examples need targets")
     if len(train) == 0:
         raise BurnishError("there are no training examples", hint="look at the split: its training side is empty")
@@ -165,7 +182,10 @@ def fit(
     hidden = int(getattr(config, "hidden_size", 384))
     layers = int(getattr(config, "num_hidden_layers", 6))
     settled, reasons = settle(settings, train=train, hidden=hidden, layers=layers)
-    print_of_run = _print(model, train, validation, settled, seed)
+    objective = objective or _classes(model, train, settled)
+    if judge is None and validation is not None and len(validation):
+        judge = Judge("accuracy", functools.partial(_accuracy, examples=validation))
+    print_of_run = _print(model, train, validation, settled, seed, objective)
     found = _resume_point(scratch, print_of_run, progress)
     if found:
         kernels = Kernels(**{**found[1]["kernels"], "why": tuple(found[1]["kernels"]["why"])})
@@ -178,7 +198,9 @@ def fit(
     model.train()
     try:
         with installed(model, kernels, seed=seed) as operators, torch.random.fork_rng(devices=[]):
-            run = _Run(model, train, validation, settled, operators, seed, scratch, progress, print_of_run, kernels)
+            run = _Run(
+                model, train, settled, operators, seed, scratch, progress, print_of_run, kernels, objective, judge
+            )
             run.history.reasons = reasons
             run.history.resolved = {key: getattr(settled, key) for key in ("epochs", "learning_rate", "batch_tokens")}
             run.history.resolved["precision"] = kernels.number_format
@@ -199,7 +221,6 @@ class _Run:
         self,
         model: nn.Module,
         train: Examples,
-        validation: Examples | None,
         settings: Training,
         operators: Installed,
         seed: int,
@@ -207,18 +228,20 @@ class _Run:
         progress: Progress,
         print_of_run: str,
         kernels: Kernels,
+        objective: Objective,
+        judge: Judge | None,
     ) -> None:
-        self.model, self.train, self.validation, self.settings = model, train, validation, settings
+        self.model, self.train, self.settings = model, train, settings
+        self.objective, self.judge = objective, judge
         self.operators, self.seed, self.scratch, self.progress = operators, seed, scratch, progress
         self.print_of_run, self.kernels = print_of_run, kernels
         self.optimiser = AdamW(operators, weight_decay=settings.weight_decay, layer_decay=settings.layer_decay)
-        self.history = History()
+        self.history = History(figure=judge.figure if judge else "")
         self.epoch, self.position, self.epoch_loss = 0, 0, 0.0
         self.best: dict[str, Tensor] = {}
         self.best_score: tuple[float, float] | None = None
         self.done = False
         self.saved_at = time.monotonic()
-        self.class_weights = self._class_weights()
 
     @property
     def weights(self) -> dict[str, Tensor]:
@@ -265,15 +288,11 @@ class _Run:
         step_seed = _step_seed(self.seed, self.epoch, self.position)
         self.operators.pool.begin(step_seed)
         torch.manual_seed(step_seed)  # for what draws outside the pool; the loop runs inside fork_rng
-        assert self.train.targets is not None
-        weights = self.train.weights
-        loss_B = cross_entropy(
-            logits_of(self.model, batch),
-            as_targets(self.train.targets, batch.rows),
-            class_weights_C=self.class_weights,
-            weights_B=None if weights is None else torch.from_numpy(weights[batch.rows]),
-            label_smoothing=self.settings.label_smoothing,
-        )
+        run = getattr(self.objective, "forward", None)  # decoders compute no more logits than the loss asks for
+        outputs = run(self.model, batch) if run else outputs_of(self.model, batch)
+        loss_B = self.objective.loss(outputs, batch, self.model)
+        if self.train.weights is not None:
+            loss_B = loss_B * torch.from_numpy(self.train.weights[batch.rows])
         loss = loss_B.mean()
         value = float(loss.detach())
         if not math.isfinite(value):
@@ -290,28 +309,19 @@ class _Run:
 
     def _validate(self) -> None:
         """Score the epoch, and keep its weights when they are the best so far."""
-        if self.validation is None or len(self.validation) == 0:
+        if self.judge is None:
             return
         epoch = self.history.epochs[-1]
-        epoch.validation_loss, epoch.validation_accuracy = score(self.model, self.validation)
-        found = (epoch.validation_accuracy, -epoch.validation_loss)
+        epoch.validation_score, epoch.validation_loss = self.judge.score(self.model)
+        self.model.train()
+        found = (epoch.validation_score, -epoch.validation_loss)
         self.progress.tell(
             f"  epoch {self.epoch + 1}: loss {epoch.loss:.3f}, validation loss {epoch.validation_loss:.3f}, "
-            f"accuracy {epoch.validation_accuracy:.3f}"
+            f"{self.judge.figure.replace('_', ' ')} {epoch.validation_score:.3f}"
         )
         if self.best_score is None or found > self.best_score:
             self.best_score, self.history.best_epoch = found, self.epoch
             self.best = {name: value.clone() for name, value in self.weights.items()}
-
-    def _class_weights(self) -> Tensor | None:
-        if self.settings.class_weights == "none":
-            return None
-        targets = self.train.targets
-        assert targets is not None
-        config = getattr(self.model, "config", None)
-        labels = getattr(self.model, "labels", None) or getattr(config, "id2label", {})
-        num_classes = targets.shape[1] if targets.ndim == 2 else max(len(labels), int(targets.max()) + 1)
-        return torch.from_numpy(balanced_weights(targets, num_classes=num_classes))
 
     def _save(self, *, force: bool = False) -> None:
         if self.scratch is None or (not force and time.monotonic() - self.saved_at < self.settings.checkpoint_every_s):
@@ -349,6 +359,22 @@ class _Run:
         self.progress.tell(f"  going on from step {self.optimiser.steps} (epoch {self.epoch + 1})")
 
 
+def _accuracy(model: nn.Module, examples: Examples) -> tuple[float, float]:
+    loss, accuracy = score(model, examples)
+    return accuracy, loss
+
+
+def _classes(model: nn.Module, train: Examples, settings: Training) -> CrossEntropy:
+    """The objective of one class a text, weighed and smoothed as the settings say."""
+    if settings.class_weights == "none":
+        return CrossEntropy(label_smoothing=settings.label_smoothing)
+    targets = train.targets
+    assert targets is not None
+    labels = getattr(model, "labels", None) or getattr(getattr(model, "config", None), "id2label", {})
+    num_classes = targets.shape[1] if targets.ndim == 2 else max(len(labels), int(targets.max()) + 1)
+    return CrossEntropy(balanced_weights(targets, num_classes=num_classes), settings.label_smoothing)
+
+
 def score(model: nn.Module, examples: Examples) -> tuple[float, float]:
     """(mean cross entropy, accuracy) on examples with targets; soft targets count as their most likely class."""
     assert examples.targets is not None
@@ -374,7 +400,14 @@ def _resume_point(
     return None
 
 
-def _print(model: nn.Module, train: Examples, validation: Examples | None, settings: Training, seed: int) -> str:
+def _print(
+    model: nn.Module,
+    train: Examples,
+    validation: Examples | None,
+    settings: Training,
+    seed: int,
+    objective: Objective,
+) -> str:
     """A checksum of all that decides how a run ends."""
     total = hashlib.sha256()
     decisive = {key: value for key, value in asdict(settings).items() if key != "checkpoint_every_s"}
@@ -385,6 +418,7 @@ def _print(model: nn.Module, train: Examples, validation: Examples | None, setti
         train.digest(),
         validation.digest() if validation else None,
         torch.__version__,
+        repr(objective),
     ]
     total.update(json.dumps([*facts, torch.get_num_threads()], sort_keys=True).encode())
     for name, value in model.state_dict().items():

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 KINDS = {
     "sequence": "burnish.nn.heads",  # (B, C): classes, numbers
@@ -26,6 +28,9 @@ KINDS = {
     "several": "burnish.nn.several_heads",  # {name: (B, ...)}: heads that share a backbone
     "generator": "burnish.nn.generators",  # a decoder or encoder-decoder
 }
+
+# How the output of a kind is cut to one window of l tokens: which of its axes are tokens.
+TOKEN_AXES = {"token": (0,), "pointer": (1, 2)}
 
 
 @dataclass(frozen=True)
@@ -43,8 +48,41 @@ class Head:
     @classmethod
     def of(cls, card: Mapping[str, Any]) -> Head:
         """The head that a model's burnish.json names; a model of before heads were named classifies sequences."""
-        named = card.get("head") or {"kind": "sequence", "labels": card["task"]["labels"]}
+        named = card.get("head") or {"kind": "sequence", "labels": card["task"].get("labels", ())}
         return cls(named["kind"], tuple(named.get("labels", ())), named.get("more", {}))
+
+
+def per_window(outputs: Any, head: Head, lengths: np.ndarray) -> Any:
+    """Outputs of one batch as one array a window, without padding: (B, ...) itself where no axis is tokens, else a list.
+
+    lengths: (B) tokens of each window. Outputs of several heads become a list of dicts.
+    """
+    if isinstance(outputs, Mapping):
+        parts = {name: Head(**one) for name, one in head.more["heads"].items()}
+        cut = {name: per_window(outputs[name], parts[name], lengths) for name in parts}
+        return [{name: value[i] for name, value in cut.items()} for i in range(len(lengths))]
+    axes = TOKEN_AXES.get(head.kind)
+    if axes is None:
+        return outputs
+    return [
+        row[tuple(slice(length) if at in axes else slice(None) for at in range(row.ndim))]
+        for row, length in zip(outputs, lengths, strict=True)
+    ]
+
+
+def gathered(count: int, stream: Iterable[tuple[Any, Any]]) -> Any:
+    """Outputs of `count` windows in order, from batches of (rows, outputs): (count, C) or a list."""
+    whole: Any = None
+    for rows, outputs in stream:
+        if whole is None:
+            array = isinstance(outputs, np.ndarray)
+            whole = np.empty((count, *outputs.shape[1:]), outputs.dtype) if array else [None] * count
+        if isinstance(whole, np.ndarray):
+            whole[rows] = outputs
+        else:
+            for row, output in zip(rows, outputs, strict=True):
+                whole[row] = output
+    return [] if whole is None else whole
 
 
 def build(folder: str | Path, head: Head, *, seed: int) -> Any:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from burnish.nn.batches import Batch
-from burnish.nn.examples import IGNORED
+from burnish.nn.examples import IGNORED, Examples
 
 
 class Objective(Protocol):
@@ -59,6 +59,17 @@ class TokenCrossEntropy:
         )
         told_BL = batch.token_targets_BL != IGNORED
         return loss_BL.sum(1) / told_BL.sum(1).clamp(min=1)
+
+
+def class_weights(examples: Examples, *, num_classes: int) -> np.ndarray | None:
+    """`balanced_weights` of the classes that examples teach, of texts or of tokens; None where they teach no classes."""
+    targets = examples.targets
+    if examples.token_targets is not None:
+        targets = examples.token_targets[examples.token_targets != IGNORED]
+    whole = targets is not None and (
+        targets.shape[1:] == (num_classes,) or (targets.dtype == np.int64 and targets.ndim == 1)
+    )
+    return balanced_weights(targets, num_classes=num_classes) if targets is not None and whole else None
 
 
 def balanced_weights(targets: np.ndarray, *, num_classes: int) -> np.ndarray:

@@ -1,25 +1,27 @@
-"""Logits of many texts, in the order they came."""
+"""What a network gives for many texts, in the order they came."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from burnish.nn.batches import Batch, Examples, batches_of, reading_order
+from burnish.nn.models import Head, gathered, per_window
 
 READ_TOKENS = 4096  # tokens a batch: from here on a larger one is not faster, only larger
 
 
-def logits_of(model: nn.Module, batch: Batch) -> Tensor:
-    """(B, C) logits of one batch; `model` returns them, or an output of transformers that holds them."""
+def outputs_of(model: nn.Module, batch: Batch) -> Any:
+    """What the model gives for one batch: a tensor (B, ...), or a dict of them; of transformers' outputs the logits."""
     inputs = {"input_ids": batch.ids_BL, "attention_mask": batch.mask_BL}
     if batch.types_BL is not None:
         inputs["token_type_ids"] = batch.types_BL
     out = model(**inputs)
-    return out if isinstance(out, Tensor) else out.logits
+    return out.logits if hasattr(out, "logits") else out
 
 
 def pad_token_of(model: nn.Module) -> int:
@@ -27,24 +29,32 @@ def pad_token_of(model: nn.Module) -> int:
     return int(getattr(getattr(model, "config", None), "pad_token_id", None) or 0)
 
 
-def predict_logits(model: nn.Module, examples: Examples, *, batch_tokens: int = READ_TOKENS) -> np.ndarray:
-    """float32 (n, C), row i for text i, though texts are read in order of length."""
+def stream_outputs(
+    model: nn.Module, examples: Examples, head: Head, *, batch_tokens: int = READ_TOKENS
+) -> Iterator[tuple[np.ndarray, Any]]:
+    """(rows, outputs) of batch after batch, longest windows first; outputs as `models.per_window` cuts them, float32."""
     was_training = model.training
     model.eval()
-    out: np.ndarray | None = None
     order = reading_order(examples.lengths, batch_tokens=batch_tokens)
     try:
         with torch.inference_mode():
             for batch in batches_of(examples, order, pad_token=pad_token_of(model)):
-                logits_BC = logits_of(model, batch).float().numpy()
-                if out is None:
-                    out = np.empty((len(examples), logits_BC.shape[1]), dtype=np.float32)
-                out[batch.rows] = logits_BC
+                yield batch.rows, per_window(_numbers(outputs_of(model, batch)), head, examples.lengths[batch.rows])
     finally:
         model.train(was_training)
-    return (
-        out if out is not None else np.empty((0, getattr(getattr(model, "config", None), "num_labels", 0)), np.float32)
-    )
+
+
+def predict_outputs(model: nn.Module, examples: Examples, head: Head, *, batch_tokens: int = READ_TOKENS) -> Any:
+    """Outputs of all windows in their order: float32 (W, C), or a list of one array a window where it has tokens."""
+    return gathered(len(examples), stream_outputs(model, examples, head, batch_tokens=batch_tokens))
+
+
+def predict_logits(model: nn.Module, examples: Examples, *, batch_tokens: int = READ_TOKENS) -> np.ndarray:
+    """float32 (n, C), row i for text i, of a model with one output vector a text."""
+    if not len(examples):
+        return np.empty((0, getattr(getattr(model, "config", None), "num_labels", 0)), np.float32)
+    made: np.ndarray = predict_outputs(model, examples, Head("sequence"), batch_tokens=batch_tokens)
+    return made
 
 
 def stream_logits(
@@ -53,3 +63,9 @@ def stream_logits(
     """Logits of one part after the other: memory is that of the largest part, sorting is within parts."""
     for part in parts:
         yield predict_logits(model, part, batch_tokens=batch_tokens)
+
+
+def _numbers(outputs: Any) -> Any:
+    if isinstance(outputs, Tensor):
+        return outputs.float().numpy()
+    return {name: value.float().numpy() for name, value in outputs.items()}

@@ -17,6 +17,8 @@ from typing import Any, Literal
 import numpy as np
 
 from burnish.core.errors import BurnishError
+from burnish.nn.examples import Examples
+from burnish.nn.models import Head, gathered, per_window
 
 CARD = "burnish.json"
 GRAPH = "model.onnx"
@@ -85,28 +87,23 @@ class OnnxRuntimeEngine:
         self.card = read_card(self.folder)
         self.max_length = int(self.card.get("max_length", 512))
         self.batch_tokens = batch_tokens
-        self.tokenizer, self.pad_id = _load_tokenizer(self.folder, self.card, self.max_length)
+        self.head = Head.of(self.card)
+        self.tokenizer, self.pad_id = _load_tokenizer(self.folder, self.card)
         self.session = _load_session(self.folder / GRAPH, threads)
         self.inputs = {node.name for node in self.session.get_inputs()}
         self.sessions = usable_cores() if sessions == "auto" else sessions
 
-    def logits(self, texts: Sequence[str], pairs: Sequence[str | None] | None = None) -> np.ndarray:
-        """Compute raw outputs (N, C) float32, row i for text i (with pairs[i] as its second text, if any)."""
-        logits = np.empty((len(texts), self.num_outputs), np.float32)
-        for rows, outputs in self.stream(texts, pairs):
-            logits[rows] = outputs
-        return logits
+    def outputs(self, examples: Examples) -> Any:
+        """Compute raw outputs of all windows, in order: float32 (W, C), or a list of one array a window (`models`)."""
+        return gathered(len(examples), self.stream(examples))
 
-    def stream(
-        self, texts: Sequence[str], pairs: Sequence[str | None] | None = None
-    ) -> Iterator[tuple[list[int], np.ndarray]]:
-        """Compute batch after batch, short texts first: indices of its texts, and their outputs (B, C)."""
-        encodings = self.encode(texts, pairs)
-        lengths = [len(encoding) for encoding in encodings]
+    def stream(self, examples: Examples) -> Iterator[tuple[list[int], Any]]:
+        """Compute batch after batch, short windows first: their indices, and their outputs."""
+        lengths = examples.lengths.tolist()
         batches = plan_batches(lengths, batch_tokens=self.batch_tokens)
 
-        def run(rows: list[int]) -> np.ndarray:
-            return self._run([encodings[row] for row in rows], lengths[rows[-1]])
+        def run(rows: list[int]) -> Any:
+            return self._run(examples, rows, lengths[rows[-1]])
 
         if self.sessions > 1 and len(batches) > 1:
             with ThreadPoolExecutor(self.sessions) as pool:
@@ -116,29 +113,25 @@ class OnnxRuntimeEngine:
 
     @property
     def num_outputs(self) -> int:
-        return int(self.session.get_outputs()[0].shape[1])
+        """The last axis of the first output."""
+        return int(self.session.get_outputs()[0].shape[-1])
 
-    def encode(self, texts: Sequence[str], pairs: Sequence[str | None] | None = None) -> list[Any]:
-        """Turn texts into token ids, cut to `max_length` (of a pair the longer text loses first)."""
-        if pairs is None:
-            given: list[Any] = list(texts)
-        else:
-            given = [a if b is None else (a, b) for a, b in zip(texts, pairs, strict=True)]
-        encodings: list[Any] = self.tokenizer.encode_batch_fast(given)
-        return encodings
-
-    def _run(self, encodings: list[Any], length: int) -> np.ndarray:
-        ids = np.full((len(encodings), length), self.pad_id, np.int64)
+    def _run(self, examples: Examples, rows: list[int], length: int) -> Any:
+        ids = np.full((len(rows), length), self.pad_id, np.int64)
         mask = np.zeros_like(ids)
         types = np.zeros_like(ids)
-        for row, encoding in enumerate(encodings):
-            size = len(encoding)
-            ids[row, :size] = encoding.ids
-            mask[row, :size] = 1
-            types[row, :size] = encoding.type_ids
+        for at, row in enumerate(rows):
+            window = examples.window(row)
+            size = window.stop - window.start
+            ids[at, :size] = examples.tokens[window]
+            mask[at, :size] = 1
+            if examples.types is not None:
+                types[at, :size] = examples.types[window]
         feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
-        outputs: np.ndarray = self.session.run(None, {name: feed[name] for name in self.inputs})[0]
-        return outputs
+        found = self.session.run(None, {name: feed[name] for name in self.inputs})
+        names = [node.name for node in self.session.get_outputs()]
+        outputs = found[0] if self.head.kind != "several" else dict(zip(names, found, strict=True))
+        return per_window(outputs, self.head, examples.lengths[rows])
 
 
 def usable_cores() -> int:
@@ -146,7 +139,7 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _load_tokenizer(folder: Path, card: dict[str, Any], max_length: int) -> tuple[Any, int]:
+def _load_tokenizer(folder: Path, card: dict[str, Any]) -> tuple[Any, int]:
     from tokenizers import Tokenizer
 
     path = folder / "tokenizer.json"
@@ -154,7 +147,6 @@ def _load_tokenizer(folder: Path, card: dict[str, Any], max_length: int) -> tupl
         raise BurnishError("no tokenizer.json", where=str(folder), hint="export the model again")
     tokenizer = Tokenizer.from_file(str(path))
     tokenizer.no_padding()  # rows are padded here, to the longest of their batch
-    tokenizer.enable_truncation(max_length)
     known = [tokenizer.token_to_id(token) for token in ("[PAD]", "<pad>", "<|padding|>")]
     pad_id = card.get("pad_token_id", next((found for found in known if found is not None), 0))
     return tokenizer, int(pad_id)

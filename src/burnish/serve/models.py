@@ -11,7 +11,6 @@ from burnish.core.errors import BurnishError
 from burnish.nn.runtime import OnnxRuntimeEngine, read_card
 from burnish.serve.batching import Batcher, Text
 from burnish.serve.metrics import Metrics
-from burnish.tasks.classification import softmax
 from burnish.tasks.predictor import Predictor, load, model_folder
 
 
@@ -41,7 +40,7 @@ class ServedModel:
         self.engine = self.predictor.engine
         self.name, self.version = self.predictor.name, self.predictor.version
         self.task: dict[str, Any] = dict(card["task"])
-        self._check_outputs(folder)
+        self._warm(folder)
         self.batcher = Batcher(
             self.compute,
             sessions=sessions,
@@ -53,22 +52,15 @@ class ServedModel:
 
     def compute(self, texts: Sequence[Text]) -> Iterator[tuple[Sequence[int], list[dict[str, Any]]]]:
         """Predict batch after batch: positions of its texts, and their predictions."""
-        firsts = [first for first, _ in texts]
-        seconds = [second for _, second in texts]
-        pairs = seconds if any(second is not None for second in seconds) else None
-        predictor = self.predictor
-        if isinstance(self.engine, OnnxRuntimeEngine):
-            for rows, logits in self.engine.stream(firsts, pairs):
-                yield rows, predictor.task.decode(softmax(logits, predictor.temperature))
-        else:
-            yield range(len(texts)), predictor.task.decode(predictor.probabilities(firsts, pairs))
+        return self.predictor.stream([{"text": first, "text_b": second} for first, second in texts])
 
-    def _check_outputs(self, folder: Path) -> None:
-        """Ask once: labels and outputs must match, and the first run, which plans memory, is not on a user's time."""
-        num_outputs = self.engine.logits(["warm up"]).shape[1]
-        if num_outputs != len(self.predictor.labels):
+    def _warm(self, folder: Path) -> None:
+        """Ask once: what does not fit shows here, and the first run, which plans memory, is not on a user's time."""
+        try:
+            list(self.compute([("warm up", None)]))
+        except (IndexError, ValueError) as error:
             raise BurnishError(
-                f"burnish.json names {len(self.predictor.labels)} labels, the network has {num_outputs} outputs",
+                f"the network does not answer what burnish.json says: {error}",
                 where=str(folder),
                 hint="export the model again",
-            )
+            ) from error

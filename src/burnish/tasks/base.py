@@ -122,6 +122,10 @@ class Task(abc.ABC):
         """The inputs of records."""
         return [dict(row) for row in table.select([c for c in self.reads if c in table.column_names]).to_pylist()]
 
+    def tokenizer(self, tokenizer: Any) -> Any:
+        """The tokenizer of the backbone (of transformers) made ready for the task: with its markers, its template."""
+        return tokenizer
+
     @abc.abstractmethod
     def encode(self, inputs: Sequence[Input], tokenizer: Any, *, max_length: int) -> Any:
         """Inputs as `nn.examples.Examples` without targets. tokenizer: of transformers, or of the tokenizers library."""
@@ -137,8 +141,8 @@ class Task(abc.ABC):
         """What stands on the backbone."""
 
     @abc.abstractmethod
-    def objective(self, **settings: Any) -> Any:
-        """An `nn.objectives.Objective`. settings: class_weights (C) or None, label_smoothing 0..1."""
+    def objective(self, *, class_weights: np.ndarray | None = None, label_smoothing: float = 0.0) -> Any:
+        """An `nn.objectives.Objective`. class_weights: (C), what each class counts; label_smoothing: 0..1."""
 
     # -- 4. how is output decoded
 
@@ -155,6 +159,10 @@ class Task(abc.ABC):
     def calibrate(self, table: pa.Table, examples: Any, outputs: Sequence[Any]) -> dict[str, Any]:
         """Numbers for the card, fitted on the validation side: temperature, thresholds. {} where there are none."""
         return {}
+
+    def agreement(self, before: Answers, after: Answers) -> np.ndarray:
+        """(n,) 0..1: how far two models say the same; by default 1 where the answers are equal but for their numbers."""
+        return np.array([_said(a) == _said(b) for a, b in zip(before.items, after.items, strict=True)], dtype=float)
 
     # -- 5. which scores
 
@@ -173,7 +181,8 @@ class Task(abc.ABC):
     def losses(self, table: pa.Table, answers: Answers) -> np.ndarray:
         """(n,) how wrong each answer is, 0 when right: the order of the worst errors."""
         good = self.figures(self.tally(table, answers))[self.figure]
-        return 1.0 - np.nan_to_num(np.asarray(good, dtype=float), nan=1.0)
+        lost: np.ndarray = 1.0 - np.nan_to_num(np.asarray(good, dtype=float), nan=1.0)
+        return lost
 
     def baselines(
         self, train: pa.Table, validation: pa.Table, test: pa.Table, *, seed: int
@@ -210,6 +219,13 @@ class Task(abc.ABC):
     def default_labellers(spec: TaskSpec) -> list[Mapping[str, Any]]:
         """Steps of a construct section for somebody who has written no rules yet."""
         return []
+
+
+def _said(answer: Any) -> Any:
+    """An answer without its scores."""
+    if isinstance(answer, Mapping):
+        return {key: _said(value) for key, value in answer.items() if not isinstance(value, float) and key != "scores"}
+    return [_said(one) for one in answer] if isinstance(answer, list | tuple) else answer
 
 
 def table_of(inputs: Sequence[Input]) -> pa.Table:

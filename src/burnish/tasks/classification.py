@@ -1,24 +1,25 @@
-"""Classification: one label a text, out of a fixed set.
+"""Classification: one label a text or pair of texts, out of a fixed set.
 
 target   `label`, one of the task's labels; or `probs`, how much each label is believed (in the task's order, sum 1)
 valid    a text that is not empty, and a label that the task has, or none
-head     one output a label; soft-label cross entropy; softmax at the task's temperature
+head     one output a label; soft-label cross entropy; softmax at the card's temperature
 scores   accuracy, macro/micro F1, per class, confusion, calibration (measures.scores)
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 
 from burnish.core.records import Record
 from burnish.core.stage import TaskSpec, nearest
-
-OPTIONS: tuple[str, ...] = ()
-SOFT_COLUMNS = ("label", "probs")
+from burnish.nn.examples import Examples, encode
+from burnish.nn.models import Head
+from burnish.tasks import base, baselines
+from burnish.tasks.base import Answers, Input
 
 PROMPTS = {
     "en": "Which of these labels fits the text best? Answer with the label alone.\nLabels:\n{labels}\nText: {text}\nLabel:",
@@ -26,42 +27,20 @@ PROMPTS = {
 }
 
 
-class Task:
+class Task(base.Task):
     """Single-label classification."""
 
     name = "classification"
-    head = "sequence"
+    target = ("label",)
+    figure = "accuracy"
+    least_labels = 2
+    chief: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1")
 
     def __init__(self, spec: TaskSpec) -> None:
-        self.spec = spec
-        self.labels = list(spec.labels)
+        super().__init__(spec)
         self._position = {label: at for at, label in enumerate(self.labels)}
 
-    @staticmethod
-    def problems(spec: TaskSpec) -> list[tuple[str, str, str]]:
-        """(key, message, hint) for what is wrong with the `task` section."""
-        found = [
-            (
-                key,
-                f"classification has no setting {key!r}",
-                nearest(key, (*OPTIONS, "labels", "languages"), "it has"),
-            )
-            for key in spec.options
-            if key not in OPTIONS
-        ]
-        if len(spec.labels) < 2:
-            found.append(
-                (
-                    "labels",
-                    f"classification needs at least two labels, got {list(spec.labels)}",
-                    "labels: [negative, positive]",
-                )
-            )
-        return found
-
-    @property
-    def num_outputs(self) -> int:
-        return len(self.labels)
+    # -- records
 
     def problem(self, record: Record) -> str | None:
         """Say what is wrong with a record, None when it is valid."""
@@ -73,11 +52,9 @@ class Task:
             )
         return None
 
-    def inputs(self, table: pa.Table) -> tuple[list[str], list[str | None] | None]:
-        """Texts of a table of records, and their second texts (None when no record has one)."""
-        texts = [text or "" for text in table["text"].to_pylist()]
-        pairs = table["text_b"].to_pylist() if "text_b" in table.column_names else []
-        return texts, pairs if any(pair is not None for pair in pairs) else None
+    def labelled(self, table: pa.Table) -> np.ndarray:
+        """(n,) bool: which records have a label of the task."""
+        return self.hard_targets(table) >= 0
 
     def hard_targets(self, table: pa.Table) -> np.ndarray:
         """Positions of the labels (n,) int64, -1 where a record has none."""
@@ -97,10 +74,40 @@ class Task:
                 made[row] = probs
         return made
 
-    def decode(self, probabilities: np.ndarray) -> list[dict[str, Any]]:
+    # -- encoding
+
+    def encode(self, inputs: Sequence[Input], tokenizer: Any, *, max_length: int) -> Examples:
+        return encode_pairs(inputs, tokenizer, max_length=max_length)
+
+    def examples(self, table: pa.Table, tokenizer: Any, *, max_length: int, soft: bool = True) -> Examples:
+        table = table.filter(pa.array(self.labelled(table)))
+        made = self.encode(self.inputs(table), tokenizer, max_length=max_length)
+        return made.with_targets(self.targets(table) if soft else self.hard_targets(table))
+
+    # -- head and loss
+
+    def head(self) -> Head:
+        return Head("sequence", tuple(self.labels))
+
+    def objective(self, *, class_weights: np.ndarray | None = None, label_smoothing: float = 0.0) -> Any:
+        from burnish.nn.objectives import CrossEntropy
+
+        return CrossEntropy(class_weights, label_smoothing)
+
+    # -- decoding
+
+    def decode(
+        self, inputs: Sequence[Input], examples: Any, outputs: Sequence[Any], card: Mapping[str, Any]
+    ) -> Answers:
         """Answers of the contract: label, its score, and the score of every label."""
+        if not len(inputs):
+            return Answers([], np.zeros((0, len(self.labels))))
+        return self.answers(softmax(np.asarray(outputs), float(card.get("temperature", 1.0))))
+
+    def answers(self, probabilities: np.ndarray) -> Answers:
+        """Answers of probabilities (n, k)."""
         best = probabilities.argmax(axis=1)
-        return [
+        items = [
             {
                 "label": self.labels[at],
                 "score": round(float(row[at]), 6),
@@ -108,10 +115,70 @@ class Task:
             }
             for at, row in zip(best, probabilities, strict=True)
         ]
+        return Answers(items, probabilities)
 
-    def show(self, record: Record) -> str:
-        """A record in one line, for terminals and lists."""
-        return f"[{record.label or '?'}] {' '.join((record.text or '').split())[:200]}"
+    def calibrate(self, table: pa.Table, examples: Any, outputs: Sequence[Any]) -> dict[str, Any]:
+        """The temperature at which confidences are right on the validation side (Guo et al. 2017)."""
+        from burnish.nn.probe import fit_temperature
+
+        return {"temperature": round(float(fit_temperature(np.asarray(outputs), examples.targets)), 6)}
+
+    # -- scores
+
+    def tally(self, table: pa.Table, answers: Answers) -> np.ndarray:
+        """(n, 3k): for each class, whether it was hit, whether it was said, whether it was true."""
+        assert answers.probabilities is not None
+        targets, said, k = self.hard_targets(table), answers.probabilities.argmax(axis=1), len(self.labels)
+        eye = np.eye(k, dtype=np.float32)
+        return np.concatenate([eye[targets] * (said == targets)[:, None], eye[said], eye[targets]], axis=1)
+
+    def figures(self, sums: np.ndarray) -> dict[str, np.ndarray]:
+        hit, said, true = np.split(np.asarray(sums, dtype=np.float64), 3, axis=-1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            f1 = np.where(said + true > 0, 2 * hit / (said + true), np.nan)
+            accuracy = hit.sum(-1) / true.sum(-1)
+        seen = ~np.isnan(f1)  # a class that is neither true nor said counts for nothing, as in scikit-learn's report
+        macro = np.where(seen, f1, 0).sum(-1) / np.maximum(seen.sum(-1), 1)
+        return {"accuracy": accuracy, "macro_f1": macro, "micro_f1": accuracy}
+
+    def details(self, table: pa.Table, answers: Answers) -> dict[str, Any]:
+        """Per class, confusion, calibration, and scikit-learn's report."""
+        from burnish.measures import scores
+
+        assert answers.probabilities is not None
+        targets, probabilities = self.hard_targets(table), answers.probabilities
+        said = probabilities.argmax(axis=1)
+        numbers: dict[str, Any] = scores.classification_scores(targets, said, self.labels, probabilities=probabilities)
+        numbers |= {
+            "calibration": _bins(scores.reliability(targets, probabilities)),
+            "confused": confused(self.labels, numbers["confusion"]),
+            "classification_report": scores.classification_report(targets, said, self.labels, digits=4),
+        }
+        return numbers
+
+    def losses(self, table: pa.Table, answers: Answers) -> np.ndarray:
+        """Negative log probability of the label in nats where the answer is wrong, 0 where it is right."""
+        assert answers.probabilities is not None
+        targets, probabilities = self.hard_targets(table), answers.probabilities
+        own = probabilities[np.arange(len(targets)), targets]
+        loss = -np.log(np.maximum(own, np.finfo(np.float64).eps))
+        return np.where(probabilities.argmax(axis=1) == targets, 0.0, loss)
+
+    def baselines(
+        self, train: pa.Table, validation: pa.Table, test: pa.Table, *, seed: int
+    ) -> Iterator[tuple[str, Answers, dict[str, Any]]]:
+        known = self.hard_targets(train)
+        k = len(self.labels)
+        yield "majority class", self.answers(baselines.majority(known, len(test), k)), {}
+        if len(np.unique(known)) > 1:
+            known_side = (baselines.texts(train), known)
+            choosing_side = (baselines.texts(validation), self.hard_targets(validation))
+            answers, chosen = baselines.tfidf(
+                known_side, choosing_side, baselines.texts(test), num_classes=k, seed=seed
+            )
+            yield "TF-IDF + logistic regression", self.answers(answers), chosen
+
+    # -- prompts and labellers
 
     def prompt(self, text: str, *, language: str = "en") -> str:
         """What a teacher is asked."""
@@ -127,6 +194,17 @@ class Task:
         return [{"use": "descriptions"}] if spec.descriptions else []
 
 
+def encode_pairs(inputs: Sequence[Input], tokenizer: Any, *, max_length: int) -> Examples:
+    """One window an input: its text, and its second text where it has one."""
+    pairs = [one.get("text_b") for one in inputs]
+    return encode(
+        [one.get("text") or "" for one in inputs],
+        tokenizer,
+        pairs=pairs if any(pair is not None for pair in pairs) else None,
+        max_length=max_length,
+    )
+
+
 def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     """Probabilities (n, k) of logits (n, k), softened by `temperature` > 0 (Guo et al. 2017)."""
     scaled = np.asarray(logits, dtype=np.float64) / temperature
@@ -136,14 +214,27 @@ def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     return shares
 
 
-def as_texts(inputs: Sequence[str | Mapping[str, Any]]) -> tuple[list[str], list[str | None] | None]:
-    """Inputs of a caller, strings or {"text", "text_b"}, as texts and pairs. ValueError names the input that is wrong."""
-    texts: list[str] = []
-    pairs: list[str | None] = []
-    for at, one in enumerate(inputs):
-        text = one if isinstance(one, str) else one.get("text") if isinstance(one, Mapping) else None
-        if not isinstance(text, str):
-            raise ValueError(f"input {at}: a text, or {{'text': ...}}, is wanted, got {type(one).__name__}")
-        texts.append(text)
-        pairs.append(one.get("text_b") if isinstance(one, Mapping) else None)
-    return texts, pairs if any(pair is not None for pair in pairs) else None
+def confused(labels: Sequence[str], matrix: list[list[int]], most: int = 20) -> list[dict[str, Any]]:
+    """Pairs taken for each other, the most frequent first: target, prediction, count, share of the target's records."""
+    pairs: list[dict[str, Any]] = [
+        {"target": labels[i], "prediction": labels[j], "count": count, "share": count / sum(row)}
+        for i, row in enumerate(matrix)
+        for j, count in enumerate(row)
+        if i != j and count
+    ]
+    return sorted(pairs, key=lambda pair: -pair["count"])[:most]
+
+
+def _bins(table: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+    """The reliability table as rows; confidence and accuracy are None in an empty bin."""
+    columns = (table[name] for name in ("lower", "upper", "count", "confidence", "accuracy"))
+    return [
+        {
+            "lower": float(lower),
+            "upper": float(upper),
+            "count": int(count),
+            "confidence": float(mean) if count else None,
+            "accuracy": float(share) if count else None,
+        }
+        for lower, upper, count, mean, share in zip(*columns, strict=True)
+    ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,13 +13,23 @@ import numpy as np
 from burnish.core.errors import BurnishError
 from burnish.core.progress import Progress, Silent
 from burnish.core.stage import TaskSpec
-from burnish.tasks.classification import Task, as_texts, softmax
+from burnish.core.tasktypes import open_task
+from burnish.nn.examples import Examples
+from burnish.nn.runtime import read_card
+from burnish.tasks.base import Answer, Answers, Input, Task
+
+CHUNK = 2048  # inputs encoded and answered at a time
 
 
 class Engine(Protocol):
-    """What turns texts into numbers: ONNX Runtime or torch."""
+    """What turns windows of tokens into numbers: ONNX Runtime or torch."""
 
-    def logits(self, texts: Sequence[str], pairs: Sequence[str | None] | None = None) -> np.ndarray: ...
+    tokenizer: Any
+    max_length: int
+
+    def outputs(self, examples: Examples) -> Any: ...
+
+    def stream(self, examples: Examples) -> Iterator[tuple[Sequence[int], Any]]: ...
 
 
 class Predictor:
@@ -26,42 +37,99 @@ class Predictor:
 
     def __init__(self, folder: Path, info: Mapping[str, Any], engine: Engine) -> None:
         self.folder, self.info, self.engine = folder, info, engine
-        self.task = Task(task_spec(info["task"]))
+        self.task: Task = open_task(task_spec(info["task"]))
         self.labels = self.task.labels
-        self.temperature = float(info.get("temperature", 1.0))
         place = folder.absolute()
         inside_run = place.name in ("deploy", "model")
         self.name = str(info.get("name") or (place.parent.name if inside_run else place.name))
         self.version = str(info.get("version", ""))
 
-    def probabilities(
-        self,
-        texts: Sequence[str],
-        pairs: Sequence[str | None] | None = None,
-        *,
-        progress: Progress | None = None,
-        chunk: int = 2048,
-    ) -> np.ndarray:
-        """Probability of every label (n, k) float64, in the task's order; computed `chunk` texts at a time."""
-        progress = progress or Silent()
-        made = [np.zeros((0, len(self.labels)))]
-        with progress.bar(f"answering ({self.info.get('format', 'torch')})", len(texts), "texts") as bar:
-            for at in range(0, len(texts), chunk):
-                part = texts[at : at + chunk]
-                made.append(
-                    softmax(self.engine.logits(part, pairs[at : at + chunk] if pairs else None), self.temperature)
-                )
-                bar.advance(len(part))
-        return np.concatenate(made)
+    def predict(self, inputs: Sequence[Any], *, progress: Progress | None = None) -> list[Answer]:
+        """Answers for texts, or for objects with the task's fields ("text", "text_b", ...), one an input.
 
-    def predict(
-        self, inputs: Sequence[str | Mapping[str, Any]], *, progress: Progress | None = None
-    ) -> list[dict[str, Any]]:
-        """Answers for texts or {"text", "text_b"}: [{"label", "score", "scores"}], one an input."""
+        ValueError names the first input that is wrong and says why.
+        """
         if isinstance(inputs, str):
             raise ValueError("predict takes a list of texts, got one text")
-        texts, pairs = as_texts(inputs)
-        return self.task.decode(self.probabilities(texts, pairs, progress=progress))
+        return self.answers(self.checked(inputs), progress=progress).items
+
+    def checked(self, inputs: Sequence[Any]) -> list[Input]:
+        """What a caller sent as inputs of the task."""
+        made = []
+        for at, one in enumerate(inputs):
+            try:
+                made.append(self.task.input(one))
+            except ValueError as error:
+                raise ValueError(f"input {at}: {error}") from None
+        return made
+
+    def answers(self, inputs: Sequence[Input], *, progress: Progress | None = None, chunk: int = CHUNK) -> Answers:
+        """Answers and, where the task has them, probabilities; computed `chunk` inputs at a time."""
+        progress = progress or Silent()
+        items: list[Answer] = []
+        shares: list[np.ndarray] = []
+        with progress.bar(f"answering ({self.info.get('format', 'torch')})", len(inputs), "inputs") as bar:
+            for at in range(0, len(inputs), chunk):
+                part = inputs[at : at + chunk]
+                examples = self.encode(part)
+                answered = self.task.decode(part, examples, self.engine.outputs(examples), self.info)
+                items += answered.items
+                if answered.probabilities is not None:
+                    shares.append(answered.probabilities)
+                bar.advance(len(part))
+        return Answers(items, np.concatenate(shares) if shares else None)
+
+    def stream(self, inputs: Sequence[Input]) -> Iterator[tuple[list[int], list[Answer]]]:
+        """(positions, their answers) as soon as the windows of an input are all computed."""
+        examples = self.encode(inputs)
+        windows = _windows_of(examples, len(inputs))
+        if windows is None:  # one window an input: every batch is whole answers
+            for rows, outputs in self.engine.stream(examples):
+                part, of = [inputs[row] for row in rows], examples.take(rows)
+                yield list(rows), self.task.decode(part, of, outputs, self.info).items
+            return
+        missing = np.array([len(one) for one in windows])
+        found: list[Any] = [None] * len(examples)
+        whole = [int(record) for record in np.flatnonzero(missing == 0)]
+        if whole:  # nothing to read in them: the task knows what to say
+            yield whole, self._decode(inputs, examples, windows, found, whole)
+        for rows, outputs in self.engine.stream(examples):
+            whole = []
+            for row, output in zip(rows, outputs, strict=True):
+                found[row] = output
+                record = int(examples.of_records[row])
+                missing[record] -= 1
+                if missing[record] == 0:
+                    whole.append(record)
+            if whole:
+                yield whole, self._decode(inputs, examples, windows, found, whole)
+
+    def encode(self, inputs: Sequence[Input]) -> Examples:
+        """Inputs as windows of tokens."""
+        made: Examples = self.task.encode(inputs, self.engine.tokenizer, max_length=self.engine.max_length)
+        return made
+
+    def _decode(
+        self,
+        inputs: Sequence[Input],
+        examples: Examples,
+        windows: list[np.ndarray],
+        found: list[Any],
+        records: list[int],
+    ) -> list[Answer]:
+        """Answers of the inputs at `records`, whose windows are all in `found`."""
+        rows = np.concatenate([windows[record] for record in records]).astype(np.int64)
+        part = examples.take(rows)
+        part = replace(part, records=np.repeat(np.arange(len(records)), [len(windows[record]) for record in records]))
+        outputs = [found[row] for row in rows]
+        return self.task.decode([inputs[record] for record in records], part, outputs, self.info).items
+
+
+def _windows_of(examples: Examples, count: int) -> list[np.ndarray] | None:
+    """The windows of each input, or None where window i is input i."""
+    if examples.records is None or np.array_equal(examples.records, np.arange(count)):
+        return None
+    return np.split(np.arange(len(examples)), np.searchsorted(examples.records, np.arange(1, count)))
 
 
 def load(path: str | Path, *, format: str = "auto") -> Predictor:
@@ -70,7 +138,7 @@ def load(path: str | Path, *, format: str = "auto") -> Predictor:
     format: "auto" takes a run's accepted deployed model (ONNX Runtime), else the torch one; "onnx" and "torch" insist.
     """
     folder = model_folder(Path(path), format)
-    info = json.loads((folder / "burnish.json").read_text("utf-8"))
+    info = read_card(folder)
     return Predictor(folder, info, _engine(folder, info))
 
 
@@ -93,6 +161,11 @@ def _engine(folder: Path, info: Mapping[str, Any]) -> Engine:
         from burnish.nn.runtime import OnnxRuntimeEngine  # wakes ONNX Runtime, not torch
 
         return OnnxRuntimeEngine(folder)
+    if (info.get("head") or {}).get("kind") == "generator":
+        from burnish.nn.generators import GeneratorEngine
+
+        generator: Engine = GeneratorEngine(folder)
+        return generator
     from burnish.nn.engine import TorchEngine  # wakes torch
 
     return TorchEngine(folder)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 STRENGTHS = (1.0, 4.0, 16.0)  # C of the regression; chosen on the validation side, 4 where that is too small
 LEAST_TO_CHOOSE = 20
@@ -16,8 +17,15 @@ TOKEN = r"(?u)[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+"
 
 
 def majority(targets: np.ndarray, count: int, num_classes: int) -> np.ndarray:
-    """The commonest class of `targets` (n,), said `count` times."""
-    return np.full(count, int(np.bincount(targets, minlength=num_classes).argmax()), dtype=np.int64)
+    """Shares of the classes of `targets` (n,), said `count` times (count, num_classes): the commonest is the answer."""
+    shares = np.bincount(targets, minlength=num_classes) / max(len(targets), 1)
+    return np.tile(shares, (count, 1))
+
+
+def texts(table: pa.Table) -> list[str]:
+    """What a model reads of each record, as one text."""
+    pairs = zip(table["text"].to_pylist(), table["text_b"].to_pylist(), strict=True)
+    return [(text or "") if text_b is None else f"{text}\n{text_b}" for text, text_b in pairs]
 
 
 def tfidf(

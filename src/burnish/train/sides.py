@@ -1,0 +1,99 @@
+"""Tables of records as the network reads them, one way for every side of a split."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from burnish.core.artifacts import Split
+from burnish.core.errors import BurnishError
+from burnish.nn.examples import Examples
+
+LOOKED_AT = 20_000  # training records that decide the length
+
+
+class Sides:
+    """The training and validation side of a split, encoded for one task and backbone.
+
+    max_length: tokens of a window; "auto" holds 99% of the texts whole, within what the backbone can read.
+    soft: targets say how sure the labels are. why: the reason for max_length.
+    """
+
+    def __init__(self, task: Any, folder: Path, split: Split, *, max_length: int | str, soft: bool) -> None:
+        from transformers import AutoTokenizer
+
+        from burnish.nn.embeddings import about
+        from burnish.nn.loop import auto_max_length
+
+        self.task, self.soft = task, soft
+        self.tokenizer: Any = task.tokenizer(AutoTokenizer.from_pretrained(folder))
+        self.centred = bool(about(folder).get("centred"))
+        self._train, self._validation = split.train, split.validation
+        limit = longest(folder, self.tokenizer)
+        if max_length == "auto":
+            whole = task.encode(task.inputs(self.table.slice(0, LOOKED_AT)), self.tokenizer, max_length=limit)
+            self.max_length, self.why = auto_max_length(whole.lengths, limit=limit)
+        else:
+            self.max_length, self.why = min(int(max_length), limit), "asked for"
+
+    @cached_property
+    def table(self) -> pa.Table:
+        """The labelled records of the training side."""
+        return self.labelled(self._train.table())
+
+    @cached_property
+    def validation_table(self) -> pa.Table:
+        """The labelled records of the validation side."""
+        return self.labelled(self._validation.table())
+
+    def labelled(self, table: pa.Table) -> pa.Table:
+        """The records of a table that have a target."""
+        return table.filter(pa.array(self.task.labelled(table)))
+
+    def examples(self, table: pa.Table) -> Examples:
+        """Labelled records with their targets."""
+        made: Examples = self.task.examples(table, self.tokenizer, max_length=self.max_length, soft=self.soft)
+        return made
+
+    def train(self) -> Examples:
+        """The training side. Raises BurnishError when nothing in it has a label."""
+        if len(self.table) == 0:
+            raise BurnishError(
+                "no labelled record is left to train on",
+                hint="see construct/labellers.json: which labellers vote at all?",
+            )
+        return self.examples(self.table)
+
+    def centre(self, model: Any) -> None:
+        """Start the head at the deviation from the mean text, for encoders whose texts all look alike (e5)."""
+        if not self.centred or not hasattr(model, "centre") or not len(self.table):
+            return
+        import torch
+
+        from burnish.nn.batches import batches_of, reading_order
+
+        sample = self.task.encode(
+            self.task.inputs(self.table.slice(0, 512)), self.tokenizer, max_length=self.max_length
+        )
+        total: Any = 0.0
+        model.eval()
+        with torch.inference_mode():
+            for batch in batches_of(
+                sample, reading_order(sample.lengths, batch_tokens=4096), pad_token=int(self.tokenizer.pad_token_id)
+            ):
+                total = total + model.pooled(batch.ids_BL, batch.mask_BL, batch.types_BL).sum(0)
+        model.centre((total / len(sample)).clone())
+
+
+def longest(folder: Path, tokenizer: Any) -> int:
+    """Tokens that the backbone in `folder` can read at once, at most 8192."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(folder)
+    limit = min(int(getattr(config, "max_position_embeddings", 512)), int(tokenizer.model_max_length), 8192)
+    if config.model_type in ("roberta", "xlm-roberta", "camembert", "mpnet"):
+        limit = min(limit, int(config.max_position_embeddings) - 2)  # positions start behind the padding's
+    return limit

@@ -1,0 +1,155 @@
+"""One task taught to one network: objective, judge, checked records at the end, calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from burnish.core.stage import Context
+from burnish.nn.batches import Examples, batches_of, reading_order
+from burnish.nn.loop import Judge, Training, fit
+from burnish.nn.models import Head, gathered, per_window
+from burnish.nn.objectives import Objective, class_weights
+from burnish.nn.predict import READ_TOKENS, outputs_of, pad_token_of, predict_outputs
+from burnish.train.sides import Sides
+
+GOLD_EPOCHS = 4
+
+
+def teach(
+    model: Any,
+    task: Any,
+    sides: Sides,
+    *,
+    gold: pa.Table | None,
+    settings: Training,
+    balanced: bool,
+    label_smoothing: float,
+    gold_epochs: int | str,
+    context: Context,
+) -> dict[str, Any]:
+    """Train in place; return what goes on the model's card: history, data, and what the task calibrated.
+
+    gold: checked records that the spec allows to train on; they come last, in a few careful passes.
+    """
+    head, train = task.head(), sides.train()
+    weights = class_weights(train, num_classes=len(head.labels)) if balanced else None
+    objective = task.objective(class_weights=weights, label_smoothing=label_smoothing)
+    validation = encoded(task, sides, sides.validation_table) if len(sides.validation_table) else None
+    judge = judged(task, validation, head, objective) if validation else None
+    common: dict[str, Any] = {"progress": context.progress, "seed": context.seed, "objective": objective}
+    history = fit(
+        model, train, None, settings=settings, scratch=_folder(context.scratch / "weak"), judge=judge, **common
+    )
+    told: dict[str, Any] = {"tune": history.to_json() | {"max_length_why": sides.why}}
+    checked = sides.examples(sides.labelled(gold)) if gold is not None and gold_epochs != 0 else None
+    if checked is not None and len(checked):
+        last = gold_settings(settings, history.resolved, gold_epochs)
+        again = fit(model, checked, None, settings=last, scratch=_folder(context.scratch / "gold"), **common)
+        told["gold_last"] = again.to_json()
+    calibrated = {}
+    if validation and task.engine == "encoder":
+        outputs = predict_outputs(model, validation.read, head)
+        calibrated = task.calibrate(validation.table, validation.read, outputs)
+    data = {
+        "train": len(sides.table),
+        "validation": len(sides.validation_table),
+        "gold": len(checked) if checked else 0,
+    }
+    return calibrated | {"data": data, "history": told}
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The validation side, encoded once. read: as prediction reads it; targets: with what is asked for; alike: the two
+    are the same windows, so that one pass gives answers and loss."""
+
+    table: pa.Table
+    inputs: list[Any]
+    read: Examples
+    targets: Examples
+    alike: bool
+
+
+def encoded(task: Any, sides: Sides, table: pa.Table) -> Validation:
+    """Labelled records, ready to judge by."""
+    inputs = task.inputs(table)
+    plain: Examples = task.encode(inputs, sides.tokenizer, max_length=sides.max_length)
+    targets = sides.examples(table)
+    alike = np.array_equal(targets.tokens, plain.tokens) and np.array_equal(targets.offsets, plain.offsets)
+    return Validation(table, inputs, replace(plain, targets=targets.targets) if alike else plain, targets, alike)
+
+
+def judged(task: Any, validation: Validation, head: Head, objective: Objective) -> Judge:
+    """The task's chief figure on the validation side; a generator, which is slow to write, is judged by its loss alone."""
+    if task.engine != "encoder":
+
+        def likelihood(model: Any) -> tuple[float, float]:
+            loss = run(model, validation.targets, head, objective)[1]
+            return -loss, loss
+
+        return Judge("log likelihood", likelihood)
+
+    def score(model: Any) -> tuple[float, float]:
+        outputs, loss = run(model, validation.targets, head, objective)
+        if not validation.alike:  # training reads other windows than prediction does
+            outputs = predict_outputs(model, validation.read, head)
+        answers = task.decode(validation.inputs, validation.read, outputs, {})
+        figures = task.figures(task.tally(validation.table, answers).sum(0))
+        return float(np.nan_to_num(figures[task.figure])), loss
+
+    return Judge(task.figure, score)
+
+
+def run(model: Any, examples: Examples, head: Head, objective: Objective) -> tuple[Any, float]:
+    """Outputs of all windows, and their mean loss, in one pass."""
+    import torch
+
+    forward = getattr(objective, "forward", None)
+    total = 0.0
+    was_training = model.training
+    model.eval()
+
+    def batches() -> Any:
+        nonlocal total
+        order = reading_order(examples.lengths, batch_tokens=READ_TOKENS)
+        for batch in batches_of(examples, order, pad_token=pad_token_of(model)):
+            outputs = forward(model, batch) if forward else outputs_of(model, batch)
+            total += float(objective.loss(outputs, batch, model).double().sum())
+            yield batch.rows, None if forward else per_window(_plain(outputs), head, examples.lengths[batch.rows])
+
+    with torch.inference_mode():
+        if forward:
+            outputs: Any = None
+            for _ in batches():
+                pass
+        else:
+            outputs = gathered(len(examples), batches())
+    model.train(was_training)
+    return outputs, total / max(len(examples), 1)
+
+
+def gold_settings(settings: Training, resolved: Mapping[str, Any], gold_epochs: int | str) -> Training:
+    """The last passes over a few checked records: few steps, a third of the rate, no decay into forgetting.
+
+    At a third of the rate and 4 passes the weak knowledge stays and the gold corrects it (benchmarks/construct.py).
+    """
+    rate = float(resolved.get("learning_rate", settings.learning_rate)) / 3
+    passes = GOLD_EPOCHS if gold_epochs == "auto" else int(gold_epochs)
+    return replace(settings, epochs=passes, learning_rate=rate, patience=0, batch_tokens="auto")
+
+
+def _plain(outputs: Any) -> Any:
+    if isinstance(outputs, Mapping):
+        return {name: value.float().numpy() for name, value in outputs.items()}
+    return outputs.float().numpy()
+
+
+def _folder(path: Path) -> Path:
+    path.mkdir(parents=True, exist_ok=True)
+    return path

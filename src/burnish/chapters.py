@@ -222,7 +222,7 @@ def compressed(report: Facts) -> p.Section:
     before, after = report.get("bytes_before"), report.get("bytes_after")
     figures = [
         p.Tile("same answers", p.share(report["agreement"]), note=f"on {report.get('num_texts', 0):,} validation texts"),
-        *([p.Tile("drop in accuracy", f"{report['drop']:.2f} points")] if report.get("drop") is not None else []),
+        *([p.Tile(f"drop in {report.get('figure', 'score').replace('_', ' ')}", f"{report['drop']:.2f} points")] if report.get("drop") is not None else []),
         *([p.Tile("size", f"{after / 1e6:.0f} MB", note=f"from {before / 1e6:.0f} MB")] if before and after else []),
         *([p.Tile("texts per second", f"{report['speedup']:.1f} ×", note="against PyTorch here")] if report.get("speedup") else []),
     ]  # fmt: skip
@@ -235,7 +235,7 @@ def compressed(report: Facts) -> p.Section:
 
 def judged(numbers: Facts, folder: Path) -> p.Section:
     """The evaluation in short, with a link to the whole of it."""
-    if "confusion" not in numbers:
+    if "figure" not in numbers:
         return p.section("Evaluation")
     from burnish.evaluate import page as evaluation
 
@@ -244,7 +244,7 @@ def judged(numbers: Facts, folder: Path) -> p.Section:
         evaluation.tiles(numbers),
         *evaluation.notes(numbers),
         evaluation.classes(numbers),
-        p.confusion(numbers["labels"], numbers["confusion"], caption="Shade: share of the true class"),
+        evaluation.confused(numbers),
         evaluation.calibration(numbers, _confidences(folder, numbers["model"])),
         p.heading("Worst errors"),
         evaluation.error_list(numbers["errors"], shown=3, most=10) if numbers["errors"]["items"] else "None.",
@@ -261,6 +261,8 @@ def _confidences(folder: Path, model: str) -> list[float]:
 
     file = folder / "evaluation" / "predictions.parquet"
     if not file.exists():
+        return []
+    if "score" not in pq.read_schema(file).names:
         return []
     table = pq.read_table(file, columns=["score", "model"])
     scores: list[float] = table.filter(pc.equal(table["model"], model))["score"].to_pylist()

@@ -11,7 +11,7 @@ from typing import Any
 from burnish import chapters
 from burnish.core.pipeline import read_run
 
-FIGURES = ("n", "accuracy", "macro_f1", "ece")
+FIGURES = ("n", "figure", "accuracy", "macro_f1", "ece")
 
 
 def write(folder: Path) -> Path:
@@ -81,6 +81,7 @@ def runs_table(store: Path, *, as_json: bool = False) -> Any:
             {
                 "name": path.parent.name, "status": run.get("status"), "started": run["started"],
                 "seconds": run.get("seconds"), **{name: numbers[name] for name in FIGURES if name in numbers},
+                **({"score": numbers[numbers["figure"]]} if "figure" in numbers else {}),
             }
         )  # fmt: skip
     rows.sort(key=lambda row: -row["started"])
@@ -89,10 +90,10 @@ def runs_table(store: Path, *, as_json: bool = False) -> Any:
     if not rows:
         return f"no runs in {store}"
     width = max(len(row["name"]) for row in rows)
-    lines = [f"{'run':<{width}}  {'status':<8} {'started':<16} {'took':>8}  {'n':>7} {'accuracy':>8} {'macro F1':>8}"]
+    lines = [f"{'run':<{width}}  {'status':<8} {'started':<16} {'took':>8}  {'n':>7}  figure"]
     for row in rows:
         began = time.strftime("%Y-%m-%d %H:%M", time.localtime(row["started"]))
-        figures = "".join(f" {row[name]:8.3f}" if name in row else " " * 9 for name in ("accuracy", "macro_f1"))
+        figures = f"  {row['figure'].replace('_', ' ')} {row['score']:.3f}" if "score" in row else ""
         lines.append(
             f"{row['name']:<{width}}  {row['status'] or '':<8} {began} {_duration(row['seconds'] or 0):>8}  {row.get('n', ''):>7}{figures}"
         )

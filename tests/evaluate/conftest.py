@@ -12,6 +12,7 @@ from burnish.core.artifacts import Gold, Model, Records, Split
 from burnish.core.progress import Silent
 from burnish.core.records import Record
 from burnish.core.stage import Context, TaskSpec
+from burnish.core.tasktypes import open_task
 
 LABELS = ("arts", "sport", "money")
 WORDS = {
@@ -83,10 +84,13 @@ def models(tmp_path, monkeypatch):
     def load(folder):
         good = json.loads((folder / "burnish.json").read_text())["good"]
 
-        def probabilities(texts, pairs=None, *, progress=None):
-            return np.stack([sure_of(text, good) for text in texts])[:, ::-1]
+        turned = list(LABELS)[::-1]
+        task = open_task(TaskSpec("classification", tuple(turned)))
 
-        return SimpleNamespace(labels=list(LABELS)[::-1], probabilities=probabilities)
+        def answers(inputs, *, progress=None):
+            return task.answers(np.stack([sure_of(one["text"], good) for one in inputs])[:, ::-1])
+
+        return SimpleNamespace(labels=turned, answers=answers)
 
     monkeypatch.setattr("burnish.tasks.predictor.load", load)
     return made

@@ -10,6 +10,7 @@ from sklearn.metrics import accuracy_score, f1_score
 from burnish.core.artifacts import Records, Report, Split
 from burnish.core.errors import BurnishError
 from burnish.core.records import Record
+from burnish.core.tasktypes import open_task
 from burnish.evaluate.report import report
 from burnish.testing import check_stage
 
@@ -181,13 +182,12 @@ def test_worst_errors_come_first_and_show_the_data_that_pulled_them(models, spli
         assert len(one["neighbours"]) == 5
         cosines = [near["similarity"] for near in one["neighbours"]]
         assert cosines == sorted(cosines, reverse=True)
+    from burnish.evaluate.judged import Judged
     from burnish.evaluate.worst import worst
 
-    wrong = np.tile([0.9, 0.05, 0.05], (1, 1))
-    victim = Records.from_rows(test).table().slice(200, 1)
-    found = worst(
-        victim, np.array([1]), wrong, Records.from_rows(train).table(), models[0], context, most=5, neighbours=3
-    )
+    victim, task = Records.from_rows(test).table().slice(200, 1), open_task(context.task)
+    wrong = Judged("", 0, {}, task, victim, task.answers(np.array([[0.9, 0.05, 0.05]])))
+    found = worst(wrong, Records.from_rows(train).table(), models[0], context, most=5, neighbours=3)
     near = found["items"][0]["neighbours"][0]
     assert (near["id"], near["label"], near["label_from"]) == ("culprit", "arts", "aggregate:majority")
 
@@ -223,13 +223,13 @@ def test_keeps_the_contract_of_stages(models, monkeypatch):
 
     from burnish.testing import TASK
 
-    def probabilities(texts, pairs=None, *, progress=None):
-        seeds = [int(hashlib.sha256(text.encode()).hexdigest()[:8], 16) for text in texts]
+    def answers(inputs, *, progress=None):
+        seeds = [int(hashlib.sha256(one["text"].encode()).hexdigest()[:8], 16) for one in inputs]
         drawn = np.stack([np.random.default_rng(seed).dirichlet(np.ones(len(TASK.labels))) for seed in seeds])
-        return drawn
+        return open_task(TASK).answers(drawn)
 
     monkeypatch.setattr(
         "burnish.tasks.predictor.load",
-        lambda folder: SimpleNamespace(labels=list(TASK.labels), probabilities=probabilities),
+        lambda folder: SimpleNamespace(labels=list(TASK.labels), answers=answers),
     )
     assert check_stage("evaluate.report", {"draws": 50}, {"Model": models[0]}) >= 7

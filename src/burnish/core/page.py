@@ -16,6 +16,7 @@ import difflib
 import functools
 import math
 import re
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,7 @@ class Tile:
 class Example:
     """A text with facts about it, and what unfolds below it."""
 
-    text: str
+    text: Part
     facts: Sequence[tuple[str, object]] = ()
     more: Part = ""
     tone: Tone = "plain"
@@ -349,8 +350,8 @@ def examples(items: Iterable[Example], *, shown: int = 5, what: str = "examples"
     """Texts with their facts; past `shown` the rest is behind one line that opens."""
     drawn = [
         {
-            "text": _clip(item.text),
-            "lang": _lang(item.text),
+            "text": item.text if isinstance(item.text, Html) else _clip(item.text),
+            "lang": _lang(str(item.text)),
             "facts": [(name, _cell(value, None)) for name, value in item.facts],
             "more": item.more,
             "tone": item.tone,
@@ -363,6 +364,26 @@ def examples(items: Iterable[Example], *, shown: int = 5, what: str = "examples"
 def quote(text: str) -> Html:
     """A text as data, in its own language, shortened when it is long."""
     return _render("quote", text=_clip(text), lang=_lang(text))
+
+
+def marked(pieces: Sequence[tuple[str, str | None]]) -> Html:
+    """A text as data with stretches marked and named: (text, name or None). Shortened when it is long: marks stay."""
+    room = max(
+        40, (MAX_TEXT - sum(len(text) for text, mark in pieces if mark)) // max(1, sum(not m for _, m in pieces))
+    )
+    drawn = [(text if mark else _middle(text, room), mark, _hue(mark)) for text, mark in pieces]
+    return _render("marked", pieces=drawn, lang=_lang("".join(text for text, _ in pieces)))
+
+
+def _middle(text: str, room: int) -> str:
+    """A long text without its middle, so that what stands beside a mark is still there."""
+    half = room // 2
+    return text if len(text) <= room else f"{text[:half]} … {text[-half:]}"
+
+
+def _hue(mark: str | None) -> int:
+    """A colour for a name, always the same: degrees."""
+    return zlib.crc32((mark or "").encode()) % 12 * 30
 
 
 def link(text: str, target: str) -> Html:

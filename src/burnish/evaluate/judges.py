@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pyarrow as pa
 
@@ -15,6 +15,7 @@ from burnish.core.errors import BurnishError
 from burnish.core.records import SCHEMA, Reject
 from burnish.core.stage import Context
 from burnish.core.tasktypes import open_task
+from burnish.text import inputs
 
 Kind = Literal["data", "gold", "test"]
 
@@ -53,7 +54,8 @@ def judges(
             raise BurnishError(
                 f"no record of the test set can judge: {reasons}",
                 where=str(data),
-                hint=f"labels must be {', '.join(context.task.labels)}; map fields with `fields` and labels with `label_names`",
+                hint=(f"labels must be {', '.join(context.task.labels)}; " if context.task.labels else "")
+                + "map fields with `fields` and labels with `label_names`",
             )
         found.append(judge)
     if gold is not None and not gold.facts.get("train", False):
@@ -116,7 +118,7 @@ def _test_side(split: Split, context: Context) -> Judge:
 
 
 def _able(table: pa.Table, context: Context) -> tuple[pa.Table, Counter[str]]:
-    """Records with a valid label, and why the others cannot judge."""
+    """Records with a valid target, and why the others cannot judge."""
     import numpy as np
 
     from burnish.core.records import Record
@@ -124,28 +126,29 @@ def _able(table: pa.Table, context: Context) -> tuple[pa.Table, Counter[str]]:
     task = open_task(context.task)
     reasons: Counter[str] = Counter()
     mask = np.zeros(len(table), dtype=bool)
-    columns = [table[name].to_pylist() for name in ("text", "text_b", "label", "keep")]
-    for at, (text, text_b, label, keep) in enumerate(zip(*columns, strict=True)):
-        problem = task.problem(Record(text=text, text_b=text_b, label=label))
-        if label is None:
-            reasons["no label"] += 1
+    labelled = task.labelled(table)
+    for at, row in enumerate(table.select([*task.reads, *task.target, "meta", "keep"]).to_pylist()):
+        there = any(row[name] is not None for name in task.target)
+        problem = task.problem(Record.from_row(row)) if there else None
+        if not there:
+            reasons["no label" if "label" in task.target else f"no {task.target[0]}"] += 1
         elif problem:
             reasons[problem.split(" (")[0]] += 1
-        elif not keep:
+        elif not row["keep"]:
             reasons["set aside by curation"] += 1
-        else:
+        elif labelled[at]:
             mask[at] = True
+        else:
+            reasons["no target"] += 1
     return table.filter(pa.array(mask)), reasons
 
 
 def taught(split: Split, context: Context) -> pa.Table:
     """The training side: every labelled record that a model could learn from."""
-    columns = ("id", "text", "text_b", "label", "probs", "label_from", "confidence", "source", "language", "keep")
-    table, _ = _able(split.train.table(list(columns)), context)
+    table, _ = _able(split.train.table(), context)
     return table
 
 
 def said(table: pa.Table) -> list[str]:
     """What a model reads of each record, as one text."""
-    pairs: list[tuple[Any, Any]] = list(zip(table["text"].to_pylist(), table["text_b"].to_pylist(), strict=True))
-    return [text if text_b is None else f"{text}\n{text_b}" for text, text_b in pairs]
+    return inputs.said(table)

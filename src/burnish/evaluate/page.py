@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from burnish.core import page as p
@@ -12,15 +12,16 @@ MANY_LEAKS = 0.05  # share of the test set
 WIDE = 0.1  # half of the interval of accuracy: the test set is too small to say much
 
 
-def verdict(numbers: Mapping[str, Any]) -> dict[str, Any]:
+def verdict(numbers: Mapping[str, Any], task: Any) -> dict[str, Any]:
     """tone (good, look, bad), verdict (one sentence) and grounds (what it rests on), for people and for JSON."""
-    low, high = numbers["intervals"]["accuracy"]
-    right = f"Right on {numbers['accuracy']:.1%} of {numbers['n']:,} records ({low:.1%} to {high:.1%})"
+    chief = numbers["figure"]
+    low, high = numbers["intervals"][chief]
+    right = task.headline(numbers[chief], low, high, numbers["n"])
     grounds, tone = [f"Judged by {numbers['judged_by']['about']}."], "good"
-    strong = numbers["baselines"][-1] if numbers["baselines"] else None
+    strong = max(numbers["baselines"], key=lambda one: one[chief], default=None)
     worth = ""
     if strong:
-        gain = strong["gain"]["accuracy"]
+        gain = strong["gain"][chief]
         points = (
             f"{100 * gain['value']:+.1f} points ({100 * gain['interval'][0]:+.1f} to {100 * gain['interval'][1]:+.1f})"
         )
@@ -36,26 +37,27 @@ def verdict(numbers: Mapping[str, Any]) -> dict[str, Any]:
     leaks = numbers["leaks"]
     if leaks["share"] > MANY_LEAKS:
         tone = "look" if tone == "good" else tone
-        without = f"; without them it is right on {leaks['without']['accuracy']:.1%}" if "without" in leaks else ""
+        without = f"; without them {_word(chief)} is {leaks['without'][chief]:.1%}" if "without" in leaks else ""
         grounds.append(
             f"{leaks['count']:,} test texts ({leaks['share']:.1%}) are nearly in the training side{without}."
         )
     if (high - low) / 2 > WIDE:
         tone = "look" if tone == "good" else tone
         grounds.append(f"The test set is small: the interval is {100 * (high - low):.0f} points wide.")
-    if numbers["ece"] > POORLY_CALIBRATED:
+    if numbers.get("ece", 0) > POORLY_CALIBRATED:
         tone = "look" if tone == "good" else tone
         grounds.append(f"Its confidence misleads: calibration error {numbers['ece']:.3f}.")
     return {"verdict": f"{right}{worth}.", "tone": tone, "grounds": grounds}
 
 
 def page(numbers: Mapping[str, Any], confidences: Sequence[float]) -> str:
-    """report.html. confidences: top probability of each test record (n,), for the histogram."""
+    """report.html. confidences: top probability of each test record (n,), for the histogram; empty where there are none."""
+    classes = f"{len(numbers['labels'])} classes, " if numbers["labels"] else ""
     return p.page(
         "Evaluation",
         *(section for section in _sections(numbers, confidences) if section.body),
         verdict=p.verdict(numbers["tone"], numbers["verdict"], *numbers["grounds"]),
-        subtitle=f"{numbers['n']:,} records, {len(numbers['labels'])} classes, model: {numbers['model']}",
+        subtitle=f"{numbers['n']:,} records, {classes}model: {numbers['model']}",
     )
 
 
@@ -63,15 +65,11 @@ def _sections(numbers: Mapping[str, Any], confidences: Sequence[float]) -> list[
     return [
         p.section("Scores", tiles(numbers), *notes(numbers), _aside(numbers), _also(numbers)),
         p.section("Was tuning worth it", _baselines(numbers), lead="The same records, answered by simpler means."),
-        p.section("Classes", classes(numbers), p.fold("Classification report", p.code(numbers["classification_report"]))),
-        p.section(
-            "Confusion",
-            p.confusion(numbers["labels"], numbers["confusion"], caption="Shade: share of the true class"),
-            p.heading("Most confused") if numbers["confused"] else "",
-            p.confused_pairs(numbers["labels"], numbers["confusion"], top=8),
-        ),
-        p.section("Calibration", calibration(numbers, confidences), lead="When it says 80%, is it right 80 times in 100?"),
-        p.section("Worst errors", *_errors(numbers), lead="By loss: the model was sure, and the label says otherwise."),
+        p.section("Classes", classes(numbers), _printed(numbers)),
+        p.section("Confusion", *_confusion(numbers)),
+        p.section("Calibration", calibration(numbers, confidences), lead="When it says 80%, is it right 80 times in 100?" if numbers.get("calibration") else ""),
+        p.section("Details", *(_detail(name, numbers[name]) for name in numbers["details"])),
+        p.section("Worst errors", *_errors(numbers), lead="By loss: where the answer is furthest from what was asked."),
         p.section("Leaks", _leaks(numbers), lead="Test texts that stand, or nearly stand, in the training side."),
         p.section("Slices", _slices(numbers), lead="Where it is better and where it is worse."),
         p.section("Models", _models(numbers), lead="Every model this run made, on the same records."),
@@ -80,22 +78,84 @@ def _sections(numbers: Mapping[str, Any], confidences: Sequence[float]) -> list[
 
 def tiles(numbers: Mapping[str, Any]) -> p.Html:
     """The figures nobody should miss."""
-    tone: p.Tone = "look" if numbers["ece"] > POORLY_CALIBRATED else "plain"
     leaks = numbers["leaks"]
-    wrong = numbers["n"] - round(numbers["accuracy"] * numbers["n"])
     around = {name: tuple(pair) for name, pair in numbers["intervals"].items()}
-    return p.tiles(
-        [
-            p.Tile("accuracy", numbers["accuracy"], around.get("accuracy")),
-            p.Tile("macro F1", numbers["macro_f1"], around.get("macro_f1")),
-            p.Tile("calibration error", numbers["ece"], around.get("ece"), tone=tone),
-            p.Tile("errors", wrong, note=f"of {numbers['n']:,} records"),
-            p.Tile(
-                "also in training", leaks["count"], note=f"{leaks['share']:.1%} of the test records",
-                tone="look" if leaks["share"] > MANY_LEAKS else "plain",
-            ),
-        ]
+    names = list(dict.fromkeys((numbers["figure"], *numbers["figures"])))[:4]
+    names = [name for name in names if name != "micro_f1" or "accuracy" not in names]
+    drawn = [p.Tile(_word(name), numbers[name], around.get(name)) for name in names]
+    if "ece" in numbers:
+        tone: p.Tone = "look" if numbers["ece"] > POORLY_CALIBRATED else "plain"
+        drawn.append(p.Tile("calibration error", numbers["ece"], around.get("ece"), tone=tone))
+    if "accuracy" in numbers:
+        wrong = numbers["n"] - round(numbers["accuracy"] * numbers["n"])
+        drawn.append(p.Tile("errors", wrong, note=f"of {numbers['n']:,} records"))
+    drawn.append(
+        p.Tile(
+            "also in training", leaks["count"], note=f"{leaks['share']:.1%} of the test records",
+            tone="look" if leaks["share"] > MANY_LEAKS else "plain",
+        )
     )  # fmt: skip
+    return p.tiles(drawn)
+
+
+def _word(figure: str) -> str:
+    """A figure's name as people write it."""
+    return figure.replace("_", " ").replace(" f1", " F1").replace("f1", "F1")
+
+
+def _chiefs(numbers: Mapping[str, Any]) -> list[str]:
+    """The two figures that tables show."""
+    return list(dict.fromkeys((numbers["figure"], *numbers["figures"])))[:2]
+
+
+def _printed(numbers: Mapping[str, Any]) -> p.Part:
+    report = numbers.get("classification_report")
+    return p.fold("Classification report", p.code(report)) if report else ""
+
+
+def confused(numbers: Mapping[str, Any]) -> p.Html:
+    """The confusion matrix, where the task has one."""
+    labels = numbers.get("confusion_labels", numbers["labels"])
+    shade = "Shade: share of the true class"
+    return p.confusion(labels, numbers["confusion"], caption=shade) if "confusion" in numbers else p.together()
+
+
+def _confusion(numbers: Mapping[str, Any]) -> list[p.Part]:
+    if "confusion" not in numbers:
+        return []
+    labels = numbers.get("confusion_labels", numbers["labels"])
+    return [
+        confused(numbers),
+        p.heading("Most confused") if numbers.get("confused") else "",
+        p.confused_pairs(labels, numbers["confusion"], top=8),
+    ]
+
+
+def _detail(name: str, value: Any) -> p.Part:
+    """What a task tells besides: a mapping of rows or a list of rows as a table, text as it stands, a number as a fact."""
+    title = p.heading(_word(name).capitalize())
+    if isinstance(value, Mapping) and value and all(isinstance(row, Mapping) for row in value.values()):
+        return p.together(title, _rows(("", *_columns(value.values())), [(key, row) for key, row in value.items()]))
+    if isinstance(value, Mapping):
+        plain = [(_word(str(key)), one) for key, one in value.items() if isinstance(one, str | int | float)]
+        return p.together(title, p.facts(plain)) if plain else ""
+    if isinstance(value, list) and value and all(isinstance(row, Mapping) for row in value):
+        return p.together(title, _rows(_columns(value), [(None, row) for row in value]))
+    if isinstance(value, str) and "\n" in value:
+        return p.fold(_word(name).capitalize(), p.code(value))
+    return p.facts([(_word(name), value)]) if isinstance(value, str | int | float) else ""
+
+
+def _columns(rows: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    return tuple(
+        dict.fromkeys(name for row in rows for name, one in row.items() if not isinstance(one, list | Mapping))
+    )
+
+
+def _rows(columns: Sequence[str], rows: Sequence[tuple[str | None, Mapping[str, Any]]]) -> p.Html:
+    names = [name for name in columns if name]
+    cells = [tuple([*([key] if key is not None else []), *(row.get(name) for name in names)]) for key, row in rows]
+    return p.table([_word(name) for name in columns], cells)
 
 
 def notes(numbers: Mapping[str, Any]) -> list[p.Html]:
@@ -106,19 +166,23 @@ def notes(numbers: Mapping[str, Any]) -> list[p.Html]:
 
 def classes(numbers: Mapping[str, Any]) -> p.Html:
     """F1 of each class, with its interval and support."""
-    rows = list(numbers["per_class"].items())
+    rows = list(numbers.get("per_class", {}).items())
+    if not rows:
+        return p.together()
     return p.bars(
         [(label, row["f1"]) for label, row in rows],
         maximum=1,
         intervals=[tuple(row["f1_interval"]) if "f1_interval" in row else None for _, row in rows],
         notes=[f"{row['support']:,} records" for _, row in rows],
-        marks={"macro F1": numbers["macro_f1"]},
+        marks={"macro F1": numbers["macro_f1"]} if "macro_f1" in numbers else {},
         caption="F1 by class, 95% intervals",
     )
 
 
 def calibration(numbers: Mapping[str, Any], confidences: Sequence[float]) -> p.Html:
     """The reliability diagram beside the histogram of confidences, and the table under them."""
+    if not numbers.get("calibration"):
+        return p.together()
     filled = [row for row in numbers["calibration"] if row["count"]]
     least = max(5, numbers["n"] // 100)
     diagram = p.lines(
@@ -135,13 +199,14 @@ def calibration(numbers: Mapping[str, Any], confidences: Sequence[float]) -> p.H
 
 def error_list(errors: Mapping[str, Any], *, shown: int, most: int | None = None) -> p.Html:
     """Errors with what they were taken for, and their neighbours behind a line that opens."""
+    plain = not any(mark for one in errors["items"] for _, mark in one["expected"])
     items = [
         p.Example(
-            one["text"] if not one.get("text_b") else f"{one['text']}\n{one['text_b']}",
+            _shown(one),
             [
-                ("label", one["target"]),
+                ("label" if plain else "expected", one["target"]),
                 ("predicted", one["prediction"]),
-                ("confidence", one["score"]),
+                *([("confidence", one["score"])] if one["score"] is not None else []),
                 *([("source", one["source"])] if one.get("source") else []),
                 ("id", one["id"]),
             ],
@@ -151,6 +216,14 @@ def error_list(errors: Mapping[str, Any], *, shown: int, most: int | None = None
         for one in errors["items"][:most]
     ]
     return p.examples(items, shown=shown, what="errors")
+
+
+def _shown(one: Mapping[str, Any]) -> p.Part:
+    """The input, or where the answer lies in it the input twice: as asked for and as answered."""
+    if not any(mark for name in ("expected", "answered") for _, mark in one[name]):
+        return one["text"] if not one.get("text_b") else f"{one['text']}\n{one['text_b']}"
+    asked, said = (p.marked([(text, mark) for text, mark in one[name]]) for name in ("expected", "answered"))
+    return p.together(p.note(asked, "good"), p.note(said, "bad"))
 
 
 def _neighbours(one: Mapping[str, Any]) -> p.Part:
@@ -196,23 +269,25 @@ def _aside(numbers: Mapping[str, Any]) -> p.Part:
 def _also(numbers: Mapping[str, Any]) -> p.Part:
     if not numbers["also_judged"]:
         return ""
+    chief, *other = _chiefs(numbers)
     rows = [
-        (one["about"], "yes" if one["checked"] else "no", one["n"], one["accuracy"], _between(one["interval"]), one["macro_f1"])
+        (one["about"], "yes" if one["checked"] else "no", one["n"], one[chief], _between(one["interval"]), *(one[name] for name in other))
         for one in numbers["also_judged"]
     ]  # fmt: skip
-    heads = ["the same model on", "checked", "records", "accuracy", "95% interval", "macro F1"]
+    heads = ["the same model on", "checked", "records", _word(chief), "95% interval", *map(_word, other)]
     return p.together(p.heading("Other labels"), p.table(heads, rows))
 
 
 def _baselines(numbers: Mapping[str, Any]) -> p.Html:
-    rows: list[tuple[Any, ...]] = [("this model", numbers["accuracy"], numbers["macro_f1"], None, None, None)]
+    chief, *other = _chiefs(numbers)
+    rows: list[tuple[Any, ...]] = [("this model", numbers[chief], *(numbers[name] for name in other), None, None, None)]
     for one in reversed(numbers["baselines"]):
-        gain = one["gain"]["accuracy"]
-        rows.append(
-            (one["name"], one["accuracy"], one["macro_f1"], _points(gain["value"]), _points(*gain["interval"]), gain["p_value"])
-        )  # fmt: skip
-    bars = p.bars([(row[0], row[1]) for row in rows], maximum=1, caption="Accuracy")
-    heads = ["", "accuracy", "macro F1", "the model is better by", "95% interval", "p"]
+        gain = one["gain"][chief]
+        figures = (one[name] for name in (chief, *other))
+        rows.append((one["name"], *figures, _points(gain["value"]), _points(*gain["interval"]), gain["p_value"]))
+    top = max([1.0, *(abs(row[1]) for row in rows)])
+    bars = p.bars([(row[0], max(row[1], 0.0)) for row in rows], maximum=top, caption=_word(chief).capitalize())
+    heads = ["", _word(chief), *map(_word, other), "the model is better by", "95% interval", "p"]
     return p.together(bars, p.table(heads, rows, sort=False)) if len(rows) > 1 else p.prose("No baseline was trained.")
 
 
@@ -220,44 +295,40 @@ def _leaks(numbers: Mapping[str, Any]) -> p.Html:
     leaks = numbers["leaks"]
     if not leaks["count"]:
         return p.prose(f"None at a similarity of {leaks['similarity']:g} or more.")
-    rows = [("all records", numbers["n"], numbers["accuracy"], numbers["macro_f1"])]
+    names = _chiefs(numbers)
+    rows = [("all records", numbers["n"], *(numbers[name] for name in names))]
     for key, name in (("without", "without those also in training"), ("only", "only those")):
         if key in leaks:
-            rows.append((name, leaks[key]["n"], leaks[key]["accuracy"], leaks[key]["macro_f1"]))
+            rows.append((name, leaks[key]["n"], *(leaks[key][figure] for figure in names)))
     pairs = [(one["test"], one["train"], one["similarity"]) for one in leaks["examples"]]
     return p.together(
-        p.table(["judged on", "records", "accuracy", "macro F1"], rows, sort=False),
+        p.table(["judged on", "records", *map(_word, names)], rows, sort=False),
         p.fold(f"The first {len(pairs)} pairs", p.table(["test record", "training record", "similarity"], pairs)),
     )
 
 
 def _slices(numbers: Mapping[str, Any]) -> p.Html:
+    chief, *other = _chiefs(numbers)
     rows = [
-        (one["by"], one["value"], one["n"], one["accuracy"], _between(one["interval"]), one["macro_f1"], "below the rest" if one["below"] else "")
+        (one["by"], one["value"], one["n"], one[chief], _between(one["interval"]), *(one[name] for name in other), "below the rest" if one["below"] else "")
         for one in numbers["slices"]
     ]  # fmt: skip
-    heads = ["by", "slice", "records", "accuracy", "95% interval", "macro F1", ""]
+    heads = ["by", "slice", "records", _word(chief), "95% interval", *map(_word, other), ""]
     return p.table(heads, rows) if rows else p.prose("The test records do not differ in language, source or length.")
 
 
 def _models(numbers: Mapping[str, Any]) -> p.Html:
+    names = _chiefs(numbers)
+    more = [name for name in ("ece", "log_loss") if name in numbers["models"][-1]]
     rows = [
         (
-            one["name"], one["accuracy"], one["macro_f1"], one["ece"], one["log_loss"], p.share(one["agreement"]),
-            one["parameters"], "serves" if one["serves"] else _points(one["difference"]["accuracy"]),
+            one["name"], *(one[name] for name in (*names, *more)), p.share(one["agreement"]), one["parameters"],
+            "serves" if one["serves"] else _points(one["difference"][numbers["figure"]]),
         )
         for one in numbers["models"]
     ]  # fmt: skip
-    heads = [
-        "model",
-        "accuracy",
-        "macro F1",
-        "calibration error",
-        "log loss",
-        "same answers",
-        "parameters",
-        "against it",
-    ]
+    words = {"ece": "calibration error", "log_loss": "log loss"}
+    heads = ["model", *map(_word, names), *(words[name] for name in more), "same answers", "parameters", "against it"]
     return p.table(heads, rows, sort=False)
 
 

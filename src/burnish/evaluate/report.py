@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from burnish.core.artifacts import Gold, Model, Report, Split
-from burnish.core.errors import BurnishError
 from burnish.core.stage import Context, Count, Positive, Share, stage
-from burnish.core.tasktypes import open_task
-from burnish.evaluate.baselines import majority, tfidf
+from burnish.evaluate.judged import Judged, answered, ask
 from burnish.evaluate.judges import Judge, judges, said, taught
 from burnish.evaluate.slices import by_slice
-from burnish.evaluate.worst import losses, worst
+from burnish.evaluate.worst import worst
 
 CLASSES_WITH_INTERVALS = 20  # past them an interval of each class's F1 takes minutes and nobody reads it
 
@@ -54,143 +52,63 @@ def report(
     errors: the worst errors to keep, by loss.
     neighbours: nearest training records beside each.
     draws: of the bootstrap behind the intervals.
-    Intervals hold at 95%. Memory: the test records, their probabilities, and vectors of the training side.
+    Intervals hold at 95%. Memory: the test records, their answers, and vectors of the training side.
     """
-    from burnish.measures.scores import classification_report, reliability
-
     able = judges(split, gold, context, data=data, fields=fields, label_names=label_names)
-    judge, labels = able[0], context.task.labels
+    judge = able[0]
     context.progress.tell(f"  judged by {judge.about} ({len(judge.table):,} records)")
-    targets = _targets(judge.table, context)
-    answers = _answers(models, judge.table, context)
-    served = answers[-1]
-    train = taught(split, context)
-    leaks = _leaks(train, judge.table, targets, served.predictions, len(labels), leak_similarity)
-    numbers: dict[str, Any] = scored(targets, served.probabilities, context, draws=draws)
+    every = answered(models, judge.table, context)
+    served, train = every[-1], taught(split, context)
+    task, luck = served.task, {"seed": context.seed, "draws": draws}
+    numbers: dict[str, Any] = {"n": len(judge.table), "figure": task.figure, **served.figures()}
+    numbers["figures"] = list(served.figures())
+    numbers["intervals"] = served.intervals(**luck)
+    told = task.details(judge.table, served.answers)
+    numbers |= told
+    numbers["details"] = [name for name in told if name not in SHOWN]
+    numbers["intervals"] |= task.spreads(judge.table, served.answers, **luck)
+    _class_intervals(numbers, served, luck)
     numbers |= {
-        "labels": list(labels),
+        "labels": list(context.task.labels),
         "model": served.name,
         "judged_by": {
             "kind": judge.kind, "about": judge.about, "checked": judge.checked, "notes": judge.notes,
             "set_aside": judge.set_aside,
         },
-        "models": [_row(one, served, targets, context, draws) for one in answers],
-        "also_judged": [_also(other, models[served.position], context) for other in able[1:]],
-        "baselines": _baselines(train, split, judge.table, targets, served.predictions, context, draws),
-        "leaks": leaks,
-        "slices": by_slice(judge.table, targets, served.predictions, len(labels)),
-        "calibration": _bins(reliability(targets, served.probabilities)),
-        "confused": confused(labels, numbers["confusion"]),
-        "errors": worst(
-            judge.table, targets, served.probabilities, train, models[_torch_first(models, served.position)], context,
-            most=errors, neighbours=neighbours,
-        ),
-        "classification_report": classification_report(targets, served.predictions, labels, digits=4),
+        "models": [_row(one, served, luck) for one in every],
+        "also_judged": [_also(other, models[served.position], context, luck) for other in able[1:]],
+        "baselines": _baselines(train, split, served, context, luck),
+        "leaks": _leaks(train, served, leak_similarity),
+        "slices": by_slice(served),
+        "errors": worst(served, train, models[_torch_first(models, served.position)], context, most=errors, neighbours=neighbours),
     }  # fmt: skip
     from burnish.evaluate.page import page, verdict
 
-    numbers |= verdict(numbers)
-    numbers["headline"] = {name: numbers[name] for name in ("n", "accuracy", "macro_f1", "ece")}
+    numbers |= verdict(numbers, task)
+    chief = [name for name in (task.figure, *list(served.figures())[:2], "ece") if name in numbers]
+    numbers["headline"] = {"n": numbers["n"]} | {name: numbers[name] for name in dict.fromkeys(chief)}
     file = context.scratch / "predictions.parquet"
-    _write_predictions(file, judge.table, targets, answers, labels)
-    confidences = served.probabilities.max(axis=1)
-    return Report(numbers, page(numbers, confidences), {"predictions.parquet": file})
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What one model said of every test record. position: in the list of models."""
-
-    name: str
-    position: int
-    info: Mapping[str, Any]
-    probabilities: np.ndarray
-
-    @property
-    def predictions(self) -> np.ndarray:
-        best: np.ndarray = self.probabilities.argmax(axis=1)
-        return best
-
-
-def scored(targets: np.ndarray, probabilities: np.ndarray, context: Context, *, draws: int) -> dict[str, Any]:
-    """All scores with their intervals [low, high] under `intervals`; per class too."""
-    from burnish.measures import intervals, scores
-
-    labels, seed, k = list(context.task.labels), context.seed, len(context.task.labels)
-    predictions = probabilities.argmax(axis=1)
-    numbers = scores.classification_scores(targets, predictions, labels, probabilities=probabilities)
-    right = intervals.wilson(int((targets == predictions).sum()), len(targets))
-    macro = intervals.bootstrap(targets, predictions, scores.macro_f1, num_classes=k, seed=seed, draws=draws)
-    gap = intervals.bootstrap_indices(
-        len(targets), lambda rows: scores.ece(targets[rows], probabilities[rows]), seed=seed, draws=min(draws, 300)
+    _write_predictions(file, every)
+    confidences = served.answers.probabilities
+    return Report(
+        numbers, page(numbers, [] if confidences is None else confidences.max(axis=1)), {"predictions.parquet": file}
     )
-    accuracy = [right.low, right.high]
-    numbers["intervals"] = {
-        "accuracy": accuracy, "micro_f1": accuracy, "macro_f1": [macro.low, macro.high], "ece": [gap.low, gap.high],
-    }  # fmt: skip
-    for at, label in enumerate(labels if k <= CLASSES_WITH_INTERVALS else ()):
-        if numbers["per_class"][label]["support"]:
-            f1 = intervals.bootstrap(targets, predictions, _f1_of(at), num_classes=k, seed=seed, draws=draws)
-            numbers["per_class"][label]["f1_interval"] = [f1.low, f1.high]
-    return numbers
 
 
-def _f1_of(at: int) -> Callable[[np.ndarray], np.ndarray]:
-    """F1 of one class as a score of confusion matrices."""
-    from burnish.measures.scores import per_class
-
-    return lambda matrix: per_class(matrix)[2][..., at]
+# what the page has a place of its own for; other details become tables under "Details"
+SHOWN = ("n", "accuracy", "macro_f1", "micro_f1", "per_class", "confusion", "ece", "calibration", "confused", "classification_report")  # fmt: skip
 
 
-def confused(labels: tuple[str, ...], matrix: list[list[int]], most: int = 20) -> list[dict[str, Any]]:
-    """Pairs taken for each other, the most frequent first: target, prediction, count, share of the target's records."""
-    pairs: list[dict[str, Any]] = [
-        {"target": labels[i], "prediction": labels[j], "count": count, "share": count / sum(row)}
-        for i, row in enumerate(matrix)
-        for j, count in enumerate(row)
-        if i != j and count
-    ]
-    return sorted(pairs, key=lambda pair: -pair["count"])[:most]
+def _class_intervals(numbers: dict[str, Any], served: Judged, luck: Mapping[str, int]) -> None:
+    """The interval of each class's F1, beside it."""
+    classes = numbers.get("per_class")
+    if not classes or len(classes) > CLASSES_WITH_INTERVALS or not served.task.by_class(served.tally.sum(0)):
+        return
+    from burnish.measures.intervals import bootstrap_sums
 
-
-def _targets(table: pa.Table, context: Context) -> np.ndarray:
-    targets: np.ndarray = open_task(context.task).hard_targets(table)
-    return targets
-
-
-def _answers(models: list[Model], table: pa.Table, context: Context) -> list[Answers]:
-    """Every model that was not refused, oldest first: the last is the one that serves."""
-    found: list[Answers] = []
-    for position, model in enumerate(models):
-        if model.info.get("accepted", True):
-            name = _name(model, [one.name for one in found])
-            found.append(Answers(name, position, model.info, _probabilities(model, table, context)))
-    if not found:
-        raise BurnishError("there is no model to judge", hint="add a `train` section before `evaluate`")
-    return found
-
-
-def _name(model: Model, taken: list[str]) -> str:
-    """How the report calls a model: its format, and a number where that is not enough."""
-    said = " ".join(str(model.info[key]) for key in ("format", "precision") if model.info.get(key)) or "model"
-    return said if said not in taken else f"{said} {len(taken) + 1}"
-
-
-def _probabilities(model: Model, table: pa.Table, context: Context) -> np.ndarray:
-    """(n, k) in the order of the task's labels."""
-    from burnish.tasks import predictor
-
-    opened = predictor.load(model.folder)
-    if set(opened.labels) != set(context.task.labels):
-        raise BurnishError(
-            f"the model answers {', '.join(opened.labels)}, the task asks for {', '.join(context.task.labels)}",
-            where=str(model.folder),
-            hint="train it again with this task, or judge it with the spec it was made by",
-        )
-    texts, pairs = open_task(context.task).inputs(table)
-    order = [opened.labels.index(label) for label in context.task.labels]
-    made: np.ndarray = opened.probabilities(texts, pairs, progress=context.progress)[:, order]
-    return made
+    for label, one in bootstrap_sums(served.tally, served.task.by_class, **luck).items():
+        if classes.get(label, {}).get("support"):
+            classes[label]["f1_interval"] = [one.low, one.high]
 
 
 def _torch_first(models: list[Model], served: int) -> int:
@@ -199,86 +117,52 @@ def _torch_first(models: list[Model], served: int) -> int:
     return able[-1] if able else served
 
 
-def _row(one: Answers, served: Answers, targets: np.ndarray, context: Context, draws: int) -> dict[str, Any]:
+def _row(one: Judged, served: Judged, luck: Mapping[str, int]) -> dict[str, Any]:
     """Figures of one model, and how often it agrees with the one that serves."""
-    from burnish.measures import intervals, scores
-
-    k = len(context.task.labels)
-    matrix = scores.confusion(targets, one.predictions, k)
-    row: dict[str, Any] = {
-        "name": one.name,
-        "serves": one is served,
-        "accuracy": float(scores.accuracy(matrix)),
-        "macro_f1": float(scores.macro_f1(matrix)),
-        "ece": scores.ece(targets, one.probabilities),
-        "log_loss": scores.log_loss(targets, one.probabilities),
-        "agreement": float((one.predictions == served.predictions).mean()),
+    details = one.task.details(one.table, one.answers)
+    row: dict[str, Any] = {"name": one.name, "serves": one is served, **one.figures()}
+    row |= {name: details[name] for name in ("ece", "log_loss") if name in details}
+    row |= {
+        "agreement": float(one.task.agreement(served.answers, one.answers).mean()),
         "parameters": one.info.get("parameters"),
     }
     if one is not served:
-        gap = intervals.paired_bootstrap(
-            targets, served.predictions, one.predictions, scores.accuracy, num_classes=k, seed=context.seed, draws=draws
-        )
-        row["difference"] = {"accuracy": gap.value, "interval": [gap.low, gap.high], "p_value": gap.p_value}
+        gap = one.better_than(served, **luck)[one.task.figure]
+        row["difference"] = {one.task.figure: gap["value"], "interval": gap["interval"], "p_value": gap["p_value"]}
     return row
 
 
-def _also(judge: Judge, model: Model, context: Context) -> dict[str, Any]:
+def _also(judge: Judge, model: Model, context: Context, luck: Mapping[str, int]) -> dict[str, Any]:
     """A second opinion: the same model on other labels."""
-    from burnish.measures import intervals, scores
-
-    targets, predictions = _targets(judge.table, context), _probabilities(model, judge.table, context).argmax(axis=1)
-    matrix = scores.confusion(targets, predictions, len(context.task.labels))
-    share = intervals.wilson(int(np.trace(matrix)), len(targets))
+    task, answers = ask(model, judge.table, context)
+    other = Judged("", -1, {}, task, judge.table, answers)
     return {
-        "kind": judge.kind, "about": judge.about, "checked": judge.checked, "n": len(targets),
-        "accuracy": share.value, "interval": [share.low, share.high], "macro_f1": float(scores.macro_f1(matrix)),
+        "kind": judge.kind, "about": judge.about, "checked": judge.checked, "n": len(judge.table), **other.figures(),
+        "interval": other.intervals(**luck)[task.figure],
     }  # fmt: skip
 
 
 def _baselines(
-    train: pa.Table, split: Split, test: pa.Table, targets: np.ndarray, predictions: np.ndarray, context: Context,
-    draws: int,
-) -> list[dict[str, Any]]:  # fmt: skip
+    train: pa.Table, split: Split, served: Judged, context: Context, luck: Mapping[str, int]
+) -> list[dict[str, Any]]:
     """What is had for nothing, and by how much the model is better on the same records (paired bootstrap)."""
-    from burnish.measures import intervals, scores
-
-    k = len(context.task.labels)
     if not len(train):
         return []
-    known = _targets(train, context)
-    made: dict[str, tuple[np.ndarray, dict[str, Any]]] = {"majority class": (majority(known, len(test), k), {})}
-    if len(np.unique(known)) > 1:
-        context.progress.tell("  baseline: TF-IDF with logistic regression on the same training side")
-        side = split.validation.table()
-        side = side.filter(pa.array([label in context.task.labels for label in side["label"].to_pylist()], pa.bool_()))
-        answers, chosen = tfidf(
-            (said(train), known), (said(side), _targets(side, context)), said(test), num_classes=k, seed=context.seed
-        )
-        made["TF-IDF + logistic regression"] = (answers.argmax(axis=1), chosen)
+    task, side = served.task, split.validation.table()
+    side = side.filter(pa.array(task.labelled(side)))
     rows = []
-    for name, (answer, settings) in made.items():
-        matrix = scores.confusion(targets, answer, k)
-        row: dict[str, Any] = {
-            "name": name, "accuracy": float(scores.accuracy(matrix)), "macro_f1": float(scores.macro_f1(matrix)),
-            "settings": settings, "gain": {},
-        }  # fmt: skip
-        for figure in ("accuracy", "macro_f1"):
-            gap = intervals.paired_bootstrap(
-                targets, answer, predictions, getattr(scores, figure), num_classes=k, seed=context.seed, draws=draws
-            )
-            row["gain"][figure] = {"value": gap.value, "interval": [gap.low, gap.high], "p_value": gap.p_value}
-        rows.append(row)
+    context.progress.tell("  baselines, on the same training side")
+    for name, answers, settings in task.baselines(train, side, served.table, seed=context.seed):
+        one = Judged(name, -1, {}, task, served.table, answers)
+        rows.append({"name": name, **one.figures(), "settings": settings, "gain": served.better_than(one, **luck)})
     return rows
 
 
-def _leaks(
-    train: pa.Table, test: pa.Table, targets: np.ndarray, predictions: np.ndarray, num_classes: int, threshold: float
-) -> dict[str, Any]:
+def _leaks(train: pa.Table, served: Judged, threshold: float) -> dict[str, Any]:
     """Test texts that are, or nearly are, in the training side; the score without them beside the score with them."""
-    from burnish.measures import scores
     from burnish.measures.duplicates import leaks
 
+    test = served.table
     found = leaks(said(train), said(test), threshold=threshold)
     leaked = np.zeros(len(test), dtype=bool)
     leaked[found.pairs[:, 1]] = True
@@ -294,44 +178,34 @@ def _leaks(
     }
     for name, rows in (("without", ~leaked), ("only", leaked)):
         if rows.any():
-            matrix = scores.confusion(targets[rows], predictions[rows], num_classes)
-            made[name] = {
-                "n": int(rows.sum()), "accuracy": float(scores.accuracy(matrix)),
-                "macro_f1": float(scores.macro_f1(matrix)),
-            }  # fmt: skip
+            made[name] = {"n": int(rows.sum()), **served.figures(rows)}
     return made
 
 
-def _bins(table: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
-    """The reliability table as rows; confidence and accuracy are None in an empty bin."""
-    return [
-        {
-            "lower": float(lower), "upper": float(upper), "count": int(count),
-            "confidence": float(mean) if count else None, "accuracy": float(share) if count else None,
-        }
-        for lower, upper, count, mean, share in zip(
-            *(table[name] for name in ("lower", "upper", "count", "confidence", "accuracy")), strict=True
-        )
-    ]  # fmt: skip
-
-
-def _write_predictions(
-    file: Path, test: pa.Table, targets: np.ndarray, answers: list[Answers], labels: tuple[str, ...]
-) -> None:
-    """One row a record and model, in the order of the test set."""
-    names = pa.array(labels, pa.string())
+def _write_predictions(file: Path, every: list[Judged]) -> None:
+    """One row a record and model, in the order of the test set; answers that are no label are JSON."""
     tables = []
-    for one in answers:
+    for one in every:
+        wanted = [one.task.expected(row) for row in one.table.to_pylist()]
         columns = {
-            "id": test["id"],
-            "text": test["text"],
-            "target": names.take(pa.array(targets)),
-            "prediction": names.take(pa.array(one.predictions)),
-            "score": pa.array(one.probabilities.max(axis=1), pa.float32()),
-            "loss": pa.array(losses(targets, one.probabilities), pa.float32()),
-            "probs": pa.array(list(one.probabilities.astype(np.float32)), pa.list_(pa.float32())),
-            "correct": pa.array(one.predictions == targets),
-            "model": pa.array([one.name] * len(test), pa.string()),
+            "id": one.table["id"],
+            "text": one.table["text"],
+            "target": pa.array([_flat(answer) for answer in wanted], pa.string()),
+            "prediction": pa.array([_flat(answer) for answer in one.answers.items], pa.string()),
+            "loss": pa.array(one.losses, pa.float32()),
+            "correct": pa.array(one.losses == 0),
+            "model": pa.array([one.name] * len(one.table), pa.string()),
         }
+        if one.answers.probabilities is not None:
+            shares = one.answers.probabilities.astype(np.float32)
+            columns["score"] = pa.array(shares.max(axis=1), pa.float32())
+            columns["probs"] = pa.array(list(shares), pa.list_(pa.float32()))
         tables.append(pa.table(columns))
-    pq.write_table(pa.concat_tables(tables), file, compression="zstd")
+    pq.write_table(pa.concat_tables(tables, promote_options="default"), file, compression="zstd")
+
+
+def _flat(answer: Any) -> str | None:
+    """The label of an answer, else the answer as JSON."""
+    if answer is None:
+        return None
+    return str(answer["label"]) if set(answer) & {"label"} else json.dumps(answer, ensure_ascii=False)

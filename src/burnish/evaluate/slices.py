@@ -8,39 +8,32 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from burnish.evaluate.judged import Judged
 from burnish.evaluate.judges import said
+from burnish.measures.intervals import bootstrap_sums
 
 MOST = 12  # values of one column; the rest is put together
+DRAWS = 300  # of the bootstrap of one slice
 REST = "(all others)"
 
 
-def by_slice(test: pa.Table, targets: np.ndarray, predictions: np.ndarray, num_classes: int) -> list[dict[str, Any]]:
-    """One row a slice: by, value, n, accuracy with interval (Wilson), macro_f1; only columns with two values or more.
+def by_slice(served: Judged) -> list[dict[str, Any]]:
+    """One row a slice: by, value, n, the task's figures, the interval of the chief one; only columns with two values or more.
 
-    below: the whole interval lies under the accuracy of everything, so this is more than chance.
+    below: the whole interval lies under the figure of everything, so this is more than chance.
     """
-    from burnish.measures.intervals import wilson
-    from burnish.measures.scores import confusion, macro_f1
-
-    overall = float((targets == predictions).mean())
+    chief = served.task.figure
+    overall = served.figures()[chief]
     rows = []
-    for by, values in _columns(test).items():
+    for by, values in _columns(served.table).items():
         if len(set(values)) < 2:
             continue
         for value in _in_order(by, values):
             inside = np.array([one == value for one in values])
-            right = int((targets == predictions)[inside].sum())
-            share = wilson(right, int(inside.sum()))
+            around = bootstrap_sums(served.tally[inside], served.task.figures, seed=0, draws=DRAWS)[chief]
             rows.append(
-                {
-                    "by": by,
-                    "value": value,
-                    "n": int(inside.sum()),
-                    "accuracy": share.value,
-                    "interval": [share.low, share.high],
-                    "macro_f1": float(macro_f1(confusion(targets[inside], predictions[inside], num_classes))),
-                    "below": share.high < overall,
-                }
+                {"by": by, "value": value, "n": int(inside.sum()), **served.figures(inside)}
+                | {"interval": [around.low, around.high], "below": around.high < overall}
             )
     return rows
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,61 +12,63 @@ import pyarrow as pa
 from burnish.core.artifacts import Model
 from burnish.core.errors import WeightsError
 from burnish.core.stage import Context
+from burnish.evaluate.judged import Judged
 from burnish.evaluate.judges import said
 
 SURE = 0.9  # of its answer: above it, with neighbours that agree, the test label itself is worth a look
 AGREEING = 0.8  # share of neighbours
 
 
-def losses(targets: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Negative log probability of the target (n,), in nats; at most 36, where a double ends."""
-    own = probabilities[np.arange(len(targets)), targets]
-    loss: np.ndarray = -np.log(np.maximum(own, np.finfo(np.float64).eps))
-    return loss
-
-
 def worst(
-    test: pa.Table, targets: np.ndarray, probabilities: np.ndarray, train: pa.Table, model: Model, context: Context, *,
-    most: int, neighbours: int,
-) -> dict[str, Any]:  # fmt: skip
+    served: Judged, train: pa.Table, model: Model, context: Context, *, most: int, neighbours: int
+) -> dict[str, Any]:
     """The `most` errors of highest loss, each with its nearest training records by cosine.
 
     Returns {"nearest_by": what measured nearness, "items": [...]}; an item's `doubtful` says that the model is sure and
-    its neighbours carry the model's answer, not the test label.
+    its neighbours carry the model's answer, not the test label. `expected` and `answered` are the input's pieces with
+    the target and with the answer marked in it.
     """
-    labels = context.task.labels
-    loss = losses(targets, probabilities)
-    predicted = probabilities.argmax(axis=1)
+    test, task, loss = served.table, served.task, served.losses
     order = np.lexsort((np.arange(len(loss)), -loss))
-    rows = order[(predicted != targets)[order]][:most]
+    rows = order[loss[order] > 0][:most]
     if not len(rows):
         return {"nearest_by": None, "items": []}
     near, similarity, by = _nearest(said(test.take(rows)), said(train), model, context, count=neighbours)
-    shown = test.select(["id", "text", "text_b", "source", "language"]).take(rows).to_pylist()
+    shown = test.take(rows).to_pylist()
+    around_all = train.take(near.ravel()).to_pylist() if near.size else []
     items = []
     for place, row in enumerate(rows):
-        around = (
-            train.select(["id", "text", "label", "label_from", "confidence", "source"]).take(near[place]).to_pylist()
-        )
-        for one, cosine in zip(around, similarity[place], strict=True):
-            one["similarity"] = round(float(cosine), 4)
-        answer = labels[predicted[row]]
-        agreeing = sum(one["label"] == answer for one in around)
+        full, answer = shown[place], served.answers.items[row]
+        wanted = task.expected(full)
+        said_answer = task.brief(answer)
+        close = around_all[place * near.shape[1] : (place + 1) * near.shape[1]]
+        around = [
+            {name: one[name] for name in ("id", "text", "label_from", "confidence", "source")}
+            | {"label": task.brief(task.expected(one)), "similarity": round(float(cosine), 4)}
+            for one, cosine in zip(close, similarity[place], strict=True)
+        ]
+        agreeing = sum(one["label"] == said_answer for one in around)
+        score = answer.get("score")
         items.append(
-            shown[place]
+            {name: full[name] for name in ("id", "text", "text_b", "source", "language")}
             | {
-                "target": labels[targets[row]],
-                "prediction": answer,
-                "score": round(float(probabilities[row, predicted[row]]), 6),
+                "target": task.brief(wanted),
+                "prediction": said_answer,
+                "expected": _pieces(task, full, wanted),
+                "answered": _pieces(task, full, answer),
+                "score": score,
                 "loss": round(float(loss[row]), 4),
                 "neighbours": around,
                 "neighbours_that_agree": agreeing,
-                "doubtful": bool(
-                    around and agreeing >= AGREEING * len(around) and probabilities[row, predicted[row]] >= SURE
-                ),
+                "doubtful": bool(around and agreeing >= AGREEING * len(around) and score is not None and score >= SURE),
             }
         )
     return {"nearest_by": by, "items": items}
+
+
+def _pieces(task: Any, row: Mapping[str, Any], answer: Mapping[str, Any] | None) -> list[list[str | None]]:
+    """[text, mark] pairs of an input with an answer marked in it."""
+    return [[piece.text, piece.mark] for piece in task.pieces(row, answer)]
 
 
 def _nearest(
@@ -105,7 +108,7 @@ def _encoder(model: Model, context: Context) -> tuple[Path | None, str]:
 def _tfidf_cosines(texts: list[str], known: list[str]) -> np.ndarray:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    from burnish.evaluate.baselines import TOKEN
+    from burnish.tasks.baselines import TOKEN
 
     terms = TfidfVectorizer(token_pattern=TOKEN, ngram_range=(1, 2), sublinear_tf=True)
     features = terms.fit_transform(known)

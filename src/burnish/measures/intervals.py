@@ -5,7 +5,7 @@ Every random draw comes from the seed that is passed in. Intervals are two-sided
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,6 +121,66 @@ def paired_bootstrap(
     tail = min(float((gap <= 0).mean()), float((gap >= 0).mean()))
     low, high = _percentiles(gap, confidence)
     return Difference(float(score(b) - score(a)), low, high, min(1.0, max(2 * tail, 1 / draws)))
+
+
+def bootstrap_sums(
+    tally: ArrayLike,
+    figures: Callable[[NDArray[np.float64]], Mapping[str, NDArray[np.float64]]],
+    *,
+    seed: int,
+    draws: int = 1000,
+    against: ArrayLike | None = None,
+    confidence: float = 0.95,
+) -> dict[str, Difference]:
+    """Percentile bootstrap of scores whose counts add up over records: entity F1, BLEU, mean reciprocal rank.
+
+    tally: (n, s) counts of each record. figures: sums (..., s) -> scores (...) by name. against: the tally of another
+    model on the same records; then it is the difference tally - against, on the same draws (Berg-Kirkpatrick et al. 2012).
+    A score that is a plain share of records has Wilson's interval, which does not vanish at 0 and 1. Scores that are not a
+    number in a draw are left out of it. p_value as in `paired_bootstrap`, 1.0 for a single model. Memory: 64 draws x n.
+    """
+    own = np.asarray(tally, dtype=np.float64)
+    if not len(own):
+        raise ValueError("a bootstrap needs at least one record")
+    other = None if against is None else np.asarray(against, dtype=np.float64)
+    rng, n = np.random.default_rng(seed), len(own)
+    drawn: dict[str, list[NDArray[np.float64]]] = {}
+    for start in range(0, draws, 64):
+        weights = rng.multinomial(n, np.full(n, 1 / n), size=min(64, draws - start)).astype(np.float64)
+        scored = figures(weights @ own)
+        base = figures(weights @ other) if other is not None else {}
+        for name, values in scored.items():
+            drawn.setdefault(name, []).append(values - base[name] if other is not None else values)
+    whole, base = figures(own.sum(0)), figures(other.sum(0)) if other is not None else {}
+    found = {}
+    for name, parts in drawn.items():
+        values = np.concatenate([np.atleast_1d(part) for part in parts])
+        values = values[np.isfinite(values)]
+        value = float(whole[name]) - (float(base[name]) if other is not None else 0.0)
+        low, high = _percentiles(values, confidence) if len(values) else (float("nan"), float("nan"))
+        tail = (
+            min(float((values <= 0).mean()), float((values >= 0).mean())) if len(values) and other is not None else 0.5
+        )
+        found[name] = Difference(value, low, high, min(1.0, max(2 * tail, 1 / draws)))
+    return found if other is not None else found | _shares(own, figures, found, confidence)
+
+
+def _shares(
+    tally: NDArray[np.float64], figures: Any, found: Mapping[str, Difference], confidence: float
+) -> dict[str, Difference]:
+    """Wilson's interval for the scores that are a plain share of records."""
+    each = figures(tally)
+    made = {}
+    for name, one in found.items():
+        values = np.asarray(each[name], dtype=np.float64)
+        if (
+            values.shape == (len(tally),)
+            and np.isin(values, (0.0, 1.0)).all()
+            and abs(values.mean() - one.value) < 1e-9
+        ):
+            around = wilson(int(values.sum()), len(values), confidence=confidence)
+            made[name] = Difference(one.value, around.low, around.high, 1.0)
+    return made
 
 
 def mcnemar(right_a: ArrayLike, right_b: ArrayLike) -> float:

@@ -17,6 +17,7 @@ Shapes: n records, W windows, C outputs.
 from __future__ import annotations
 
 import abc
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -178,6 +179,18 @@ class Task(abc.ABC):
         """What else the report holds: per class, confusion, a printed report; JSON."""
         return {}
 
+    def spreads(self, table: pa.Table, answers: Answers, *, seed: int, draws: int) -> dict[str, list[float]]:
+        """Intervals [low, high] of figures that do not add up over records, such as calibration error."""
+        return {}
+
+    def by_class(self, sums: np.ndarray) -> dict[str, np.ndarray]:
+        """F1 (...) of each class from sums (..., s) of the tally; {} where answers have no classes."""
+        return {}
+
+    def headline(self, value: float, low: float, high: float, count: int) -> str:
+        """The chief figure in a sentence without its period."""
+        return f"{self.figure.replace('_', ' ')} {value:.3f} ({low:.3f} to {high:.3f}) on {count:,} records"
+
     def losses(self, table: pa.Table, answers: Answers) -> np.ndarray:
         """(n,) how wrong each answer is, 0 when right: the order of the worst errors."""
         good = self.figures(self.tally(table, answers))[self.figure]
@@ -195,6 +208,14 @@ class Task(abc.ABC):
     def show(self, record: Record) -> str:
         """A record in one line, for terminals and lists."""
         return f"[{record.label or '?'}] {' '.join((record.text or '').split())[:200]}"
+
+    def brief(self, answer: Mapping[str, Any] | None) -> str:
+        """An answer in a few words, for tables; two answers that say the same are equal."""
+        if answer is None:
+            return ""
+        if answer.get("label") is not None:
+            return str(answer["label"])
+        return json.dumps(_said(answer), ensure_ascii=False)
 
     def pieces(self, given: Mapping[str, Any], answer: Mapping[str, Any] | None) -> list[Piece]:
         """An input with its answer marked in it, for pages; answer None shows the input alone."""

@@ -9,7 +9,7 @@ scores   accuracy, macro/micro F1, per class, confusion, calibration (measures.s
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -34,7 +34,6 @@ class Task(base.Task):
     target = ("label",)
     figure = "accuracy"
     least_labels = 2
-    chief: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1")
 
     def __init__(self, spec: TaskSpec) -> None:
         super().__init__(spec)
@@ -140,6 +139,27 @@ class Task(base.Task):
         seen = ~np.isnan(f1)  # a class that is neither true nor said counts for nothing, as in scikit-learn's report
         macro = np.where(seen, f1, 0).sum(-1) / np.maximum(seen.sum(-1), 1)
         return {"accuracy": accuracy, "macro_f1": macro, "micro_f1": accuracy}
+
+    def by_class(self, sums: np.ndarray) -> dict[str, np.ndarray]:
+        hit, said, true = np.split(np.asarray(sums, dtype=np.float64), 3, axis=-1)
+        f1 = np.where(said + true > 0, 2 * hit / np.maximum(said + true, 1), np.nan)
+        return {label: f1[..., at] for at, label in enumerate(self.labels)}
+
+    def spreads(self, table: pa.Table, answers: Answers, *, seed: int, draws: int) -> dict[str, list[float]]:
+        from burnish.measures import intervals, scores
+
+        targets, probabilities = self.hard_targets(table), answers.probabilities
+        assert probabilities is not None
+        gap = intervals.bootstrap_indices(
+            len(targets),
+            lambda rows: scores.ece(targets[rows], probabilities[rows]),
+            seed=seed,
+            draws=min(draws, 300),
+        )
+        return {"ece": [gap.low, gap.high]}
+
+    def headline(self, value: float, low: float, high: float, count: int) -> str:
+        return f"Right on {value:.1%} of {count:,} records ({low:.1%} to {high:.1%})"
 
     def details(self, table: pa.Table, answers: Answers) -> dict[str, Any]:
         """Per class, confusion, calibration, and scikit-learn's report."""

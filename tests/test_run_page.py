@@ -11,7 +11,7 @@ from burnish.core.records import Record
 from burnish.report import runs_table, summary, write
 
 EVALUATION = {
-    "n": 4, "accuracy": 0.75, "macro_f1": 0.733, "micro_f1": 0.75, "ece": 0.2, "labels": ["好", "bad"], "model": "onnx int8",
+    "n": 4, "figure": "accuracy", "figures": ["accuracy", "macro_f1", "micro_f1"], "details": [], "accuracy": 0.75, "macro_f1": 0.733, "micro_f1": 0.75, "ece": 0.2, "labels": ["好", "bad"], "model": "onnx int8",
     "confusion": [[1, 1], [0, 2]], "intervals": {"accuracy": [0.3, 0.95], "macro_f1": [0.2, 1.0], "ece": [0.1, 0.4]},
     "per_class": {"好": {"f1": 0.667, "support": 2}, "bad": {"f1": 0.8, "support": 2, "f1_interval": [0.4, 1.0]}},
     "calibration": [{"lower": 0.8, "upper": 1.0, "count": 4, "confidence": 0.9, "accuracy": 0.75}],

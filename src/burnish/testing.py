@@ -208,35 +208,58 @@ def check_stage(
     return count
 
 
-def task_checks(name: str, spec: TaskSpec = TASK) -> Iterator[tuple[str, Callable[[], None]]]:
-    """(name, check) pairs for a task type, on the sample records."""
+def task_checks(
+    name: str, spec: TaskSpec = TASK, table: pa.Table | None = None
+) -> Iterator[tuple[str, Callable[[], None]]]:
+    """(name, check) pairs for a task type. table: labelled records of that task; the sample records by default."""
     import numpy as np
 
     cls = task_class(name)
     task = cls(spec)
-    table = sample_records()
+    table = sample_records() if table is None else table
+    labelled = table.filter(pa.array(np.asarray(task.labelled(table))))
 
     def names_itself() -> None:
         assert cls.name == name, f"{name}: Task.name is {cls.name!r}"
 
-    def accepts_a_good_section_and_refuses_an_empty_one() -> None:
+    def accepts_a_good_section_and_refuses_an_unknown_setting() -> None:
         assert cls.problems(spec) == [], f"{name}: refuses {spec}"
-        assert cls.problems(TaskSpec(name)), f"{name}: accepts a task section without anything in it"
+        strange = TaskSpec(name, spec.labels, spec.descriptions, spec.languages, {"no_such_setting": 1})
+        assert cls.problems(strange), f"{name}: accepts a setting that it does not have"
+        assert cls.least_labels == 0 or cls.problems(TaskSpec(name)), f"{name}: accepts a section without labels"
 
     def judges_records() -> None:
+        assert len(labelled), f"{name}: give check_task records with targets"
         for row in Records.from_table(table):
             assert task.problem(row) is None, f"{name}: refuses a good record: {task.problem(row)}"
         assert task.problem(Record(text="")), f"{name}: accepts an empty record"
 
-    def targets_fit_inputs() -> None:
-        texts, _ = task.inputs(table)
-        targets = task.targets(table)
-        assert len(texts) == len(targets) == len(table)
-        assert np.isfinite(targets).all(), f"{name}: a target is not a number"
+    def reads_what_a_caller_sends() -> None:
+        for one in task.inputs(labelled):
+            assert task.input(one), f"{name}: input() refuses what inputs() made"
+        for bad in (3, None, {}, {task.reads[0]: " "}):
+            try:
+                task.input(bad)
+            except ValueError:
+                continue
+            raise AssertionError(f"{name}: input() accepts {bad!r}")
 
-    def answers_every_input_once() -> None:
-        answers = task.decode(np.full((3, task.num_outputs), 1 / task.num_outputs))
-        assert len(answers) == 3 and json.dumps(answers), f"{name}: decode gives one JSON answer a row"
+    def a_perfect_answer_has_a_perfect_score() -> None:
+        from burnish.tasks.base import Answers
+
+        wanted = [task.expected(row) for row in labelled.to_pylist()]
+        assert all(one is not None for one in wanted), f"{name}: expected() gives an answer for every labelled record"
+        assert json.dumps(wanted), f"{name}: answers are JSON"
+        answers = Answers(wanted, task.perfect(labelled))
+        tally = task.tally(labelled, answers)
+        assert tally.shape[0] == len(labelled), f"{name}: tally has a row a record"
+        assert not np.any(task.losses(labelled, answers) > 1e-6), f"{name}: a right answer has no loss"
+        assert np.all(task.agreement(answers, answers) == 1), f"{name}: an answer agrees with itself"
+        figures = task.figures(tally.sum(0))
+        assert task.figure in figures, f"{name}: figures() lacks {task.figure}"
+        parts = tally[: len(tally) // 2].sum(0) + tally[len(tally) // 2 :].sum(0)
+        again = task.figures(np.stack([parts, parts]))
+        assert all(np.shape(value) == (2,) for value in again.values()), f"{name}: figures() takes sums (..., s)"
 
     def asks_in_both_languages() -> None:
         prompts = [task.prompt("一 a", language=language) for language in ("en", "zh")]
@@ -244,8 +267,11 @@ def task_checks(name: str, spec: TaskSpec = TASK) -> Iterator[tuple[str, Callabl
             f"{name}: prompts in English and Chinese that hold the text"
         )
 
-    def shows_a_record_in_one_line() -> None:
+    def shows_a_record() -> None:
         assert all("\n" not in task.show(row) for row in Records.from_table(table))
+        for row in labelled.to_pylist():
+            pieces = task.pieces(row, task.expected(row))
+            assert (row["text"] or "") in "".join(piece.text for piece in pieces), f"{name}: pieces() loses text"
 
     def proposes_labellers_that_exist() -> None:
         for step in cls.default_labellers(spec):
@@ -253,21 +279,21 @@ def task_checks(name: str, spec: TaskSpec = TASK) -> Iterator[tuple[str, Callabl
 
     checks = (
         names_itself,
-        accepts_a_good_section_and_refuses_an_empty_one,
+        accepts_a_good_section_and_refuses_an_unknown_setting,
         judges_records,
-        targets_fit_inputs,
-        answers_every_input_once,
+        reads_what_a_caller_sends,
+        a_perfect_answer_has_a_perfect_score,
         asks_in_both_languages,
-        shows_a_record_in_one_line,
+        shows_a_record,
         proposes_labellers_that_exist,
     )
     yield from ((check.__name__, check) for check in checks)
 
 
-def check_task(name: str, spec: TaskSpec = TASK) -> int:
-    """Run the whole suite on a task type; return the number of checks."""
+def check_task(name: str, spec: TaskSpec = TASK, table: pa.Table | None = None) -> int:
+    """Run the whole suite on a task type; return the number of checks. table: labelled records of the task."""
     count = 0
-    for _, check in task_checks(name, spec):
+    for _, check in task_checks(name, spec, table):
         check()
         count += 1
     return count

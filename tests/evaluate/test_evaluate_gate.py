@@ -8,7 +8,7 @@ from burnish.evaluate.gate import gate
 from burnish.testing import check_stage
 
 NUMBERS = {
-    "n": 400, "accuracy": 0.9, "macro_f1": 0.86, "micro_f1": 0.9, "ece": 0.04, "confusion": [[1]],
+    "n": 400, "figure": "accuracy", "figures": ["accuracy", "macro_f1", "micro_f1"], "accuracy": 0.9, "macro_f1": 0.86, "micro_f1": 0.9, "ece": 0.04, "confusion": [[1]],
     "intervals": {"accuracy": [0.87, 0.93], "macro_f1": [0.82, 0.89], "micro_f1": [0.87, 0.93], "ece": [0.03, 0.06]},
     "per_class": {
         "a": {"f1": 0.95, "support": 350, "f1_interval": [0.93, 0.97]},

@@ -6,7 +6,7 @@ from typing import Any
 
 from burnish.core.artifacts import Report
 from burnish.core.errors import BurnishError, GateError
-from burnish.core.stage import Count, Share, stage
+from burnish.core.stage import Count, Share, nearest, stage
 
 
 @stage("evaluate.gate")
@@ -17,6 +17,8 @@ def gate(
     macro_f1: Share | None = None,
     micro_f1: Share | None = None,
     worst_class_f1: Share | None = None,
+    entity_f1: Share | None = None,
+    at_least: dict[str, float] | None = None,
     ece_max: Share | None = None,
     n_min: Count | None = None,
     sure: bool = False,
@@ -28,16 +30,25 @@ def gate(
     macro_f1: the least mean F1 over classes.
     micro_f1: the least micro F1.
     worst_class_f1: the least F1 of any class that is in the test set.
+    entity_f1: the least F1 over entities, of a tagger.
+    at_least: figure of the task -> the least that will do, as {"exact_match": 0.7, "ndcg@10": 0.4}.
     ece_max: the largest calibration error that will do, 0..1.
     n_min: the fewest test records to believe.
     sure: not the value alone but the near end of its 95% interval must hold.
     checked: refuse a test set whose labels nobody checked.
     """
-    judged = [one.numbers for one in reports if "confusion" in one.numbers and "accuracy" in one.numbers]
+    judged = [one.numbers for one in reports if "figure" in one.numbers and "judged_by" in one.numbers]
     if not judged:
         raise BurnishError("evaluate.gate finds no evaluation", hint="put `report` before `gate` in `evaluate`")
     numbers = judged[-1]
     least = {"accuracy": accuracy, "macro_f1": macro_f1, "micro_f1": micro_f1, "worst_class_f1": worst_class_f1}
+    least |= {"entity_f1": entity_f1, **(at_least or {})}
+    for name in (name for name, limit in least.items() if limit is not None and name != "worst_class_f1"):
+        if name not in numbers:
+            there = numbers.get("figures", list(numbers))
+            raise BurnishError(
+                f"the evaluation has no figure {name!r}", where="evaluate.gate", hint=nearest(name, there, "it has")
+            )
     rows = [_at_least(name, limit, numbers, sure) for name, limit in least.items() if limit is not None]
     if ece_max is not None:
         rows.append(_row("ece", numbers["ece"], numbers["intervals"].get("ece"), ece_max, sure=sure, most=True))

@@ -199,7 +199,7 @@ def calibration(numbers: Mapping[str, Any], confidences: Sequence[float]) -> p.H
 
 def error_list(errors: Mapping[str, Any], *, shown: int, most: int | None = None) -> p.Html:
     """Errors with what they were taken for, and their neighbours behind a line that opens."""
-    plain = not any(mark for one in errors["items"] for _, mark in one["expected"])
+    plain = not any(mark for one in errors["items"] for _, mark in one.get("expected", ()))
     items = [
         p.Example(
             _shown(one),
@@ -220,7 +220,7 @@ def error_list(errors: Mapping[str, Any], *, shown: int, most: int | None = None
 
 def _shown(one: Mapping[str, Any]) -> p.Part:
     """The input, or where the answer lies in it the input twice: as asked for and as answered."""
-    if not any(mark for name in ("expected", "answered") for _, mark in one[name]):
+    if not any(mark for name in ("expected", "answered") for _, mark in one.get(name, ())):
         return one["text"] if not one.get("text_b") else f"{one['text']}\n{one['text_b']}"
     asked, said = (p.marked([(text, mark) for text, mark in one[name]]) for name in ("expected", "answered"))
     return p.together(p.note(asked, "good"), p.note(said, "bad"))

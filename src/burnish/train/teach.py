@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from burnish.core.stage import Context
-from burnish.nn.batches import Examples, batches_of, reading_order
-from burnish.nn.loop import Judge, Training, fit
+from burnish.nn.examples import Examples
 from burnish.nn.models import Head, gathered, per_window
-from burnish.nn.objectives import Objective, class_weights
-from burnish.nn.predict import READ_TOKENS, outputs_of, pad_token_of, predict_outputs
 from burnish.train.sides import Sides
+
+if TYPE_CHECKING:  # these wake torch, and every file of a room is imported to find its stages
+    from burnish.nn.loop import Judge, Training
+    from burnish.nn.objectives import Objective
 
 GOLD_EPOCHS = 4
 
@@ -37,6 +38,10 @@ def teach(
 
     gold: checked records that the spec allows to train on; they come last, in a few careful passes.
     """
+    from burnish.nn.loop import fit
+    from burnish.nn.objectives import class_weights
+    from burnish.nn.predict import predict_outputs
+
     head, train = task.head(), sides.train()
     weights = class_weights(train, num_classes=len(head.labels)) if balanced else None
     objective = task.objective(class_weights=weights, label_smoothing=label_smoothing)
@@ -87,6 +92,9 @@ def encoded(task: Any, sides: Sides, table: pa.Table) -> Validation:
 
 def judged(task: Any, validation: Validation, head: Head, objective: Objective) -> Judge:
     """The task's chief figure on the validation side; a generator, which is slow to write, is judged by its loss alone."""
+    from burnish.nn.loop import Judge
+    from burnish.nn.predict import predict_outputs
+
     if task.engine != "encoder":
 
         def likelihood(model: Any) -> tuple[float, float]:
@@ -109,6 +117,9 @@ def judged(task: Any, validation: Validation, head: Head, objective: Objective) 
 def run(model: Any, examples: Examples, head: Head, objective: Objective) -> tuple[Any, float]:
     """Outputs of all windows, and their mean loss, in one pass."""
     import torch
+
+    from burnish.nn.batches import batches_of, reading_order
+    from burnish.nn.predict import READ_TOKENS, outputs_of, pad_token_of
 
     forward = getattr(objective, "forward", None)
     total = 0.0

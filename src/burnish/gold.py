@@ -14,10 +14,9 @@ from burnish.core.artifacts import Gold, Records
 from burnish.core.errors import DataError
 from burnish.core.files import at, problems, read_table
 from burnish.core.formats import Format
-from burnish.core.records import SCHEMA, content_hashes
+from burnish.core.records import SCHEMA, TARGETS, content_hashes
 from burnish.core.stage import Context, TaskSpec, nearest, stage
-
-TARGETS = ("label", "labels", "value", "spans", "relations", "answer", "output")
+from burnish.core.tasktypes import targets_of
 
 
 @stage("gold.file")
@@ -45,7 +44,7 @@ def file(
     train: whether a model may learn from them too. When false they only judge.
     """
     settings: dict[str, Any] = {"format": format, "fields": fields, "label_names": label_names, "licence": licence}
-    table = read_table(path, source="gold", base=context.base, **settings)
+    table = read_table(path, source="gold", base=context.base, targets=targets_of(context.task), **settings)
     if not len(table):
         raise DataError(
             "there is no gold record in it", where=str(path), hint='a line each: {"text": ..., "label": ...}'

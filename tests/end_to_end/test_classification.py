@@ -107,7 +107,7 @@ def test_plain_transformers_loads_the_model_and_agrees(sms: Path) -> None:
     with torch.no_grad():
         logits = model(**tokenizer(texts, padding=True, return_tensors="pt")).logits
     theirs = torch.softmax(logits / ours.info["temperature"], dim=1).numpy()
-    np.testing.assert_allclose(ours.probabilities(texts), theirs, atol=2e-3)
+    np.testing.assert_allclose(ours.answers([{"text": one} for one in texts]).probabilities, theirs, atol=2e-3)
     assert [model.config.id2label[i] for i in range(2)] == ours.labels
 
 

@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from burnish.core.records import SCHEMA, Record, Reject, conform, iterate, to_table
+from burnish.core.records import SCHEMA, TARGETS, Record, Reject, conform, iterate, to_table
 
 BATCH_ROWS = 8192
 SIDES = ("train", "validation", "test")
@@ -143,7 +143,7 @@ class Records(Artifact):
                     elif item.num_rows:
                         writer.write_table(item)
                         count += item.num_rows
-                        labelled += item.num_rows - item["label"].null_count
+                        labelled += item.num_rows - min(item[name].null_count for name in TARGETS)
                         kept += sum(item["keep"].to_pylist())
         finally:
             if aside:

@@ -34,6 +34,7 @@ def read(
     delimiter: str = "",
     columns: list[str] | None = None,
     base: Path | None = None,
+    targets: tuple[str, ...] = (),
 ) -> Iterator[pa.Table | Reject]:
     """Read records from a file, a folder or a glob, as tables of at most 8,192 rows and rejects between them.
 
@@ -42,11 +43,12 @@ def read(
     source: goes into every record; the path by default. licence: of records that do not carry their own.
     limit: records at most. max_chars: a longer text is rejected. label_names: label as found -> label.
     encoding: of text formats. unit: what one record of a text file is. delimiter, columns: of CSV, `columns` for a
-    file without a header. base: file names are told relative to this folder.
+    file without a header. base: file names are told relative to this folder. targets: record fields of the task's
+    target, found under their own names.
     Files are read in sorted order. Memory: one chunk of rows (about 4 MB of text) and 12 bytes a record for its id.
     Raises DataError when there is no such file, no format for it, or a header lacks what `fields` asks for.
     """
-    wanted = Wanted(fields or {}, source or shown_name(path, base), licence, label_names, max_chars)
+    wanted = Wanted(fields or {}, source or shown_name(path, base), licence, label_names, max_chars, targets)
     found = find_files(path, format)
     parsed = (
         parse(

@@ -54,6 +54,7 @@ SCHEMA = pa.schema(
 )
 COLUMNS = tuple(SCHEMA.names)
 INPUT = ("text", "text_b", "messages")
+TARGETS = ("label", "labels", "value", "spans", "relations", "answer", "output")
 
 
 @dataclass(slots=True)

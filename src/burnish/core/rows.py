@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from burnish.core import values as v
 from burnish.core.errors import DataError
-from burnish.core.records import SCHEMA, Reject, SeenCounts, assign_ids
+from burnish.core.records import SCHEMA, TARGETS, Reject, SeenCounts, assign_ids
 from burnish.core.stage import nearest
 
 MAX_CHARS = 1_000_000
@@ -31,7 +31,8 @@ FORMS: tuple[tuple[tuple[str, ...], dict[str, str]], ...] = (
     (("source", "target"), {"text": "source", "output": "target"}),
 )
 BY_NAME = ("messages", "label", "spans", "relations", "answer", "id", "time", "group", "language", "licence", "meta")
-# Names that `fields` may use -> the record field. labels, value and output are read only when they are asked for.
+# Names that `fields` may use -> the record field. labels, value and output are read only when they are asked for, by
+# `fields` or by the task whose target they are: many a file has a column "value" that is none.
 ALIASES = {"text_a": "text", "question": "text", "query": "text", "source": "text"} | {
     "context": "text_b",
     "candidate": "text_b",
@@ -66,13 +67,17 @@ class Layout:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a reader asks of every row. fields: record field -> key; an empty key means the field is not read."""
+    """What a reader asks of every row. fields: record field -> key; an empty key means the field is not read.
+
+    targets: record fields of the task's target, found under their own names.
+    """
 
     fields: Mapping[str, str] = field(default_factory=dict)
     source: str = ""
     licence: str | None = None
     label_names: Mapping[str, str] | None = None
     max_chars: int = MAX_CHARS
+    targets: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in self.fields:
@@ -146,7 +151,7 @@ def shape(chunk: Chunk, wanted: Wanted) -> tuple[pa.Table, list[Reject]]:
         keys = tuple(row)
         own = cache.get(keys)
         if own is None:
-            own = cache[keys] = layout(keys, wanted.fields)
+            own = cache[keys] = layout(keys, wanted.fields, wanted.targets)
         layouts.append(own)
     single = layouts[0] if len(cache) == 1 else None
 
@@ -245,7 +250,7 @@ def _meta(
 def _table(made: dict[str, list[Any]], chunk: Chunk, bad: dict[int, str], wanted: Wanted) -> pa.Table:
     n = len(chunk.rows)
     made["line"] = chunk.numbers
-    targets = [made[name] for name in ("label", "labels") if name in made]
+    targets = [made[name] for name in TARGETS if name in made]
     if targets:
         made["label_from"] = [
             "given" if any(one is not None for one in row) else None for row in zip(*targets, strict=True)
@@ -278,7 +283,7 @@ def _rejects(chunk: Chunk, bad: dict[int, str]) -> list[Reject]:
     return [Reject(chunk.file, chunk.numbers[i], reason, raw(i)[:2000]) for i, reason in sorted(bad.items())]
 
 
-def layout(keys: tuple[str, ...], fields: Mapping[str, str]) -> Layout:
+def layout(keys: tuple[str, ...], fields: Mapping[str, str], targets: tuple[str, ...] = ()) -> Layout:
     """Where the record fields are among these keys: as `fields` says, else under the names of FORMS and BY_NAME."""
     there = set(keys)
     found = {name: key for name, key in fields.items() if key}
@@ -291,8 +296,8 @@ def layout(keys: tuple[str, ...], fields: Mapping[str, str]) -> Layout:
                 break
     elif "text_b" not in fields and "text_b" in there - used:
         found["text_b"] = "text_b"
-    for name in BY_NAME:
-        if name not in fields and name in there - used:
+    for name in dict.fromkeys((*BY_NAME, *targets)):
+        if name not in fields and name not in found and name in there - used:
             found[name] = name
     whole = {key for name, key in found.items() if key in there}
     nested = tuple(key for key in found.values() if key not in there and "." in key and key.split(".")[0] in there)
@@ -332,7 +337,7 @@ def _check_header(columns: tuple[str, ...], file: str, wanted: Wanted) -> None:
                 where=file,
                 hint=nearest(key, columns, "columns"),
             )
-    found = layout(columns, wanted.fields).keys
+    found = layout(columns, wanted.fields, wanted.targets).keys
     if "text" not in found and "messages" not in found:
         raise DataError(
             f"no column is named text; there are: {', '.join(columns)}",

@@ -43,6 +43,11 @@ def open_task(spec: TaskSpec) -> Any:
     return task_class(spec.type)(spec)
 
 
+def targets_of(spec: TaskSpec) -> tuple[str, ...]:
+    """Record fields that hold the task's target."""
+    return tuple(task_class(spec.type).target)
+
+
 def option_problems(spec: TaskSpec) -> list[tuple[str, str, str]]:
     """(key, message, hint) for what the task type finds wrong with its section."""
     found: list[tuple[str, str, str]] = task_class(spec.type).problems(spec)

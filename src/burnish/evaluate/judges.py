@@ -76,9 +76,10 @@ def _outside(
     from burnish.core.files import read
 
     aside: Counter[str] = Counter()
+    task = open_task(context.task)
 
     def tables() -> Iterator[pa.Table]:
-        for item in read(data, fields=fields, label_names=label_names, base=context.base):
+        for item in read(data, fields=fields, label_names=label_names, base=context.base, targets=task.target):
             if isinstance(item, Reject):
                 aside[item.reason.split(":")[0]] += 1
             else:

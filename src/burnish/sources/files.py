@@ -9,6 +9,7 @@ from burnish.core import files
 from burnish.core.artifacts import Records
 from burnish.core.rows import MAX_CHARS
 from burnish.core.stage import Context, Count, Positive, stage
+from burnish.core.tasktypes import targets_of
 
 
 @stage("sources.jsonl")
@@ -47,6 +48,7 @@ def jsonl(
         max_chars=max_chars,
         encoding=encoding,
         base=context.base,
+        targets=targets_of(context.task),
     )
     return Records.stream(read)
 
@@ -94,6 +96,7 @@ def csv(
         delimiter=delimiter,
         columns=columns,
         base=context.base,
+        targets=targets_of(context.task),
     )
     return Records.stream(read)
 
@@ -131,6 +134,7 @@ def parquet(
         label_names=label_names,
         max_chars=max_chars,
         base=context.base,
+        targets=targets_of(context.task),
     )
     return Records.stream(read)
 
@@ -167,5 +171,6 @@ def text(
         encoding=encoding,
         unit=unit,
         base=context.base,
+        targets=targets_of(context.task),
     )
     return Records.stream(read)

@@ -17,6 +17,7 @@ from burnish.core.lines import BROKEN_STREAM
 from burnish.core.records import Reject
 from burnish.core.rows import MAX_CHARS, Chunk, Wanted, to_records
 from burnish.core.stage import Context, Count, Positive, nearest, stage
+from burnish.core.tasktypes import targets_of
 
 
 @stage("sources.huggingface")
@@ -47,7 +48,9 @@ def huggingface(
     """
     found = _data_files(path, split)
     names = label_names or _class_names(_features(found[0]), (fields or {}).get("label", "label"))
-    wanted = Wanted(fields or {}, name or shown_name(path, context.base), licence, names, max_chars)
+    wanted = Wanted(
+        fields or {}, name or shown_name(path, context.base), licence, names, max_chars, targets_of(context.task)
+    )
     return Records.stream(to_records(_local(found, context.base), wanted, limit=limit))
 
 
@@ -81,7 +84,7 @@ def hub(
     """
     rows = _open_hub(dataset, config, split, revision)
     names = label_names or _class_names(_as_json(rows.features), (fields or {}).get("label", "label"))
-    wanted = Wanted(fields or {}, name or dataset, licence, names, max_chars)
+    wanted = Wanted(fields or {}, name or dataset, licence, names, max_chars, targets_of(context.task))
     return Records.stream(to_records(_streamed(rows, dataset), wanted, limit=limit))
 
 

@@ -10,6 +10,7 @@ from burnish.core.files import read
 from burnish.core.formats import Format
 from burnish.core.rows import MAX_CHARS
 from burnish.core.stage import Context, Count, Positive, stage
+from burnish.core.tasktypes import targets_of
 
 
 @stage("sources.package")
@@ -66,6 +67,7 @@ def package(
         unit=unit,
         delimiter=delimiter,
         columns=columns,
+        targets=targets_of(context.task),
         base=path.parents[len(PurePosixPath(member).parts) - 1],  # told as the member, not as a place in the cache
     )
     return Records.stream(records)

@@ -15,6 +15,7 @@ from burnish.core.errors import DataError
 from burnish.core.records import Reject
 from burnish.core.rows import MAX_CHARS, Chunk, Wanted, to_records
 from burnish.core.stage import Context, Count, Positive, stage
+from burnish.core.tasktypes import targets_of
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -58,7 +59,7 @@ def sql(
     written, filled, secrets = _filled(url)
     # only the kind and the name of the database are told: host, user and options are nobody's business
     shown = f"{written.get_backend_name()}/{PurePath(written.database or '').name}"
-    wanted = Wanted(fields or {}, name or shown, licence, label_names, max_chars)
+    wanted = Wanted(fields or {}, name or shown, licence, label_names, max_chars, targets_of(context.task))
     return Records.stream(to_records(_rows(filled, query, shown, secrets), wanted, limit=limit))
 
 

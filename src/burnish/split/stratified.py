@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from burnish.core.artifacts import SIDES, Gold, Records, Split
 from burnish.core.errors import BurnishError
-from burnish.core.records import Reject, content_hashes
+from burnish.core.records import TARGETS, Reject, content_hashes
 from burnish.core.stage import Context, Share, stage
 from burnish.measures.duplicates import leaks
 from burnish.split.components import components, group_values, links
@@ -21,7 +21,6 @@ from burnish.text.inputs import said
 
 Array = np.ndarray[Any, np.dtype[Any]]
 TRAIN, VALIDATION, TEST, OUT = 0, 1, 2, -1
-TARGETS = ("label", "labels", "value", "spans", "relations", "answer", "output")
 COLUMNS = ("id", "text", "text_b", "messages", *TARGETS, "group", "meta", "time", "keep")
 ROUNDS = 6  # of linking what the check still finds across sides; one is usual, for candidates are drawn by chance
 

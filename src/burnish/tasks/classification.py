@@ -199,7 +199,8 @@ class Task(base.Task):
             yield "TF-IDF + logistic regression", self.answers(answers), chosen
 
     def perfect(self, table: pa.Table) -> np.ndarray:
-        return np.eye(len(self.labels))[self.hard_targets(table)]
+        made: np.ndarray = np.eye(len(self.labels))[self.hard_targets(table)]
+        return made
 
     # -- prompts and labellers
 

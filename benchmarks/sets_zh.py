@@ -394,7 +394,7 @@ def finfe(data: Path) -> Sides:
 
 
 def smp(data: Path) -> Sides:
-    """对话的领域和槽位，一条记录里两样都有。"""
+    """对助手说的话：领域、意图和槽位，一条记录里三样都有。"""
     rows, dirt = [], Counter[str]()
     for row in json.loads(unpacked(data / "smp2019-nlu-zh/SMP-2019-NLU/train.json")):
         text, spans = row["text"].strip(), []
@@ -412,8 +412,13 @@ def smp(data: Path) -> Sides:
             else:
                 clear.append(span)
         rows.append({"text": text, "label": row["domain"], "spans": clear})
+        if isinstance(row["intent"], str):
+            rows[-1]["intent"] = row["intent"]
+        else:
+            dirt["intents that are NaN (left out)"] += 1
     train, test = drawn(rows, {"train": 0.8, "test": 0.2})
-    return Sides(train, test, dirt=dirt, notes=["no official split: 80/20 by content, near-duplicates together"])
+    note = "no official split: 80/20 by content, near-duplicates together"
+    return Sides(train, test, dirt=dirt, notes=[note])
 
 
 def tatoeba(data: Path) -> Sides:

@@ -8,14 +8,13 @@ a decoder is scored by its mean loss on the target tokens of the test side.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from sets import Row
 
 IGNORED = -100
@@ -24,7 +23,8 @@ Feature = dict[str, Any]
 
 @dataclass
 class Race:
-    """One task on one set. max_length: tokens a text, or a window. lower: the figure is better when it is lower."""
+    """One task on one set. max_length: tokens a text, or a window. lower: what is judged is
+    the loss of target tokens, not the figure of the task."""
 
     spec: Any
     train: Any
@@ -32,10 +32,25 @@ class Race:
     peer: Callable[[Race, str, int], Peer]
     max_length: int = 128
     padded: int = 128
-    figure: str = ""
     lower: bool = False
 
     @property
+    def name(self) -> str:
+        """Of the figure that all are compared by."""
+        return "nats a target token" if self.lower else str(self.task.figure)
+
+    def learnt(self, model: Any, sides: Any, head: Any) -> float:
+        """The figure of a trained model of ours on the test side."""
+        if self.lower:
+            return target_loss(model.plain, _chat_features(self.test, sides.tokenizer, self.max_length))
+        from burnish.nn.predict import predict_outputs
+
+        inputs = self.task.inputs(self.test)
+        encoded = self.task.encode(inputs, sides.tokenizer, max_length=sides.max_length)
+        answers = self.task.decode(inputs, encoded, predict_outputs(model, encoded, head), {})
+        return figure_of(self.task, self.test, answers)
+
+    @cached_property
     def task(self) -> Any:
         from burnish.core.tasktypes import open_task
 
@@ -59,19 +74,66 @@ class Peer:
     judge: Callable[[Any], float] | None = None
     rates: dict[str, float] = field(default_factory=dict)
 
+    def judged(self, collate: Padded) -> float:
+        """The figure of the trained model on the test features."""
+        if self.judge is not None:
+            return self.judge(self.model)
+        assert self.score is not None
+        return self.score(self._outputs(collate))
+
+    def _outputs(self, collate: Padded) -> list[Any]:
+        """Of each test feature: one array, or the arrays of starts and ends."""
+        import torch
+
+        self.model.eval()
+        found: list[Any] = []
+        with torch.no_grad():
+            for at in range(0, len(self.test), 32):
+                batch = collate(self.test[at : at + 32])
+                said = self.model(**{name: value for name, value in batch.items() if name not in TARGETS})
+                if hasattr(said, "start_logits"):
+                    found += zip(said.start_logits.numpy(), said.end_logits.numpy(), strict=True)
+                else:
+                    found += list(said.logits.float().numpy())
+        return found
+
+
+TARGETS = ("labels", "start_positions", "end_positions")
+
+
+@dataclass(frozen=True)
+class Padded:
+    """Features as tensors, as long as the longest of them, or always `length`."""
+
+    pads: dict[str, int]
+    length: int | None
+
+    def __call__(self, features: list[Feature]) -> dict[str, Any]:
+        import torch
+
+        longest = self.length or max(len(one["input_ids"]) for one in features)
+        made = {}
+        for name in features[0]:
+            values = [one[name] for one in features]
+            if name in self.pads and isinstance(values[0], list):
+                values = [value + [self.pads[name]] * (longest - len(value)) for value in values]
+            if name != "length":
+                made[name] = torch.tensor(values)
+        return made
+
 
 # ---- the races
 
 
-def race_of(task: str, name: str, data: Path, *, train: int, seed: int) -> Race:
-    """The race of a task on a set: `train` records drawn by the seed, the whole test side."""
+def race_of(task: str, name: str, data: Path, *, train: int, test: int, seed: int) -> Race:
+    """The race of a task on a set: `train` records drawn by the seed, the first `test` of the test side (0: all)."""
     import sets_en
     import sets_zh
 
     sides = {**sets_en.READERS, **sets_zh.READERS}[name](data)
     order = np.random.default_rng(seed).permutation(len(sides.train))[:train]
     rows = [sides.train[i] for i in order]
-    made: Race = RACES[task](rows, sides.test)
+    made: Race = RACES[task](rows, sides.test[: test or None])
     return made
 
 
@@ -105,7 +167,7 @@ def pairs(train: list[Row], test: list[Row]) -> Race:
 
 
 def tagging(train: list[Row], test: list[Row]) -> Race:
-    labels = sorted({span["label"] for row in train for span in row["spans"]})
+    labels = sorted({span["label"] for row in train + test for span in row["spans"]})
     return Race(_spec("tagging", labels), _table(train), _table(test), _token_peer)
 
 
@@ -117,7 +179,7 @@ def question_answering(train: list[Row], test: list[Row]) -> Race:
 
 def causal(train: list[Row], test: list[Row]) -> Race:
     made = Race(_spec("chat"), _table(train), _table(test), _causal_peer)
-    made.figure, made.lower = "nats a target token", True
+    made.lower = True
     return made
 
 
@@ -147,19 +209,6 @@ def _scored(race: Race, said: Sequence[Row], probabilities: np.ndarray | None = 
     rows = race.test.to_pylist()
     items = [task.expected({**row, **one}) for row, one in zip(rows, said, strict=True)]
     return figure_of(task, race.test, Answers(items, probabilities))
-
-
-def learnt_by_burnish(race: Race, model: Any, tokenizer: Any, head: Any) -> float:
-    """The figure of a trained model of ours."""
-    if race.lower:
-        return target_loss(model.plain, _chat_features(race.test, tokenizer, race.max_length))
-    from burnish.nn.predict import predict_outputs
-
-    task = race.task
-    inputs = task.inputs(race.test)
-    encoded = task.encode(inputs, tokenizer, max_length=race.max_length)
-    answers = task.decode(inputs, encoded, predict_outputs(model, encoded, head), {})
-    return figure_of(task, race.test, answers)
 
 
 # ---- the others
@@ -286,7 +335,9 @@ def _answer_peer(race: Race, folder: str, seed: int) -> Peer:
         said = []
         for row, context in enumerate(contexts):
             value, start, end = best.get(row, (-np.inf, 0, 0))
-            given = {"text": context[start:end], "start": start} if value > nothing[row] else {"text": "", "start": None}
+            given = (
+                {"text": context[start:end], "start": start} if value > nothing[row] else {"text": "", "start": None}
+            )
             said.append({"answer": given})
         return _scored(race, said)
 
@@ -309,9 +360,7 @@ def _windows(table: Any, tokenizer: Any, max_length: int) -> list[Feature]:
     for at, feature in enumerate(features):
         row = int(made["overflow_to_sample_mapping"][at])
         parts = made.sequence_ids(at)
-        places = [
-            place if part == 1 else None for place, part in zip(made["offset_mapping"][at], parts, strict=True)
-        ]
+        places = [place if part == 1 else None for place, part in zip(made["offset_mapping"][at], parts, strict=True)]
         inside = [i for i, place in enumerate(places) if place is not None]
         said = rows[row]["answer"]
         start = said["start"] if said["text"] else None
@@ -323,6 +372,7 @@ def _windows(table: Any, tokenizer: Any, max_length: int) -> list[Feature]:
     return features
 
 
+LORA_RATES = {"plain": 2e-4, "trainer": 2e-4, "trainer-bf16": 2e-4}  # as in peft's examples; full tuning wants less
 RANK = 8  # of the adapters, ours and theirs; alpha is twice the rank, on every linear layer
 
 
@@ -339,9 +389,8 @@ def _causal_peer(race: Race, folder: str, seed: int) -> Peer:
     )
     model = get_peft_model(network, settings)
     sides = [_chat_features(table, tokenizer, race.max_length) for table in (race.train, race.test)]
-    judge = lambda trained: target_loss(trained, sides[1])  # noqa: E731
-    rates = {"plain": 2e-4, "trainer": 2e-4, "trainer-bf16": 2e-4}  # peft's own examples; full tuning wants less
-    return Peer(model, tokenizer, *sides, _pads(tokenizer, labels=IGNORED), judge=judge, rates=rates)
+    pads = _pads(tokenizer, labels=IGNORED)
+    return Peer(model, tokenizer, *sides, pads, judge=lambda trained: target_loss(trained, sides[1]), rates=LORA_RATES)
 
 
 def _chat_features(table: Any, tokenizer: Any, max_length: int) -> list[Feature]:
@@ -393,8 +442,3 @@ def target_loss(network: Any, features: list[Feature]) -> float:
             total += float(functional.cross_entropy(logits.transpose(1, 2), targets, reduction="sum"))
             count += int((targets != IGNORED).sum())
     return total / count
-
-
-def about(race: Race) -> str:
-    """The race in a line."""
-    return json.dumps({"train": len(race.train), "test": len(race.test), "figure": race.figure or race.task.figure})

@@ -141,10 +141,14 @@ def _table(rows: Sequence[Row]) -> Any:
     """Rows as records, as a JSONL source would read them."""
     from burnish.core.records import Record, to_table
 
-    return to_table(Record(**{name: value for name, value in row.items() if name in _FIELDS}) for row in rows)
+    def record(row: Row) -> Record:
+        known = {name: value for name, value in row.items() if name in FIELDS}
+        return Record(**known, meta={name: value for name, value in row.items() if name not in FIELDS})
+
+    return to_table(map(record, rows))
 
 
-_FIELDS = ("text", "text_b", "label", "spans", "relations", "answer", "messages", "value", "output", "group", "id")
+FIELDS = ("text", "text_b", "label", "spans", "relations", "answer", "messages", "value", "output", "group", "id")
 
 
 def _labels(rows: Sequence[Row]) -> tuple[str, ...]:
@@ -207,7 +211,8 @@ def _scored(race: Race, said: Sequence[Row], probabilities: np.ndarray | None = 
 
     task = race.task
     rows = race.test.to_pylist()
-    items = [task.expected({**row, **one}) for row, one in zip(rows, said, strict=True)]
+    # meta may hold other answers that are right; here the row is what was said
+    items = [task.expected({**row, "meta": None, **one}) for row, one in zip(rows, said, strict=True)]
     return figure_of(task, race.test, Answers(items, probabilities))
 
 

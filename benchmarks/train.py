@@ -1,9 +1,14 @@
 """Fine-tuning side by side: burnish, the plain padded loop, Hugging Face Trainer. Same texts, same epochs, one run.
 
     python benchmarks/train.py --data ../shared/data --set sst2 --train 1000 --epochs 2 --seeds 2
+    python benchmarks/train.py --task tagging --train 3000 --epochs 3            CoNLL-2003: entity F1
+    python benchmarks/train.py --task pairs --train 2000                         OCNLI: accuracy
+    python benchmarks/train.py --task question_answering --train 1000            SQuAD 2 by article: F1
+    python benchmarks/train.py --task causal --train 300 --epochs 1              SmolLM2 with LoRA: nats a target token
 
 Every contestant runs in a process of its own, one after the other, on the same number of threads. What is timed is
 training alone: weights loaded and texts tokenised before (burnish's probe of the processor is inside its time).
+What each task's others are, and how all are scored by one figure, is in races.py.
 CPU-seconds are the process's; real tokens are those that are not padding. Results go to benchmarks/results/.
 """
 
@@ -23,15 +28,19 @@ import time
 from pathlib import Path
 from typing import Any
 
+import races
+from races import Padded, Peer, Race
+
 CONTESTANTS = ("burnish", "plain", "trainer", "trainer-bf16")
 SHOWN = {
     "burnish": "burnish (auto)",
-    "plain": "plain loop, padded to 128, batch 16, fp32",
+    "plain": "plain loop, padded to {padded}, batch 16, fp32",
     "trainer": "Trainer, length groups, batch 16, fp32",
     "trainer-bf16": "Trainer, length groups, batch 32, bf16",
 }
 RATES = {"plain": 5e-5, "trainer": 1e-4, "trainer-bf16": 1e-4}
-MAX_LENGTH = 128
+SETS = {"pairs": "ocnli", "tagging": "conll2003", "question_answering": "squad2", "causal": "chatter"}
+BACKBONES = {"pairs": "auto", "causal": "smollm2"}
 
 Side = tuple[list[str], list[int]]
 
@@ -77,19 +86,32 @@ def _shuffled(count: int, *, seed: int) -> list[int]:
     return np.random.default_rng(seed).permutation(count).tolist()
 
 
+def race_of(args: argparse.Namespace) -> Race:
+    """What is run: of the texts of this file, or of a prepared set."""
+    if args.task != "classification":
+        return races.race_of(args.task, args.set, args.data, train=args.train, test=args.test, seed=args.seed)
+    sides = [
+        [{"text": text, "label": str(at)} for text, at in zip(*side, strict=True)]
+        for side in read_set(args.set, args.data)
+    ]
+    rows = _shuffled(len(sides[0]), seed=args.seed)[: args.train]
+    return races.classification([sides[0][i] for i in rows], sides[1][: args.test or None])
+
+
 def contest(args: argparse.Namespace) -> dict[str, Any]:
     """One contestant, one seed, in this process."""
     import torch
 
     torch.set_num_threads(args.threads)
-    train, test = read_set(args.set, args.data)
-    rows = _shuffled(len(train[0]), seed=args.seed)[: args.train]
-    train = ([train[0][i] for i in rows], [train[1][i] for i in rows])
-    num_classes = max(test[1] + train[1]) + 1
-    run = {"burnish": run_burnish, "plain": run_plain}.get(args.contestant, run_trainer)
-    out = run(args, train, test, num_classes)
+    race = race_of(args)
+    if args.contestant == "burnish":
+        out = run_burnish(args, race)
+    else:
+        torch.manual_seed(args.seed)
+        peer = race.peer(race, args.backbone, args.seed)
+        out = (run_plain if args.contestant == "plain" else run_trainer)(args, race, peer)
     out["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    return out
+    return out | {"figure": race.name, "padded": race.padded}
 
 
 class Clock:
@@ -103,106 +125,93 @@ class Clock:
         self.seconds, self.cpu = time.perf_counter() - self.began[0], time.process_time() - self.began[1]
 
 
-def figures(clock: Clock, *, examples: int, tokens: int, accuracy: float | None) -> dict[str, Any]:
+def figures(clock: Clock, *, examples: int, tokens: int, score: float | None) -> dict[str, Any]:
     return {
         "seconds": clock.seconds,
         "cpu_seconds": clock.cpu,
         "examples_per_s": examples / clock.seconds,
         "examples_per_cpu_s": examples / clock.cpu,
         "tokens_per_cpu_s": tokens / clock.cpu,
-        "accuracy": accuracy,
+        "score": score,
     }
 
 
-def run_burnish(args: argparse.Namespace, train: Side, test: Side, num_classes: int) -> dict[str, Any]:
-    from transformers import AutoTokenizer
-
+def run_burnish(args: argparse.Namespace, race: Race) -> dict[str, Any]:
+    """As `train.tune` does it: the task's examples, head and objective, the one loop."""
+    from burnish.core.artifacts import Records, Split
     from burnish.core.progress import Silent
-    from burnish.nn import batches, heads, loop
-    from burnish.nn.models import Head
+    from burnish.nn import loop, models
+    from burnish.train.sides import Sides
 
-    tokenizer = AutoTokenizer.from_pretrained(args.backbone)
-    model = heads.build(args.backbone, Head("sequence", tuple([str(i) for i in range(num_classes)])), seed=args.seed)
-    sides = [batches.encode(texts, tokenizer, max_length=MAX_LENGTH).with_targets(y) for texts, y in (train, test)]
+    nothing = Records.from_table(race.train.slice(0, 0))
+    split = Split(Records.from_table(race.train), nothing, nothing)
+    sides = Sides(race.task, Path(args.backbone), split, max_length=race.max_length, soft=False)
+    head = race.task.head()
+    model = models.build(args.backbone, head, seed=args.seed)
+    sides.centre(model)
+    examples = sides.train()
     settings = loop.Training(epochs=args.epochs)
+    objective = race.task.objective()
     with Clock() as clock:
-        history = loop.fit(model, sides[0], None, settings=settings, scratch=None, progress=Silent(), seed=args.seed)
-    accuracy = loop.score(model, sides[1])[1]
-    out = figures(clock, examples=history.examples, tokens=history.tokens, accuracy=accuracy)
+        history = loop.fit(
+            model,
+            examples,
+            None,
+            settings=settings,
+            scratch=None,
+            progress=Silent(),
+            seed=args.seed,
+            objective=objective,
+        )
+    # a long record is several windows; all contestants are compared in records
+    count = len(race.train) * args.epochs
+    out = figures(clock, examples=count, tokens=history.tokens, score=race.learnt(model, sides, head))
     return out | {"resolved": history.resolved, "kernels": history.kernels}
 
 
-def run_plain(args: argparse.Namespace, train: Side, test: Side, num_classes: int) -> dict[str, Any]:
-    """The loop most tutorials print: every text padded to 128, batches of 16, AdamW, fp32."""
+def run_plain(args: argparse.Namespace, race: Race, peer: Peer) -> dict[str, Any]:
+    """The loop of the founding documents: every text padded to the same length."""
     import torch
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    torch.manual_seed(args.seed)
-    tokenizer = AutoTokenizer.from_pretrained(args.backbone)
-    model = AutoModelForSequenceClassification.from_pretrained(args.backbone, num_labels=num_classes)
-    sides = []
-    for texts, y in (train, test):
-        made = tokenizer(texts, padding="max_length", truncation=True, max_length=MAX_LENGTH, return_tensors="pt")
-        sides.append(torch.utils.data.TensorDataset(made["input_ids"], made["attention_mask"], torch.tensor(y)))
-    loader = torch.utils.data.DataLoader(sides[0], batch_size=16, shuffle=True)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=RATES["plain"])
-    model.train()
-    examples = tokens = 0
+    collate = Padded(peer.pads, race.padded)
+    loader = torch.utils.data.DataLoader(peer.train, batch_size=16, shuffle=True, collate_fn=collate)  # type: ignore[arg-type]
+    learnt = [p for p in peer.model.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(learnt, lr=(RATES | peer.rates)["plain"])
+    peer.model.train()
+    features = tokens = 0
+    most = 16 * args.plain_steps or len(peer.train) * args.epochs
     with Clock() as clock:
-        for _ in range(args.epochs):
-            for ids, mask, y in loader:
-                loss = model(input_ids=ids, attention_mask=mask, labels=y).loss
+        while features < most:
+            for batch in loader:
+                loss = peer.model(**batch).loss
                 loss.backward()
                 optimiser.step()
                 optimiser.zero_grad()
-                examples, tokens = examples + len(ids), tokens + int(mask.sum())
-                if args.plain_steps and examples >= 16 * args.plain_steps:
+                features, tokens = features + len(batch["input_ids"]), tokens + int(batch["attention_mask"].sum())
+                if features >= most:
                     break
-            if args.plain_steps and examples >= 16 * args.plain_steps:
-                break
-    accuracy = None
-    if not args.plain_steps:
-        model.eval()
-        right = 0
-        with torch.no_grad():
-            for ids, mask, y in torch.utils.data.DataLoader(sides[1], batch_size=32):
-                right += int((model(input_ids=ids, attention_mask=mask).logits.argmax(1) == y).sum())
-        accuracy = right / len(test[0])
-    return figures(clock, examples=examples, tokens=tokens, accuracy=accuracy)
+    score = None if args.plain_steps else peer.judged(collate)
+    records = features * len(race.train) / len(peer.train)
+    return figures(clock, examples=round(records), tokens=tokens, score=score)
 
 
-def run_trainer(args: argparse.Namespace, train: Side, test: Side, num_classes: int) -> dict[str, Any]:
+def run_trainer(args: argparse.Namespace, race: Race, peer: Peer) -> dict[str, Any]:
     """transformers' Trainer as its documentation uses it, with length grouping and padding to the longest."""
     import tempfile
 
     from datasets import Dataset, disable_progress_bars
-    from transformers import (
-        AutoModelForSequenceClassification,
-        AutoTokenizer,
-        DataCollatorWithPadding,
-        Trainer,
-        TrainingArguments,
-        set_seed,
-    )
+    from transformers import Trainer, TrainingArguments, set_seed
 
     disable_progress_bars()
     set_seed(args.seed)
     bf16 = args.contestant == "trainer-bf16"
-    tokenizer = AutoTokenizer.from_pretrained(args.backbone)
-    model = AutoModelForSequenceClassification.from_pretrained(args.backbone, num_labels=num_classes)
-    sides = []
-    for texts, y in (train, test):
-        made = tokenizer(texts, truncation=True, max_length=MAX_LENGTH)
-        lengths = [len(ids) for ids in made["input_ids"]]
-        sides.append(Dataset.from_dict({**made, "labels": y, "length": lengths}))
-    tokens = sum(sides[0]["length"]) * args.epochs
+    lengths = [len(one["input_ids"]) for one in peer.train]
     with tempfile.TemporaryDirectory() as scratch:
         settings = TrainingArguments(
             scratch,
             num_train_epochs=args.epochs,
             per_device_train_batch_size=32 if bf16 else 16,
-            per_device_eval_batch_size=32,
-            learning_rate=RATES[args.contestant],
+            learning_rate=(RATES | peer.rates)[args.contestant],
             train_sampling_strategy="group_by_length",
             warmup_steps=0.1,
             bf16=bf16,
@@ -213,32 +222,35 @@ def run_trainer(args: argparse.Namespace, train: Side, test: Side, num_classes: 
             logging_strategy="no",
             seed=args.seed,
         )
-        trainer = Trainer(
-            model=model,
-            args=settings,
-            train_dataset=sides[0],
-            data_collator=DataCollatorWithPadding(tokenizer),
-            compute_metrics=lambda made: {"accuracy": float((made.predictions.argmax(1) == made.label_ids).mean())},
-        )
+        rows = Dataset.from_list([one | {"length": n} for one, n in zip(peer.train, lengths, strict=True)])
+        collate = Padded(peer.pads, None)
+        trainer = Trainer(model=peer.model, args=settings, train_dataset=rows, data_collator=collate)
         with Clock() as clock:
             trainer.train()
-        accuracy = trainer.evaluate(sides[1])["eval_accuracy"]
-    return figures(clock, examples=len(train[0]) * args.epochs, tokens=tokens, accuracy=accuracy)
+    score = peer.judged(collate)
+    return figures(clock, examples=len(race.train) * args.epochs, tokens=sum(lengths) * args.epochs, score=score)
 
 
 def table(results: dict[str, list[dict[str, Any]]]) -> str:
-    """Markdown: the median over seeds; ratios are burnish against that row, in real tokens per CPU-second."""
-    head = "| | examples/s | examples/CPU-s | real tokens/CPU-s | burnish is faster by | test accuracy | peak MiB |\n"
+    """Markdown: the median over seeds; ratios are burnish against that row, in records per CPU-second.
+
+    Not in tokens: who cuts a text into fewer tokens, or into fewer windows, has less work and not less speed.
+    """
+    about = next(iter(results.values()))[0]
+    figure = about["figure"]
+    head = f"| | examples/s | examples/CPU-s | real tokens/CPU-s | burnish is faster by | test {figure} | peak MiB |\n"
     lines = [head + "|---|--:|--:|--:|--:|--:|--:|"]
-    ours = statistics.median(run["tokens_per_cpu_s"] for run in results["burnish"]) if results.get("burnish") else None
+    ours = (
+        statistics.median(run["examples_per_cpu_s"] for run in results["burnish"]) if results.get("burnish") else None
+    )
     for name, runs in results.items():
         middle = {key: statistics.median(run[key] for run in runs) for key in runs[0] if _is_number(runs[0][key])}
-        found = [run["accuracy"] for run in runs if run["accuracy"] is not None]
-        accuracy = f"{min(found):.3f} to {max(found):.3f}" if found else "not measured"
-        ratio = f"{ours / middle['tokens_per_cpu_s']:.1f}x" if ours else ""
+        found = [run["score"] for run in runs if run["score"] is not None]
+        score = f"{min(found):.3f} to {max(found):.3f}" if found else "not measured"
+        ratio = f"{ours / middle['examples_per_cpu_s']:.1f}x" if ours else ""
         lines.append(
-            f"| {SHOWN[name]} | {middle['examples_per_s']:.1f} | {middle['examples_per_cpu_s']:.1f} "
-            f"| {middle['tokens_per_cpu_s']:,.0f} | {ratio} | {accuracy} | {middle['peak_mib']:,.0f} |"
+            f"| {SHOWN[name].format(padded=about['padded'])} | {middle['examples_per_s']:.1f} | {middle['examples_per_cpu_s']:.1f} "
+            f"| {middle['tokens_per_cpu_s']:,.0f} | {ratio} | {score} | {middle['peak_mib']:,.0f} |"
         )
     return "\n".join(lines)
 
@@ -249,10 +261,14 @@ def _is_number(value: object) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--backbone", default="minilm", help="a name of `burnish backbones`, a folder, or a hub name")
+    parser.add_argument("--task", choices=tuple(races.RACES), default="classification")
+    parser.add_argument("--backbone", help="a name of `burnish backbones`, a folder, or a hub name; the task's own")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--set", choices=("sst2", "trec", "agnews"), default="sst2")
+    parser.add_argument(
+        "--set", help="sst2, trec, agnews; for the other tasks a name of `tasks.py list`; the task's own"
+    )
     parser.add_argument("--train", type=int, default=1000, help="training examples")
+    parser.add_argument("--test", type=int, default=0, help="test examples at most, 0 for all")
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
@@ -265,7 +281,10 @@ def main() -> None:
     from burnish.core.progress import Silent
     from burnish.nn.backbones import resolve
 
-    args.backbone = str(resolve(args.backbone, languages=("en",), progress=Silent()))
+    args.set = args.set or SETS.get(args.task, "sst2")
+    languages = ("zh",) if args.task == "pairs" else ("en",)
+    args.backbone = args.backbone or BACKBONES.get(args.task, "minilm")
+    args.backbone = str(resolve(args.backbone, languages=languages, progress=Silent()))
     if args.contestant:
         print("RESULT " + json.dumps(contest(args)))
         return
@@ -278,8 +297,9 @@ def main() -> None:
             if not found:
                 raise SystemExit(f"{name} failed:\n{done.stderr[-3000:]}")
             results[name].append(json.loads(found[0].removeprefix("RESULT ")))
+            run = results[name][-1]
             print(
-                f"{name} seed {seed}: {results[name][-1]['tokens_per_cpu_s']:,.0f} real tokens/CPU-s", file=sys.stderr
+                f"{name} seed {seed}: {run['examples_per_cpu_s']:,.1f} examples/CPU-s, {run['score']}", file=sys.stderr
             )
     write(args, results)
 
@@ -292,19 +312,28 @@ def write(args: argparse.Namespace, results: dict[str, list[dict[str, Any]]]) ->
 
     facts = {
         "command": "python benchmarks/train.py "
-        + " ".join(f"--{key.replace('_', '-')} {getattr(args, key)}" for key in ("set", "train", "epochs", "seeds"))
+        + " ".join(
+            f"--{key.replace('_', '-')} {getattr(args, key)}" for key in ("task", "set", "train", "epochs", "seeds")
+        )
         + f" --threads {args.threads} --plain-steps {args.plain_steps}",
         "backbone": Path(args.backbone).name,
-        "learning rates (not the same)": {"burnish": "auto, see the JSON", **RATES},
+        "learning rates (not the same)": {
+            "burnish": "auto, see the JSON",
+            **RATES,
+            **(races.LORA_RATES if args.task == "causal" else {}),
+        },
         "date": datetime.date.today().isoformat(),
         "processor": processor_name(),
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
     }
     args.out.mkdir(parents=True, exist_ok=True)
     text = json.dumps({**facts, "results": results}, indent=1)
-    (args.out / f"train-{args.set}.json").write_text(text + "\n", encoding="utf-8")
+    name = args.set if args.task == "classification" else f"{args.task.replace('_', '-')}-{args.set}"
+    (args.out / f"train-{name}.json").write_text(text + "\n", encoding="utf-8")
     told = "\n".join(f"{key}: {value}  " for key, value in facts.items())
-    (args.out / f"train-{args.set}.md").write_text(f"# Training on {args.set}\n\n{told}\n\n{table(results)}\n", "utf-8")
+    (args.out / f"train-{name}.md").write_text(
+        f"# Training on {args.set} ({args.task})\n\n{told}\n\n{table(results)}\n", "utf-8"
+    )
     print(table(results))
 
 

@@ -87,8 +87,9 @@ class Task(abc.ABC):
             if key not in cls.options
         ]
         if len(spec.labels) < cls.least_labels:
-            wants = f"{cls.name} needs at least {cls.least_labels} label{'s' * (cls.least_labels > 1)}"
-            found.append(("labels", f"{wants}, got {list(spec.labels)}", "labels: [first, second]"))
+            count = {1: "one label", 2: "two labels"}.get(cls.least_labels, f"{cls.least_labels} labels")
+            wants = f"{cls.name} needs at least {count}, got {list(spec.labels)}"
+            found.append(("labels", wants, "labels: [negative, positive]"))
         return found
 
     @abc.abstractmethod

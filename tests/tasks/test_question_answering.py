@@ -324,3 +324,10 @@ def test_questions_by_what_they_ask_for():
         "总部设在什么地方？": "where", "有多少人参加？": "how many", "哪年成立的？": "when", "这是什么？": "what", "如何制作？": "how",
     }  # fmt: skip
     assert {question: kind_of(question) for question in asked} == asked
+
+
+def test_the_task_passes_the_suite_of_every_task():
+    from burnish.testing import check_task
+
+    spec = TaskSpec("question_answering", languages=("en", "zh"), options={"stride": 64})
+    assert check_task("question_answering", spec, TABLE) == 8

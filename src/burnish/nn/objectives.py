@@ -66,6 +66,8 @@ def class_weights(examples: Examples, *, num_classes: int) -> np.ndarray | None:
     targets = examples.targets
     if examples.token_targets is not None:
         targets = examples.token_targets[examples.token_targets != IGNORED]
+        if targets.max(initial=0) >= num_classes:
+            return None  # bits, not classes (nn.borders)
     whole = targets is not None and (
         targets.shape[1:] == (num_classes,) or (targets.dtype == np.int64 and targets.ndim == 1)
     )

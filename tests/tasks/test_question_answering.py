@@ -249,6 +249,16 @@ def test_the_threshold_of_no_answer_is_fitted_where_some_questions_have_none():
     json.dumps(said.items)
 
 
+def test_epochs_of_questions_that_all_have_an_answer_are_judged_without_refusing_one():
+    backend = tokenizer("wordpiece")
+    for rows, refuses in (([0, 2], False), ([0, 1, 2], True)):
+        one, table = task(), TABLE.take(rows)
+        examples = one.examples(table, backend, max_length=64)
+        outputs = [np.where(np.arange(length)[:, None] == 0, 5.0, np.zeros((1, 2))) for length in examples.lengths]
+        said = one.decode(one.inputs(table), examples, outputs, {}).items  # "there is none", says the network
+        assert all(not answer["text"] for answer in said) if refuses else all(answer["text"] for answer in said)
+
+
 def test_other_answers_are_given_beside_the_best():
     one, backend = task(alternatives=1), tokenizer("wordpiece")
     inputs = [{"text": "who?", "text_b": "Paris 1998 Paris"}]

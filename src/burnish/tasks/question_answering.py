@@ -56,6 +56,12 @@ class Task(base.Task):
         "alternatives": 2,  # other answers that are given beside the best
     }
 
+    def __init__(self, spec: TaskSpec) -> None:
+        super().__init__(spec)
+        # Whether the records that were read so far hold questions without an answer; None before any. Epochs are judged
+        # before a threshold is fitted: where every question has an answer, none may then be refused.
+        self._lacking: bool | None = None
+
     @classmethod
     def problems(cls, spec: TaskSpec) -> list[tuple[str, str, str]]:
         found = super().problems(spec)
@@ -134,6 +140,7 @@ class Task(base.Task):
         made = self.encode(self.inputs(table), tokenizer, max_length=max_length)
         contexts = table["text_b"].to_pylist()
         spans = [_span(row, context or "") for row, context in zip(_targets(table), contexts, strict=True)]
+        self._lacking = bool(self._lacking) or None in spans
         weights = None
         if soft and "confidence" in table.column_names and table["confidence"].null_count < len(table):
             given = table["confidence"].fill_null(1.0).to_numpy()
@@ -162,7 +169,7 @@ class Task(base.Task):
         probability of what is said within its window. no_answer: log odds that there is none; the card's threshold,
         fitted on the validation side, says from where on; null there means that every question has an answer.
         """
-        threshold = card.get(THRESHOLD, 0.0)
+        threshold = card.get(THRESHOLD, None if self._lacking is False else 0.0)
         found = self._found(inputs, examples, outputs)
         return Answers([self._answer(one, threshold, given) for one, given in zip(found, inputs, strict=True)])
 

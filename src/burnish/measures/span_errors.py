@@ -1,0 +1,90 @@
+"""What is wrong with marked spans: which types are taken for which, borders beside types, by length, new names beside known.
+
+A target and a prediction meet when they share a character; each target is judged by the prediction it shares most with.
+Spans are {start, end, label} in characters, end exclusive.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from burnish.measures.entities import Spans
+
+MISSED, INVENTED = "missed", "invented"
+KINDS = ("right", "border", "type", "border_and_type", MISSED, INVENTED)
+
+
+def span_errors(targets: Sequence[Spans], predictions: Sequence[Spans], labels: Sequence[str]) -> dict[str, Any]:
+    """Every target and prediction by what became of it, and which types are taken for which.
+
+    kinds: right; border (same type, other borders); type (same borders, other type); border_and_type; missed; invented.
+    right + border + type + border_and_type + missed is the number of targets. confusion: {target type: {predicted type:
+    count}}, with the column `missed` and the row `invented`; a border error counts under its types.
+    """
+    kinds: Counter[str] = Counter({kind: 0 for kind in KINDS})
+    confusion = {row: dict.fromkeys((*labels, MISSED), 0) for row in labels}
+    confusion[INVENTED] = dict.fromkeys((*labels, MISSED), 0)
+    for gold, said in zip(targets, predictions, strict=True):
+        wanted, found = _unique(gold), _unique(said)
+        met: set[tuple[int, int, str]] = set()
+        for one in wanted:
+            best = max((other for other in found if _shared(one, other) > 0), key=lambda o: _closeness(one, o), default=None)
+            if best is None:
+                kinds[MISSED] += 1
+                confusion[one[2]][MISSED] += 1
+                continue
+            met.add(best)
+            kinds[_kind_of(one, best)] += 1
+            confusion[one[2]][best[2]] += 1
+        for other in found:
+            if other not in met and not any(_shared(one, other) for one in wanted):
+                kinds[INVENTED] += 1
+                confusion[INVENTED][other[2]] += 1
+    return {"kinds": dict(kinds), "confusion": confusion}
+
+
+def _unique(spans: Spans) -> list[tuple[int, int, str]]:
+    return sorted({(one["start"], one["end"], one["label"]) for one in spans or ()})
+
+
+def _shared(one: tuple[int, int, str], other: tuple[int, int, str]) -> int:
+    return max(0, min(one[1], other[1]) - max(one[0], other[0]))
+
+
+def _closeness(one: tuple[int, int, str], other: tuple[int, int, str]) -> tuple[bool, float, bool]:
+    """Exactly the span first, then the largest share of both (Jaccard), then the same type."""
+    joint = max(one[1], other[1]) - min(one[0], other[0])
+    return one == other, _shared(one, other) / joint, one[2] == other[2]
+
+
+def _kind_of(one: tuple[int, int, str], other: tuple[int, int, str]) -> str:
+    if one == other:
+        return "right"
+    if one[2] == other[2]:
+        return "border"
+    return "type" if one[:2] == other[:2] else "border_and_type"
+
+
+def scores_by(
+    targets: Sequence[Spans],
+    predictions: Sequence[Spans],
+    bucket: Callable[[int, Mapping[str, Any]], str],
+) -> dict[str, dict[str, float]]:
+    """Strict precision, recall, F1 and support of the spans of each bucket. bucket(record, span) names it."""
+    counts: dict[str, list[int]] = {}
+    for row, (gold, said) in enumerate(zip(targets, predictions, strict=True)):
+        wanted, found = set(_unique(gold)), set(_unique(said))
+        for kind, spans in enumerate((wanted & found, found - wanted, wanted - found)):
+            for start, end, label in spans:
+                name = bucket(row, {"start": start, "end": end, "label": label})
+                counts.setdefault(name, [0, 0, 0])[kind] += 1
+    made = {}
+    for name in sorted(counts):
+        right, extra, missing = counts[name]
+        precision = right / (right + extra) if right + extra else 0.0
+        recall = right / (right + missing) if right + missing else 0.0
+        f1 = 2 * right / (2 * right + extra + missing) if right + extra + missing else 0.0
+        made[name] = {"precision": precision, "recall": recall, "f1": f1, "support": right + missing}
+    return made

@@ -30,7 +30,9 @@ def span_errors(targets: Sequence[Spans], predictions: Sequence[Spans], labels: 
         wanted, found = _unique(gold), _unique(said)
         met: set[tuple[int, int, str]] = set()
         for one in wanted:
-            best = max((other for other in found if _shared(one, other) > 0), key=lambda o: _closeness(one, o), default=None)
+            best = max(
+                (other for other in found if _shared(one, other) > 0), key=lambda o: _closeness(one, o), default=None
+            )
             if best is None:
                 kinds[MISSED] += 1
                 confusion[one[2]][MISSED] += 1

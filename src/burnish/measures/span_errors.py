@@ -20,12 +20,12 @@ def span_errors(targets: Sequence[Spans], predictions: Sequence[Spans], labels: 
     """Every target and prediction by what became of it, and which types are taken for which.
 
     kinds: right; border (same type, other borders); type (same borders, other type); border_and_type; missed; invented.
-    right + border + type + border_and_type + missed is the number of targets. confusion: {target type: {predicted type:
-    count}}, with the column `missed` and the row `invented`; a border error counts under its types.
+    right + border + type + border_and_type + missed is the number of targets. confusion: rows are target types and,
+    last, what was invented; columns predicted types and, last, what was missed. A border error counts under its types.
     """
     kinds: Counter[str] = Counter({kind: 0 for kind in KINDS})
-    confusion = {row: dict.fromkeys((*labels, MISSED), 0) for row in labels}
-    confusion[INVENTED] = dict.fromkeys((*labels, MISSED), 0)
+    at = {label: i for i, label in enumerate(labels)}
+    confusion = [[0] * (len(labels) + 1) for _ in range(len(labels) + 1)]
     for gold, said in zip(targets, predictions, strict=True):
         wanted, found = _unique(gold), _unique(said)
         met: set[tuple[int, int, str]] = set()
@@ -35,15 +35,15 @@ def span_errors(targets: Sequence[Spans], predictions: Sequence[Spans], labels: 
             )
             if best is None:
                 kinds[MISSED] += 1
-                confusion[one[2]][MISSED] += 1
+                confusion[at[one[2]]][-1] += 1
                 continue
             met.add(best)
             kinds[_kind_of(one, best)] += 1
-            confusion[one[2]][best[2]] += 1
+            confusion[at[one[2]]][at[best[2]]] += 1
         for other in found:
             if other not in met and not any(_shared(one, other) for one in wanted):
                 kinds[INVENTED] += 1
-                confusion[INVENTED][other[2]] += 1
+                confusion[-1][at[other[2]]] += 1
     return {"kinds": dict(kinds), "confusion": confusion}
 
 

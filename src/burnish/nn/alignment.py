@@ -151,7 +151,8 @@ class Aligned:
     """What became of the spans of some records.
 
     exact: their borders are borders of sites. inside: a border lies inside a site, and what is read back is longer.
-    lost: they touch no site. crossing: they share sites with a span that was taken first (flat tags only).
+    lost: they touch no site. crossing: they share sites with a span that was taken first (flat tags only). cut: no
+    window holds them whole (nested spans only, longer than what windows share).
     """
 
     spans: int = 0
@@ -159,6 +160,7 @@ class Aligned:
     inside: int = 0
     lost: int = 0
     crossing: int = 0
+    cut: int = 0
 
     def plain(self) -> dict[str, Any]:
         """As JSON, with the share that can be read back exactly (1 where there are no spans)."""

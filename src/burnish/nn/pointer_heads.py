@@ -112,7 +112,7 @@ def _encoder(folder: str | Path) -> Any:
     from transformers import AutoConfig, AutoModel
 
     config = AutoConfig.from_pretrained(folder)
-    kind = AutoModel._model_mapping[type(config)]
+    kind: Any = AutoModel._model_mapping[type(config)]
     pooled = "add_pooling_layer" in inspect.signature(kind).parameters
     return AutoModel.from_pretrained(folder, dtype=torch.float32, **({"add_pooling_layer": False} if pooled else {}))
 

@@ -77,6 +77,13 @@ def targets(
     return np.array(rows, np.int64).reshape(-1, 4)
 
 
+def held(examples: Examples, sites: Sites, first: NDArray[Any], last: NDArray[Any]) -> NDArray[np.bool_]:
+    """(M) whether any window holds a span of sites (inclusive) whole."""
+    made = np.zeros(len(first), bool)
+    made[targets(examples, sites, first, last, np.arange(len(first)))[:, 3]] = True
+    return made
+
+
 def read(
     examples: Examples, sites: Sites, outputs: Sequence[Any], *, threshold: float, closed: int
 ) -> tuple[NDArray[Any], ...]:

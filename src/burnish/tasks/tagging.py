@@ -114,17 +114,20 @@ class Task(base.Task):
         sites = sites_of(texts, made)
         records, starts, ends, labels = self._spans(table)
         first, last, _ = touched(sites, records, starts, ends)
-        aligned = self.aligned(table, sites)
-        if aligned.inside or aligned.lost or aligned.crossing:
+        aligned = self.aligned(table, sites, made)
+        if aligned.inside or aligned.lost or aligned.crossing or aligned.cut:
             log.warning(
-                "of %d spans, %d begin or end inside a token, %d touch none, %d cross another one",
-                *(aligned.spans, aligned.inside, aligned.lost, aligned.crossing),
+                "of %d spans, %d begin or end inside a token, %d touch none, %d cross another one (nested: true keeps "
+                "them), %d are longer than what windows share",
+                *(aligned.spans, aligned.inside, aligned.lost, aligned.crossing, aligned.cut),
             )
         if self.nested:
             there = last >= first
             made = replace(made, spans=spans_of_scores.targets(made, sites, first[there], last[there], labels[there]))
         else:
-            made = replace(made, token_targets=self._tags(made, sites, first, last, labels))
+            tags = np.full(len(made.tokens), IGNORED, np.int64)  # special tokens, and the copies that are not read
+            tags[sites.at] = self._tags(sites, first, last, labels)
+            made = replace(made, token_targets=tags)
         if soft and "confidence" in table.column_names and table["confidence"].null_count < len(table):
             weights = np.array([1.0 if one is None else one for one in table["confidence"].to_pylist()], np.float32)
             made = replace(made, weights=weights[made.of_records])
@@ -140,10 +143,8 @@ class Task(base.Task):
         columns = np.array(rows, np.int64).reshape(-1, 4).T
         return columns[0], columns[1], columns[2], columns[3]
 
-    def _tags(
-        self, examples: Examples, sites: Sites, first: NDArray[Any], last: NDArray[Any], labels: NDArray[Any]
-    ) -> NDArray[np.int64]:
-        """A tag for every token (T): IGNORED for special tokens and for the copies that are not read."""
+    def _tags(self, sites: Sites, first: NDArray[Any], last: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.int64]:
+        """The tag of every site (S)."""
         tags = np.zeros(len(sites.at), np.int64)
         width = len(self.tags) // len(self.labels)
         for at in self._kept(first, last):
@@ -152,9 +153,7 @@ class Task(base.Task):
             tags[begin] = own
             if self.scheme == "BIOES":
                 tags[end - 1] = own + (2 if end - begin > 1 else 3)
-        targets = np.full(len(examples.tokens), IGNORED, np.int64)
-        targets[sites.at] = tags
-        return targets
+        return tags
 
     @staticmethod
     def _kept(first: NDArray[Any], last: NDArray[Any]) -> list[int]:
@@ -167,13 +166,17 @@ class Task(base.Task):
                 kept.append(int(at))
         return kept
 
-    def aligned(self, table: pa.Table, sites: Sites) -> Aligned:
+    def aligned(self, table: pa.Table, sites: Sites, examples: Examples) -> Aligned:
         """What the tokens can say of the spans of records."""
         records, starts, ends, _ = self._spans(table)
         first, last, exact = touched(sites, records, starts, ends)
         there = last >= first
-        crossing = 0 if self.nested else int(there.sum()) - len(self._kept(first, last))
-        return Aligned(len(first), int(exact.sum()), int((there & ~exact).sum()), int((~there).sum()), crossing)
+        crossing = cut = 0
+        if self.nested:
+            cut = int((~spans_of_scores.held(examples, sites, first[there], last[there])).sum())
+        else:
+            crossing = int(there.sum()) - len(self._kept(first, last))
+        return Aligned(len(first), int(exact.sum()), int((there & ~exact).sum()), int((~there).sum()), crossing, cut)
 
     # -- 3. which head and loss
 
@@ -182,8 +185,11 @@ class Task(base.Task):
             return Head("pointer", tuple(self.labels))
         return Head("token", tuple(self.tags), {"crf": self.crf})
 
-    def objective(self, **settings: Any) -> Any:
-        """settings: class_weights (tags) or None, label_smoothing 0..1; a CRF and nested spans take neither."""
+    def objective(self, *, class_weights: np.ndarray | None = None, label_smoothing: float = 0.0) -> Any:
+        """A CRF's likelihood and the loss of nested spans take neither class weights nor smoothing, and say so."""
+        if (self.nested or self.crf) and (class_weights is not None or label_smoothing):
+            what = "nested spans" if self.nested else "a CRF"
+            log.warning("train.tune: class_weights and label_smoothing do nothing for %s", what)
         if self.nested:
             from burnish.nn.pointer_heads import PairLoss
 
@@ -194,7 +200,7 @@ class Task(base.Task):
             return CrfLikelihood()
         from burnish.nn.objectives import TokenCrossEntropy
 
-        return TokenCrossEntropy(**settings)
+        return TokenCrossEntropy(class_weights, label_smoothing)
 
     # -- 4. how is output decoded
 
@@ -261,31 +267,31 @@ class Task(base.Task):
             )
         return made
 
-    def calibrate(
-        self, table: pa.Table, examples: Any, outputs: Sequence[Any], card: Mapping[str, Any] | None = None
-    ) -> dict[str, Any]:
+    def calibrate(self, table: pa.Table, examples: Any, outputs: Sequence[Any]) -> dict[str, Any]:
         """whole_words: whether borders inside words are shut; temperature of the scores, or threshold of nested spans.
 
-        card: what decoding already knows (a CRF's values).
+        alignment: what the tokens can say of the spans. A CRF's values are not known here: whole_words is chosen without.
         """
-        inputs, known = self.inputs(table), dict(card or {})
+        inputs = self.inputs(table)
         sites = sites_of([one["text"] or "" for one in inputs], examples)
-        made: dict[str, Any] = {"alignment": self.aligned(table, sites).plain()}
+        made: dict[str, Any] = {"alignment": self.aligned(table, sites, examples).plain()}
         if self.nested:
             made["threshold"] = self._threshold(table, examples, sites, outputs)
         else:
-            made["temperature"] = self._temperature(examples, sites, outputs)
+            made["temperature"] = self._temperature(table, sites, outputs)
         tried = {}
         for whole in (True, False):
-            answers = self.decode(inputs, examples, outputs, known | made | {"whole_words": whole})
+            answers = self.decode(inputs, examples, outputs, made | {"whole_words": whole})
             tried[whole] = float(self.figures(self.tally(table, answers).sum(0))[self.figure])
         return made | {"whole_words": tried[True] >= tried[False]}
 
-    def _temperature(self, examples: Any, sites: Sites, outputs: Sequence[Any]) -> float:
+    def _temperature(self, table: pa.Table, sites: Sites, outputs: Sequence[Any]) -> float:
         """What tags' scores are divided by so that they say how often they are right (Guo et al. 2017)."""
-        if examples.token_targets is None or not len(sites.at):
+        if not len(sites.at):
             return 1.0
-        scores, tags = _flattened(outputs)[sites.at], examples.token_targets[sites.at]
+        records, starts, ends, labels = self._spans(table)
+        first, last, _ = touched(sites, records, starts, ends)
+        scores, tags = _flattened(outputs)[sites.at], self._tags(sites, first, last, labels)
         rows = np.arange(len(tags))
         tried = np.geomspace(0.25, 4.0, 33)
         costs = [-_log_softmax(scores / one)[rows, tags].mean() for one in tried]
@@ -321,7 +327,7 @@ class Task(base.Task):
 
     def figures(self, sums: np.ndarray) -> dict[str, np.ndarray]:
         sums = np.asarray(sums)
-        made = entities.entity_scores(sums[..., :-5].reshape(*sums.shape[:-1], len(self.labels), 3))
+        made = entities.entity_scores(self._counts(sums))
         named = {f"entity_{name}": made[f"micro_{name}"] for name in ("f1", "precision", "recall")}
         tokens = entities.token_scores(sums[..., -5:])
         return (
@@ -330,40 +336,53 @@ class Task(base.Task):
             | {name: tokens[name] for name in ("token_micro_f1", "token_micro_f1_without_o")}
         )
 
-    def details(self, table: pa.Table, answers: Answers, train: pa.Table | None = None) -> dict[str, Any]:
-        """Per type, seqeval's report, tokens beside the all-O baseline, what is taken for what, by length, by novelty.
+    def by_class(self, sums: np.ndarray) -> dict[str, np.ndarray]:
+        made = entities.entity_scores(self._counts(np.asarray(sums)))["per_f1"]
+        return {label: made[..., at] for at, label in enumerate(self.labels)}
 
-        train: records that taught; with them, spans whose text and type were taught are scored apart from new ones.
-        """
+    def _counts(self, sums: np.ndarray) -> np.ndarray:
+        """(..., types, 3) of the tally's sums."""
+        return sums[..., :-5].reshape(*sums.shape[:-1], len(self.labels), 3)
+
+    def details(self, table: pa.Table, answers: Answers) -> dict[str, Any]:
+        """Per type, seqeval's report, tokens beside the all-O baseline, what is taken for what, by length, how sure."""
         texts = [text or "" for text in table["text"].to_pylist()]
         wanted, said = table["spans"].to_pylist(), [one["spans"] for one in answers.items]
         sums = self.tally(table, answers).sum(0)
-        counts = sums[:-5].reshape(len(self.labels), 3)
-        scores = entities.entity_scores(counts)
-        names = ("precision", "recall", "f1", "support")
-        made: dict[str, Any] = {
-            "per_type": {
-                label: {name: float(scores["support" if name == "support" else f"per_{name}"][at]) for name in names}
+        scores = entities.entity_scores(self._counts(sums))
+        errors = span_errors.span_errors(wanted, said, self.labels)
+        return {
+            "per_class": {
+                label: {
+                    **{name: float(scores[f"per_{name}"][at]) for name in ("precision", "recall", "f1")},
+                    "support": int(scores["support"][at]),
+                }
                 for at, label in enumerate(self.labels)
             },
-            "report": entities.classification_report(counts, self.labels),
+            "classification_report": entities.classification_report(self._counts(sums), self.labels),
+            "confusion": errors["confusion"],
+            "confusion_labels": [*self.labels, "none"],
+            "span_errors": errors["kinds"],
             "tokens": {name: float(value) for name, value in entities.token_scores(sums[-5:]).items()},
-            **span_errors.span_errors(wanted, said, self.labels),
             "by_length": span_errors.scores_by(wanted, said, lambda row, one: _length_bucket(texts[row], one)),
-            "score_calibration": _reliability(wanted, said),
+            **_reliability(wanted, said),
         }
-        if train is not None and "spans" in train.column_names:
-            taught = {
-                (text[one["start"] : one["end"]], one["label"])
-                for text, spans in zip(train["text"].to_pylist(), train["spans"].to_pylist(), strict=True)
-                for one in spans or ()
-            }
-            made["by_novelty"] = span_errors.scores_by(
-                wanted,
-                said,
-                lambda row, one: "taught" if (texts[row][one["start"] : one["end"]], one["label"]) in taught else "new",
-            )
-        return made
+
+    def beside(self, train: pa.Table, table: pa.Table, answers: Answers) -> dict[str, Any]:
+        """Spans whose words and type were taught, scored apart from new ones."""
+        if "spans" not in train.column_names:
+            return {}
+        taught = {
+            (text[one["start"] : one["end"]], one["label"])
+            for text, spans in zip(train["text"].to_pylist(), train["spans"].to_pylist(), strict=True)
+            for one in spans or ()
+        }
+        texts, wanted = table["text"].to_pylist(), table["spans"].to_pylist()
+
+        def bucket(row: int, one: Mapping[str, Any]) -> str:
+            return "taught" if (texts[row][one["start"] : one["end"]], one["label"]) in taught else "new"
+
+        return {"by_novelty": span_errors.scores_by(wanted, [one["spans"] for one in answers.items], bucket)}
 
     def losses(self, table: pa.Table, answers: Answers) -> np.ndarray:
         """(n,) spans missed, and spans invented as far as the model was sure of them."""
@@ -391,6 +410,11 @@ class Task(base.Task):
             for one in self.pieces({"text": record.text}, {"spans": record.spans or []})
         )
         return f"[{'?' if record.spans is None else len(record.spans)}] {' '.join(said.split())[:200]}"
+
+    def brief(self, answer: Mapping[str, Any] | None) -> str:
+        if answer is None:
+            return ""
+        return "; ".join(f"{one['text']} [{one['label']} {one['start']}-{one['end']}]" for one in answer["spans"])
 
     def pieces(self, given: Mapping[str, Any], answer: Mapping[str, Any] | None) -> list[Piece]:
         """The text cut at its spans. Nested spans are cut where any begins or ends, and a piece names all it is in."""
@@ -452,7 +476,7 @@ def _length_bucket(text: str, span: Mapping[str, Any]) -> str:
 
 
 def _reliability(wanted: Sequence[Any], said: Sequence[Any]) -> dict[str, Any]:
-    """How far scores are from how often spans are right: ten bins of equal width, and their mean gap (ECE)."""
+    """How far the scores of spans are from how often they are right, as classification tells it; {} without spans."""
     rows = [
         (float(one.get("score", 1.0)), (one["start"], one["end"], one["label"]) in gold)
         for gold, spans in (
@@ -462,16 +486,14 @@ def _reliability(wanted: Sequence[Any], said: Sequence[Any]) -> dict[str, Any]:
         for one in spans
     ]
     if not rows:
-        return {"ece": None, "bins": []}
+        return {}
     scores, right = np.array(rows, float).T
     place = np.minimum((scores * 10).astype(int), 9)
-    bins = [
-        {
-            "score": float(scores[place == at].mean()),
-            "right": float(right[place == at].mean()),
-            "n": int((place == at).sum()),
-        }
-        for at in range(10)
-        if (place == at).any()
-    ]
-    return {"ece": sum(one["n"] * abs(one["score"] - one["right"]) for one in bins) / len(rows), "bins": bins}
+    bins, gap = [], 0.0
+    for at in range(10):
+        here = place == at
+        count = int(here.sum())
+        mean, share = (float(one[here].mean()) if count else None for one in (scores, right))
+        gap += count * abs((mean or 0.0) - (share or 0.0)) / len(rows)
+        bins.append({"lower": at / 10, "upper": (at + 1) / 10, "count": count, "confidence": mean, "accuracy": share})
+    return {"ece": gap, "calibration": bins}

@@ -498,3 +498,14 @@ def test_free_borders_are_those_between_words_and_between_characters_of_unspaced
     free = {int(start) for start, border in zip(sites.starts, sites.border, strict=True) if border == FREE}
     assert free == {0, 3, 4, 5}
     assert replace(sites).border is sites.border
+
+
+@pytest.mark.parametrize("options", [{}, {"scheme": "BIOES", "decoding": "crf"}, {"nested": True}])
+def test_tagging_passes_the_suite_of_every_task(options):
+    from burnish.testing import check_task
+
+    made = [Record(text=text, spans=[{"start": 0, "end": 2, "label": "ORG"}]) for text in TEXTS]
+    assert (
+        check_task("tagging", TaskSpec("tagging", LABELS, {"PER": "people"}, ("en", "zh"), options), to_table(made))
+        >= 8
+    )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from burnish.nn.crf import negative_log_likelihood
 from burnish.nn.examples import IGNORED
-from burnish.nn.viterbi import NEVER, best_tags, chain_of, tags_of
+from burnish.nn.viterbi import NEVER, best_tags, chain_of, marginals, tags_of
 
 
 def path_score(scores, path, transitions, first, last):
@@ -114,3 +114,22 @@ def test_rules_forbid_and_never_weigh():
     chain = chain_of(tags_of(["X", "Y"], "BIO"), "BIO")
     assert set(np.unique(chain.between)) == {NEVER, 0.0}
     assert chain.between[1, 2] == 0 and chain.between[1, 4] == NEVER and chain.between[0, 2] == NEVER
+
+
+@pytest.mark.parametrize("scheme", ["BIO", "BIOES"])
+def test_chances_of_tags_are_those_of_counting_every_sequence_that_obeys(scheme):
+    tags = tags_of(["X"], scheme)
+    scores, crf = drawn(1, length=4, tags=len(tags))
+    inside = np.array([False, False, True, False])
+    chances = np.zeros(scores.shape)
+    for path in itertools.product(range(len(tags)), repeat=4):
+        if legal(path, tags, inside, scheme):
+            chances[range(4), path] += np.exp(path_score(scores, path, **crf))
+    chances /= chances[0].sum()
+    chain = chain_of(tags, scheme).with_crf(crf)
+    longer = np.concatenate([scores, scores])
+    found, _, none = marginals(
+        [scores, longer, np.zeros((0, len(tags)))], chain, inside=[inside, np.zeros(8, bool), np.zeros(0, bool)]
+    )
+    np.testing.assert_allclose(np.exp(found), chances, atol=1e-9)
+    assert none.shape == (0, len(tags))

@@ -102,24 +102,69 @@ def _obeys(tags: NDArray[np.int64], chain: Chain, inside: NDArray[np.bool_] | No
     return not steps.any()
 
 
-def _viterbi(
-    scores: list[NDArray[Any]], chain: Chain, inside: list[NDArray[np.bool_]] | None
-) -> list[NDArray[np.int64]]:
+def marginals(
+    scores: Sequence[NDArray[Any]], chain: Chain, *, inside: Sequence[NDArray[np.bool_]] | None = None
+) -> list[NDArray[np.float64]]:
+    """log P(tag) of each token over all sequences that obey (L, C), by the forward-backward algorithm; as `best_tags`."""
+    found: list[NDArray[np.float64]] = [np.asarray(one, np.float64) for one in scores]
+    order = sorted((at for at in range(len(scores)) if len(scores[at])), key=lambda at: len(scores[at]))
+    for start in range(0, len(order), ROWS):
+        rows = order[start : start + ROWS]
+        lengths, padded, glued = _padded(
+            [scores[at] for at in rows], None if inside is None else [inside[at] for at in rows]
+        )
+        longest = len(padded)
+        ahead = np.empty_like(padded)
+        ahead[0] = padded[0] + chain.first
+        for step in range(1, longest):
+            ahead[step] = _log_sum(ahead[step - 1][:, :, None] + _moves(chain, glued[step]), 1) + padded[step]
+        behind = np.broadcast_to(chain.last, padded.shape).copy()
+        for step in range(longest - 2, -1, -1):
+            onward = _log_sum(_moves(chain, glued[step + 1]) + (padded[step + 1] + behind[step + 1])[:, None, :], 2)
+            behind[step] = np.where((step + 1 < lengths)[:, None], onward, behind[step])
+        both = ahead + behind
+        both -= _log_sum(both, 2)[..., None]
+        for column, at in enumerate(rows):
+            found[at] = both[: lengths[column], column]
+    return found
+
+
+def _log_sum(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    most = values.max(axis, keepdims=True)
+    made: NDArray[np.float64] = np.log(np.exp(values - most).sum(axis)) + most.squeeze(axis)
+    return made
+
+
+def _moves(chain: Chain, glued_B: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(B or 1, C, C) log-potentials of one step."""
+    if not glued_B.any():
+        return chain.between[None]
+    return np.where(glued_B[:, None, None], chain.inside[None], chain.between[None])
+
+
+def _padded(
+    scores: list[NDArray[Any]], inside: list[NDArray[np.bool_]] | None
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Lengths (B), scores (L, B, C), and where a token may not be parted from the one before it (L, B)."""
     lengths = np.array([len(one) for one in scores])
-    longest, rows = int(lengths.max()), np.arange(len(scores))
-    padded = np.zeros((longest, len(scores), scores[0].shape[1]))
-    glued = np.zeros((longest, len(scores)), bool)
+    padded = np.zeros((int(lengths.max()), len(scores), scores[0].shape[1]))
+    glued = np.zeros(padded.shape[:2], bool)
     for row, one in enumerate(scores):
         padded[: len(one), row] = one
         if inside is not None:
             glued[: len(one), row] = inside[row]
+    return lengths, padded, glued
+
+
+def _viterbi(
+    scores: list[NDArray[Any]], chain: Chain, inside: list[NDArray[np.bool_]] | None
+) -> list[NDArray[np.int64]]:
+    lengths, padded, glued = _padded(scores, inside)
+    longest, rows = len(padded), np.arange(len(scores))
     best = padded[0] + chain.first
     came_from = np.zeros((longest, *best.shape), np.int32)
     for step in range(1, longest):
-        moves = chain.between[None]
-        if glued[step].any():
-            moves = np.where(glued[step][:, None, None], chain.inside[None], moves)
-        table = best[:, :, None] + moves
+        table = best[:, :, None] + _moves(chain, glued[step])
         came_from[step] = table.argmax(1)
         moved = np.take_along_axis(table, came_from[step][:, None], 1)[:, 0] + padded[step]
         best = np.where((step < lengths)[:, None], moved, best)

@@ -33,7 +33,7 @@ from burnish.nn import spans_of_scores
 from burnish.nn.alignment import Aligned, Sites, overlap_of, sites_of, touched
 from burnish.nn.examples import IGNORED, Examples, encode
 from burnish.nn.models import Head
-from burnish.nn.viterbi import best_tags, chain_of, tags_of
+from burnish.nn.viterbi import best_tags, chain_of, marginals, tags_of
 from burnish.tasks import base
 from burnish.tasks._gazetteer import Gazetteer, pieces_of, tokens_of
 from burnish.tasks.base import Answer, Answers, Input, Piece
@@ -221,14 +221,17 @@ class Task(base.Task):
         self, sites: Sites, scores: NDArray[Any], card: Mapping[str, Any], *, closed: int
     ) -> tuple[NDArray[Any], ...]:
         """Record, start, end, label and score of every span of the best tags."""
-        log_p = _log_softmax(scores.reshape(-1, len(self.tags)))
-        chain = chain_of(self.tags, self.scheme)
-        potentials = log_p
-        if card.get("crf"):
-            chain, potentials = chain.with_crf(card["crf"]), scores
+        scores = scores.reshape(-1, len(self.tags))
         cuts = sites.offsets[1:-1]
         inside = np.split(sites.border >= closed, cuts)
-        tags = np.concatenate([*best_tags(np.split(potentials, cuts), chain, inside=inside), np.zeros(0, np.int64)])
+        chain = chain_of(self.tags, self.scheme)
+        if card.get("crf"):
+            chain, potentials = chain.with_crf(card["crf"]), np.split(scores, cuts)
+            sure = np.concatenate([*marginals(potentials, chain, inside=inside), np.zeros((0, len(self.tags)))])
+        else:
+            potentials = np.split(_log_softmax(scores), cuts)
+            sure = _log_softmax(scores / float(card.get("temperature", 1.0)))
+        tags = np.concatenate([*best_tags(potentials, chain, inside=inside), np.zeros(0, np.int64)])
         width = len(self.tags) // len(self.labels)
         place = (tags - 1) % width
         begins = (tags > 0) & ((place == 0) | (place == 3))
@@ -236,10 +239,9 @@ class Task(base.Task):
         goes_on = np.append((tags[1:] > 0) & ~begins[1:], False)
         first = np.flatnonzero(begins)
         last = np.flatnonzero((tags > 0) & ~goes_on)
-        log_p = _log_softmax(scores.reshape(-1, len(self.tags)) / float(card.get("temperature", 1.0)))
-        chosen = np.append(log_p[np.arange(len(tags)), tags], 0.0)
-        sure = np.exp(np.minimum.reduceat(chosen, np.stack([first, last + 1], 1).ravel())[::2]) if len(first) else first
-        return sites.records[first], sites.starts[first], sites.ends[last], (tags[first] - 1) // width, sure
+        chosen = np.append(sure[np.arange(len(tags)), tags], 0.0)
+        least = np.minimum.reduceat(chosen, np.stack([first, last + 1], 1).ravel())[::2] if len(first) else first
+        return sites.records[first], sites.starts[first], sites.ends[last], (tags[first] - 1) // width, np.exp(least)
 
     def _answers(
         self,
@@ -277,7 +279,7 @@ class Task(base.Task):
         made: dict[str, Any] = {"alignment": self.aligned(table, sites, examples).plain()}
         if self.nested:
             made["threshold"] = self._threshold(table, examples, sites, outputs)
-        else:
+        elif not self.crf:
             made["temperature"] = self._temperature(table, sites, outputs)
         tried = {}
         for whole in (True, False):

@@ -85,11 +85,11 @@ def held(examples: Examples, sites: Sites, first: NDArray[Any], last: NDArray[An
 
 
 def read(
-    examples: Examples, sites: Sites, outputs: Sequence[Any], *, threshold: float, closed: int
+    examples: Examples, sites: Sites, outputs: Sequence[Any], *, threshold: float, closed: int, temperature: float = 1.0
 ) -> tuple[NDArray[Any], ...]:
     """Record, start, end (characters), type and score (0..1) of every pair above the threshold.
 
-    outputs: (C, L, L) a window. closed: borders of this kind and above are crossed by no span's beginning or end.
+    outputs: (C, L, L) a window. temperature: what scores are divided by to be chances (logits). closed: borders of this kind and above are crossed by no span's beginning or end.
     """
     windows = _windows(examples)
     numbers = _numbers(examples, sites, windows)
@@ -117,7 +117,7 @@ def read(
                 or not _decides(windows, window, low, high, numbers, first, last)
             ):
                 continue
-            score = 1.0 / (1.0 + np.exp(-float(scores_CLL[label, row, column])))
+            score = 1.0 / (1.0 + np.exp(-float(scores_CLL[label, row, column]) / temperature))
             found.append((record, sites.starts[first], sites.ends[last], label, score))
     columns = list(zip(*found, strict=True)) or [()] * 5
     kinds = (np.int64, np.int64, np.int64, np.int64, np.float64)

@@ -16,6 +16,7 @@ in the card counts them, and scores are always against the characters asked for.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,7 +34,7 @@ from burnish.nn import spans_of_scores
 from burnish.nn.alignment import Aligned, Sites, overlap_of, sites_of, touched
 from burnish.nn.examples import IGNORED, Examples, encode
 from burnish.nn.models import Head
-from burnish.nn.viterbi import best_tags, chain_of, marginals, tags_of
+from burnish.nn.viterbi import Chain, best_tags, chain_of, marginals, tags_of
 from burnish.tasks import base
 from burnish.tasks._gazetteer import Gazetteer, pieces_of, tokens_of
 from burnish.tasks.base import Answer, Answers, Input, Piece
@@ -211,8 +212,8 @@ class Task(base.Task):
         sites = sites_of(texts, examples)
         closed = 1 if card.get("whole_words", True) else 2  # borders from this kind on are shut
         if self.nested:
-            threshold = float(card.get("threshold", 0.0))
-            found = spans_of_scores.read(examples, sites, outputs, threshold=threshold, closed=closed)
+            numbers = {name: float(card.get(name, other)) for name, other in (("threshold", 0.0), ("temperature", 1.0))}
+            found = spans_of_scores.read(examples, sites, outputs, closed=closed, **numbers)
         else:
             found = self._flat(sites, _flattened(outputs)[sites.at], card, closed=closed)
         return Answers(self._answers(texts, *found))
@@ -224,7 +225,7 @@ class Task(base.Task):
         scores = scores.reshape(-1, len(self.tags))
         cuts = sites.offsets[1:-1]
         inside = np.split(sites.border >= closed, cuts)
-        chain = chain_of(self.tags, self.scheme)
+        chain = self._rules
         if card.get("crf"):
             chain, potentials = chain.with_crf(card["crf"]), np.split(scores, cuts)
             sure = np.concatenate([*marginals(potentials, chain, inside=inside), np.zeros((0, len(self.tags)))])
@@ -278,7 +279,7 @@ class Task(base.Task):
         sites = sites_of([one["text"] or "" for one in inputs], examples)
         made: dict[str, Any] = {"alignment": self.aligned(table, sites, examples).plain()}
         if self.nested:
-            made["threshold"] = self._threshold(table, examples, sites, outputs)
+            made |= self._threshold(table, examples, sites, outputs)
         elif not self.crf:
             made["temperature"] = self._temperature(table, sites, outputs)
         tried = {}
@@ -299,20 +300,34 @@ class Task(base.Task):
         costs = [-_log_softmax(scores / one)[rows, tags].mean() for one in tried]
         return round(float(tried[int(np.argmin(costs))]), 4)
 
-    def _threshold(self, table: pa.Table, examples: Any, sites: Sites, outputs: Sequence[Any]) -> float:
-        """The score from which a pair of tokens is a span: the one with the best entity F1, nearest 0 of equal ones."""
+    def _threshold(self, table: pa.Table, examples: Any, sites: Sites, outputs: Sequence[Any]) -> dict[str, float]:
+        """threshold: the score from which a pair of tokens is a span, with the best entity F1, nearest 0 of equal ones.
+        temperature: of the chances that scores stand for, fitted on the pairs that come near it."""
         columns = spans_of_scores.read(examples, sites, outputs, threshold=-4.0, closed=2)
         wanted = set(zip(*(column.tolist() for column in self._spans(table)), strict=True))
         found = list(zip(*(column.tolist() for column in columns[:4]), strict=True))
-        logits = np.log(np.clip(columns[4], 1e-9, 1 - 1e-9) / np.clip(1 - columns[4], 1e-9, 1.0))
+        chances = np.clip(columns[4], 1e-9, 1 - 1e-9)
+        logits = np.log(chances / (1 - chances))
         right = np.array([one in wanted for one in found], bool)
 
         def f1(threshold: float) -> float:
             said = logits > threshold
             return 2 * float((said & right).sum()) / max(1, int(said.sum()) + len(wanted))
 
-        tried: list[float] = np.linspace(-4.0, 4.0, 33).tolist()
-        return max(tried, key=lambda one: (f1(one), -abs(one)))
+        def cost(temperature: float) -> float:
+            return float(np.logaddexp(0.0, np.where(right, -logits, logits) / temperature).sum())
+
+        thresholds: list[float] = np.linspace(-4.0, 4.0, 33).tolist()
+        temperatures: list[float] = np.geomspace(0.25, 8.0, 41).tolist()
+        return {
+            "threshold": max(thresholds, key=lambda one: (f1(one), -abs(one))),
+            "temperature": round(min(temperatures, key=cost), 4),
+        }
+
+    @functools.cached_property
+    def _rules(self) -> Chain:
+        """Which tag may follow which."""
+        return chain_of(self.tags, self.scheme)
 
     # -- 5. which scores
 

@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from burnish.measures.entities import Spans
 
 MISSED, INVENTED = "missed", "invented"
@@ -90,3 +92,27 @@ def scores_by(
         f1 = 2 * right / (2 * right + extra + missing) if right + extra + missing else 0.0
         made[name] = {"precision": precision, "recall": recall, "f1": f1, "support": right + missing}
     return made
+
+
+def reliability(wanted: Sequence[Any], said: Sequence[Any]) -> dict[str, Any]:
+    """How far the scores of spans are from how often they are right, as classification tells it; {} without spans."""
+    rows = [
+        (float(one.get("score", 1.0)), (one["start"], one["end"], one["label"]) in gold)
+        for gold, spans in (
+            ({(s["start"], s["end"], s["label"]) for s in gold or ()}, spans)
+            for gold, spans in zip(wanted, said, strict=True)
+        )
+        for one in spans
+    ]
+    if not rows:
+        return {}
+    scores, right = np.array(rows, float).T
+    place = np.minimum((scores * 10).astype(int), 9)
+    bins, gap = [], 0.0
+    for at in range(10):
+        here = place == at
+        count = int(here.sum())
+        mean, share = (float(one[here].mean()) if count else None for one in (scores, right))
+        gap += count * abs((mean or 0.0) - (share or 0.0)) / len(rows)
+        bins.append({"lower": at / 10, "upper": (at + 1) / 10, "count": count, "confidence": mean, "accuracy": share})
+    return {"ece": gap, "calibration": bins}

@@ -321,7 +321,7 @@ class Task(base.Task):
         temperatures: list[float] = np.geomspace(0.25, 8.0, 41).tolist()
         return {
             "threshold": max(thresholds, key=lambda one: (f1(one), -abs(one))),
-            "temperature": round(min(temperatures, key=cost), 4),
+            "temperature": temperatures[int(np.argmin([cost(one) for one in temperatures]))],
         }
 
     @functools.cached_property
@@ -382,7 +382,7 @@ class Task(base.Task):
             "span_errors": errors["kinds"],
             "tokens": {name: float(value) for name, value in entities.token_scores(sums[-5:]).items()},
             "by_length": span_errors.scores_by(wanted, said, lambda row, one: _length_bucket(texts[row], one)),
-            **_reliability(wanted, said),
+            **span_errors.reliability(wanted, said),
         }
 
     def beside(self, train: pa.Table, table: pa.Table, answers: Answers) -> dict[str, Any]:
@@ -490,27 +490,3 @@ def _token_tags(text: str, spans: Any) -> list[str]:
 def _length_bucket(text: str, span: Mapping[str, Any]) -> str:
     words = len(pieces_of(text[span["start"] : span["end"]]))
     return f"{words} word{'s' * (words > 1)}" if words < 5 else "5 words or more"
-
-
-def _reliability(wanted: Sequence[Any], said: Sequence[Any]) -> dict[str, Any]:
-    """How far the scores of spans are from how often they are right, as classification tells it; {} without spans."""
-    rows = [
-        (float(one.get("score", 1.0)), (one["start"], one["end"], one["label"]) in gold)
-        for gold, spans in (
-            ({(s["start"], s["end"], s["label"]) for s in gold or ()}, spans)
-            for gold, spans in zip(wanted, said, strict=True)
-        )
-        for one in spans
-    ]
-    if not rows:
-        return {}
-    scores, right = np.array(rows, float).T
-    place = np.minimum((scores * 10).astype(int), 9)
-    bins, gap = [], 0.0
-    for at in range(10):
-        here = place == at
-        count = int(here.sum())
-        mean, share = (float(one[here].mean()) if count else None for one in (scores, right))
-        gap += count * abs((mean or 0.0) - (share or 0.0)) / len(rows)
-        bins.append({"lower": at / 10, "upper": (at + 1) / 10, "count": count, "confidence": mean, "accuracy": share})
-    return {"ece": gap, "calibration": bins}

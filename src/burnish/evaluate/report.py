@@ -63,7 +63,7 @@ def report(
     numbers: dict[str, Any] = {"n": len(judge.table), "figure": task.figure, **served.figures()}
     numbers["figures"] = list(served.figures())
     numbers["intervals"] = served.intervals(**luck)
-    told = task.details(judge.table, served.answers)
+    told = task.details(judge.table, served.answers) | task.beside(train, judge.table, served.answers)
     numbers |= told
     numbers["details"] = [name for name in told if name not in SHOWN]
     numbers["intervals"] |= task.spreads(judge.table, served.answers, **luck)
@@ -96,7 +96,7 @@ def report(
 
 
 # what the page has a place of its own for; other details become tables under "Details"
-SHOWN = ("n", "accuracy", "macro_f1", "micro_f1", "per_class", "confusion", "ece", "calibration", "confused", "classification_report")  # fmt: skip
+SHOWN = ("n", "accuracy", "macro_f1", "micro_f1", "per_class", "confusion", "confusion_labels", "ece", "calibration", "confused", "classification_report")  # fmt: skip
 
 
 def _class_intervals(numbers: dict[str, Any], served: Judged, luck: Mapping[str, int]) -> None:

@@ -95,6 +95,11 @@ def save(model: Any, folder: Path, head: Head, *, tokenizer: Any) -> None:
     _module(head).save(model, folder, tokenizer=tokenizer)
 
 
+def facts(model: Any) -> dict[str, Any]:
+    """What a decoder must know of a network beside its outputs, for the model's card, JSON: a CRF's values."""
+    return dict(getattr(model, "facts", dict)())
+
+
 def load(folder: str | Path) -> Any:
     """The network of a model folder, ready to predict."""
     card = json.loads((Path(folder) / "burnish.json").read_text("utf-8"))

@@ -180,6 +180,10 @@ class Task(abc.ABC):
         """What else the report holds: per class, confusion, a printed report; JSON."""
         return {}
 
+    def beside(self, train: pa.Table, table: pa.Table, answers: Answers) -> dict[str, Any]:
+        """Further details that the training side is needed for: what was seen there apart from what is new; JSON."""
+        return {}
+
     def spreads(self, table: pa.Table, answers: Answers, *, seed: int, draws: int) -> dict[str, list[float]]:
         """Intervals [low, high] of figures that do not add up over records, such as calibration error."""
         return {}

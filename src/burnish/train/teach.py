@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from burnish.core.stage import Context
 from burnish.nn.examples import Examples
-from burnish.nn.models import Head, gathered, per_window
+from burnish.nn.models import Head, facts, gathered, per_window
 from burnish.train.sides import Sides
 
 if TYPE_CHECKING:  # these wake torch, and every file of a room is imported to find its stages
@@ -66,7 +66,7 @@ def teach(
         "validation": len(sides.validation_table),
         "gold": len(checked) if checked else 0,
     }
-    return calibrated | {"data": data, "history": told}
+    return facts(model) | calibrated | {"data": data, "history": told}
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def judged(task: Any, validation: Validation, head: Head, objective: Objective) 
         outputs, loss = run(model, validation.targets, head, objective)
         if not validation.alike:  # training reads other windows than prediction does
             outputs = predict_outputs(model, validation.read, head)
-        answers = task.decode(validation.inputs, validation.read, outputs, {})
+        answers = task.decode(validation.inputs, validation.read, outputs, facts(model))
         figures = task.figures(task.tally(validation.table, answers).sum(0))
         return float(np.nan_to_num(figures[task.figure])), loss
 

@@ -223,6 +223,11 @@ class Task(base.Task):
         odds = np.clip([one.odds for one in found], -1e3, 1e3)
         return {THRESHOLD: round(best_threshold(odds, scores, able).value, 6)}
 
+    def agreement(self, before: Answers, after: Answers) -> np.ndarray:
+        """(n,) 1.0 where two models give the same answer from the same place, whatever stands beside it."""
+        pairs = zip(before.items, after.items, strict=True)
+        return np.array([all(a[key] == b[key] for key in ("text", "start")) for a, b in pairs], dtype=np.float64)
+
     # -- scores
 
     def tally(self, table: pa.Table, answers: Answers) -> np.ndarray:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from task_samples import SAMPLES
 
 from burnish.core.stage import stages
 from burnish.core.tasktypes import known_types
@@ -50,7 +51,7 @@ def test_stage(check) -> None:
 
 
 @pytest.mark.parametrize(
-    "check", [pytest.param(c, id=f"{name}-{n}") for name in known_types() for n, c in task_checks(name)]
+    "check", [pytest.param(c, id=f"{name}-{n}") for name in known_types() for n, c in task_checks(name, *SAMPLES[name])]
 )
 def test_task(check) -> None:
     check()

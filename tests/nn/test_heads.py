@@ -28,7 +28,7 @@ def test_plain_transformers_gives_the_logits_of_the_mean_head(folder, tmp_path):
     tokenizer = tokenizer_of(folder)
     model = heads.build(folder, Head("sequence", tuple(["bad", "good"]))).eval()
     with torch.no_grad():  # an untrained head would hide mistakes
-        for parameter in (*model.dense.parameters(), *model.out.parameters()):
+        for parameter in model.head.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)) * 0.3)
     heads.save(model, tmp_path / "model", tokenizer=tokenizer)
     stock = AutoModelForSequenceClassification.from_pretrained(tmp_path / "model").eval()
@@ -79,4 +79,4 @@ def test_centring_starts_the_head_at_the_deviation_from_the_mean(folder):
     with torch.no_grad():
         pooled = model.pooled(ids, torch.ones_like(ids))
         model.centre(pooled.mean(0))
-        assert float(model.dense(pooled).mean(0).abs().max()) < 1e-5
+        assert float(model.head.dense(pooled).mean(0).abs().max()) < 1e-5

@@ -7,7 +7,7 @@ of tokens. The order is a pure function of (seed, epoch): a resumed run walks th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +24,8 @@ class Batch:
 
     ids_BL, mask_BL: int64; types_BL: int64 or None; full: no text is shorter than L, so nothing needs a mask.
     rows: which examples these are. targets: those of the rows; token_targets_BL: IGNORED on padding; spans: (M, 4) with
-    the window numbered within the batch; output: what a decoder should write; each None where the examples have none.
+    the window numbered within the batch; output: what a decoder should write; weights: what each example counts; several: the batch of each head that has
+    targets here, with only the rows that have them, padded as this batch; each None where the examples have none.
     """
 
     rows: np.ndarray
@@ -36,16 +37,18 @@ class Batch:
     token_targets_BL: torch.Tensor | None = None
     spans: torch.Tensor | None = None
     output: Batch | None = None
+    weights: torch.Tensor | None = None
+    several: Mapping[str, Batch] | None = None
 
     @property
     def num_tokens(self) -> int:
         return int(self.mask_BL.sum()) + (self.output.num_tokens if self.output else 0)
 
 
-def make_batch(examples: Examples, rows: np.ndarray, *, pad_token: int) -> Batch:
-    """Pad the texts at `rows` to the longest of them, on the right."""
+def make_batch(examples: Examples, rows: np.ndarray, *, pad_token: int, length: int | None = None) -> Batch:
+    """Pad the texts at `rows` to the longest of them, on the right; or to `length` tokens."""
     lengths_B = examples.lengths[rows]
-    longest = int(lengths_B.max())
+    longest = length or int(lengths_B.max())
     at_BL = np.arange(longest)[None, :]
     mask_BL = at_BL < lengths_B[:, None]
     where_BL = np.where(mask_BL, examples.offsets[rows][:, None] + at_BL, 0)
@@ -68,7 +71,19 @@ def make_batch(examples: Examples, rows: np.ndarray, *, pad_token: int) -> Batch
         token_targets_BL=padded(examples.token_targets, IGNORED),
         spans=None if spans is None else torch.from_numpy(spans_of(spans, rows, len(examples))),
         output=None if examples.output is None else make_batch(examples.output, rows, pad_token=pad_token),
+        weights=None if examples.weights is None else torch.from_numpy(examples.weights[rows]),
+        several=None if examples.several is None else _parts(examples.several, rows, pad_token, longest),
     )
+
+
+def _parts(several: Mapping[str, Examples], rows: np.ndarray, pad_token: int, length: int) -> dict[str, Batch]:
+    """The batch of each head that has targets among `rows`."""
+    made = {}
+    for name, one in several.items():
+        told = rows if one.weights is None else rows[one.weights[rows] > 0]
+        if len(told):
+            made[name] = make_batch(one, told, pad_token=pad_token, length=length)
+    return made
 
 
 def training_order(lengths: np.ndarray, *, batch_tokens: int, seed: int, epoch: int) -> list[np.ndarray]:

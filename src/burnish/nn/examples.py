@@ -6,7 +6,7 @@ Nothing here wakes torch or transformers, for the server encodes with it too.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -32,6 +32,8 @@ class Examples:
     token_targets: int64 (T), a class for each token, IGNORED where there is none; or None.
     spans: int64 (M, 4) of window, first token, last token (inclusive), class; or None.
     output: the sequences a decoder should write, one a window, where an encoder reads `tokens`; or None.
+    several: for several heads on the same windows, the targets of each: Examples that share all arrays with these but
+    targets, token_targets, spans and weights; weight 0 where a window has no target for that head. None for one head.
     weights: float32 (W), what each example counts in the loss, or None for one each.
     num_truncated: texts that were longer than max_length and lost their end (never those cut into windows).
     """
@@ -47,6 +49,7 @@ class Examples:
     token_targets: np.ndarray | None = None
     spans: np.ndarray | None = None
     output: Examples | None = None
+    several: Mapping[str, Examples] | None = None
     weights: np.ndarray | None = None
     num_truncated: int = 0
 
@@ -94,7 +97,20 @@ class Examples:
             made["spans"] = spans_of(self.spans, rows, len(self))
         if self.output is not None:
             made["output"] = self.output.take(rows)
-        return replace(self, offsets=offsets, **made)
+        taken = replace(self, offsets=offsets, several=None, **made)
+        if self.several is None:
+            return taken
+        return replace(taken, several={name: one._taken(taken, rows, where) for name, one in self.several.items()})
+
+    def _taken(self, taken: Examples, rows: np.ndarray, where: np.ndarray) -> Examples:
+        """The targets of one of several heads on windows that were taken already, without a copy of these."""
+        return replace(
+            taken,
+            targets=_at(self.targets, rows),
+            weights=_at(self.weights, rows),
+            token_targets=_at(self.token_targets, where),
+            spans=None if self.spans is None else spans_of(self.spans, rows, len(self)),
+        )
 
     def digest(self) -> str:
         """A checksum of everything that can change what training does with these examples."""
@@ -103,6 +119,9 @@ class Examples:
             value = getattr(self, one.name)
             if isinstance(value, Examples):
                 total.update(f"{one.name}:{value.digest()};".encode())
+            elif isinstance(value, Mapping):
+                for name, part in value.items():
+                    total.update(f"{one.name}.{name}:{part.digest()};".encode())
             elif one.name != "num_truncated":
                 total.update(f"{one.name}:{None if value is None else (value.dtype.str, value.shape)};".encode())
                 if value is not None:
@@ -222,10 +241,14 @@ def joined(parts: Sequence[Examples]) -> Examples:
     if first.spans is not None:
         shifted = [part.spans + np.array([at, 0, 0, 0]) for part, at in zip(parts, windows, strict=False)]
         spans = np.concatenate(shifted)
+    several = None
+    if first.several is not None:
+        several = {name: joined([part.several[name] for part in parts]) for name in first.several}  # type: ignore[index]
     return replace(
         first,
         offsets=np.concatenate(offsets),
         spans=spans,
+        several=several,
         output=None if first.output is None else joined([part.output for part in parts if part.output is not None]),
         num_truncated=sum(part.num_truncated for part in parts),
         **{name: together(name) for name in (*PER_TOKEN, *PER_WINDOW)},

@@ -19,23 +19,28 @@ INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
 class _Logits(nn.Module):
-    """A module as the exporter wants it: tensors by position in, the logits and nothing else out."""
+    """A module as the exporter wants it: tensors by position in and out, the logits and nothing else.
 
-    def __init__(self, module: nn.Module, names: Sequence[str]) -> None:
+    heads: names of the outputs of a module that gives a dict of them, in the order in which they come out.
+    """
+
+    def __init__(self, module: nn.Module, names: Sequence[str], heads: Sequence[str] | None = None) -> None:
         super().__init__()
-        self.module, self.names = module, tuple(names)
+        self.module, self.names, self.heads = module, tuple(names), heads
 
-    def forward(self, *tensors: Tensor) -> Tensor:
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         out = self.module(**dict(zip(self.names, tensors, strict=True)))
-        logits: Tensor = out if isinstance(out, Tensor) else out.logits
-        return logits
+        if self.heads is not None:
+            return tuple(out[name] for name in self.heads)
+        return (out if isinstance(out, Tensor) else out.logits,)
 
 
 def export_onnx(module: nn.Module, tokenizer: Any, folder: Path, *, max_length: int) -> Path:
     """Write `model.onnx` and `tokenizer.json` into a folder; batch and sequence stay free.
 
     module: forward(input_ids, attention_mask[, token_type_ids]) -> logits (B, C), or an output of transformers that
-    holds them; all ids (B, S) int64.
+    holds them, or {name: Tensor} of several heads: the file has one output each, in the order of their names; all ids
+    (B, S) int64.
     tokenizer: a fast transformers tokenizer. max_length: the longest sequence that will be asked for, in tokens.
     The module comes back as it was: same mode, same attention, same device.
     Raises BurnishError when the network cannot be exported or the file disagrees with the module on a small example.
@@ -49,12 +54,13 @@ def export_onnx(module: nn.Module, tokenizer: Any, folder: Path, *, max_length: 
     # input_names are handed out by position, and tokenizers differ in the order of theirs
     example = {name: encoded[name] for name in names}
     with _ready_for_tracing(module), quiet(), torch.no_grad():
+        heads = _heads(module, example)
         try:
             program = torch.onnx.export(
-                _Logits(module, names),
+                _Logits(module, names, heads),
                 tuple(example.values()),
                 input_names=names,
-                output_names=["logits"],
+                output_names=heads or ["logits"],
                 opset_version=OPSET,
                 dynamic_shapes={"tensors": tuple({0: batch, 1: sequence} for _ in names)},
                 dynamo=True,
@@ -67,9 +73,15 @@ def export_onnx(module: nn.Module, tokenizer: Any, folder: Path, *, max_length: 
             ) from error
         assert program is not None  # it is None only when a file was asked for
         _write(program.model_proto, path)
-        _check(path, module, example)
+        _check(path, _Logits(module, names, heads), example)
     tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
     return path
+
+
+def _heads(module: nn.Module, example: dict[str, Tensor]) -> list[str] | None:
+    """Names of several outputs, sorted; None where there is one. What transformers gives is one: its logits."""
+    out = module(**example)
+    return sorted(out) if type(out) is dict else None
 
 
 def _write(graph: Any, path: Path) -> None:
@@ -87,17 +99,18 @@ def _write(graph: Any, path: Path) -> None:
     temporary.replace(path)
 
 
-def _check(path: Path, module: nn.Module, example: dict[str, Tensor]) -> None:
-    """Run the file beside the module, on another batch size and another length than it was traced with."""
+def _check(path: Path, logits: _Logits, example: dict[str, Tensor]) -> None:
+    """Run the file beside the network, on another batch size and another length than it was traced with."""
     import numpy as np
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     for rows, columns in ((slice(None), slice(None)), (slice(1, 2), slice(None)), ([0, 1, 1], slice(0, 5))):
         feed = {name: value[rows][:, columns].contiguous() for name, value in example.items()}
-        expected = _Logits(module, list(feed))(*feed.values()).float().cpu().numpy()
-        found = session.run(None, {name: value.cpu().numpy() for name, value in feed.items()})[0]
-        if not np.allclose(found, expected, rtol=1e-3, atol=1e-3 * (1 + np.abs(expected).max())):
+        outputs = session.run(None, {name: value.cpu().numpy() for name, value in feed.items()})
+        for found, expected in zip(outputs, (one.float().cpu().numpy() for one in logits(*feed.values())), strict=True):
+            if np.allclose(found, expected, rtol=1e-3, atol=1e-3 * (1 + np.abs(expected).max())):
+                continue
             path.unlink()
             raise BurnishError(
                 f"the exported network disagrees with PyTorch by {np.abs(found - expected).max():.3g} on its own example",

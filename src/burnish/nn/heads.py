@@ -47,10 +47,52 @@ FAMILIES = {
 }
 
 
+class MeanHead(nn.Module):
+    """The mean-pooled head alone: hidden states (B, L, D) of any encoder become (B, C) logits."""
+
+    exact = ("dense", "out")  # modules that may stay fp32 when the encoder does not
+
+    def __init__(self, config: Any, num_labels: int, *, seed: int = 0) -> None:
+        super().__init__()
+        hidden = config.hidden_size
+        self.eps = float(getattr(config, "layer_norm_eps", 1e-12))
+        rate = getattr(config, "classifier_dropout", None)
+        with torch.random.fork_rng(devices=[]):  # nn.Linear draws first weights that nobody will see
+            self.dense = nn.Linear(hidden, hidden)
+            self.out = nn.Linear(hidden, num_labels)
+        self.dropout = nn.Dropout(getattr(config, "hidden_dropout_prob", 0.1) if rate is None else rate)
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():  # identity, so that the first steps already see the encoder's own space
+            self.dense.weight.copy_(torch.eye(hidden))
+            self.dense.bias.zero_()
+            self.out.weight.normal_(0.0, 0.02, generator=generator)
+            self.out.bias.zero_()
+
+    def pooled(self, hidden_BLD: Tensor, attention_mask: Tensor) -> Tensor:
+        """(B, D): normalised mean of the tokens that are not padding."""
+        mask_BL1 = attention_mask.unsqueeze(-1).to(hidden_BLD.dtype)
+        mean_BD = (hidden_BLD * mask_BL1).float().sum(1) / mask_BL1.float().sum(1)
+        mixed_BD = hidden_BLD[:, 0].float() + SHARE * mean_BD
+        return functional.layer_norm(mixed_BD, mixed_BD.shape[-1:], eps=self.eps)
+
+    def forward(self, hidden_BLD: Tensor, attention_mask: Tensor) -> Tensor:
+        pooled_BD = self.pooled(hidden_BLD, attention_mask).to(self.dense.weight.dtype)
+        logits_BC: Tensor = self.out(self.dropout(torch.tanh(self.dense(pooled_BD))))
+        return logits_BC
+
+    @torch.no_grad()
+    def centre(self, mean_D: Tensor) -> None:
+        """Start at the deviation from `mean_D`, the mean of `pooled` over some texts.
+
+        Some encoders (e5) put all texts into one narrow cone: without this every text looks alike to the head.
+        """
+        self.dense.bias.copy_(-(self.dense.weight @ mean_D))
+
+
 class EncoderClassifier(nn.Module):
     """An encoder of transformers under a mean-pooled head. forward gives (B, C) logits."""
 
-    exact = ("dense", "out")  # modules that may stay fp32 when the encoder does not
+    exact = tuple(f"head.{name}" for name in MeanHead.exact)
 
     def __init__(self, encoder: nn.Module, *, labels: Sequence[str], seed: int = 0) -> None:
         super().__init__()
@@ -59,40 +101,25 @@ class EncoderClassifier(nn.Module):
             raise ValueError(f"no mean head for {config.model_type}; known: {', '.join(FAMILIES)}")
         self.encoder, self.labels = encoder, tuple(labels)
         self.config: Any = config
-        hidden = config.hidden_size
-        rate = getattr(config, "classifier_dropout", None)
-        with torch.random.fork_rng(devices=[]):  # nn.Linear draws first weights that nobody will see
-            self.dense = nn.Linear(hidden, hidden)
-            self.out = nn.Linear(hidden, len(labels))
-        self.dropout = nn.Dropout(config.hidden_dropout_prob if rate is None else rate)
-        generator = torch.Generator().manual_seed(seed)
-        with torch.no_grad():  # identity, so that the first steps already see the encoder's own space
-            self.dense.weight.copy_(torch.eye(hidden))
-            self.dense.bias.zero_()
-            self.out.weight.normal_(0.0, 0.02, generator=generator)
-            self.out.bias.zero_()
+        self.head = MeanHead(config, len(labels), seed=seed)
 
     def pooled(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
         """(B, D): normalised mean of the tokens that are not padding."""
-        more = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
-        hidden_BLD = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **more).last_hidden_state
-        mask_BL1 = attention_mask.unsqueeze(-1).to(hidden_BLD.dtype)
-        mean_BD = (hidden_BLD * mask_BL1).float().sum(1) / mask_BL1.float().sum(1)
-        mixed_BD = hidden_BLD[:, 0].float() + SHARE * mean_BD
-        return functional.layer_norm(mixed_BD, mixed_BD.shape[-1:], eps=self.config.layer_norm_eps)
+        return self.head.pooled(self._hidden(input_ids, attention_mask, token_type_ids), attention_mask)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
-        pooled_BD = self.pooled(input_ids, attention_mask, token_type_ids).to(self.dense.weight.dtype)
-        logits_BC: Tensor = self.out(self.dropout(torch.tanh(self.dense(pooled_BD))))
+        logits_BC: Tensor = self.head(self._hidden(input_ids, attention_mask, token_type_ids), attention_mask)
         return logits_BC
 
-    @torch.no_grad()
     def centre(self, mean_D: Tensor) -> None:
-        """Start the head at the deviation from `mean_D`, the mean of `pooled` over some texts.
+        """Start the head at the deviation from `mean_D` (`MeanHead.centre`)."""
+        self.head.centre(mean_D)
 
-        Some encoders (e5) put all texts into one narrow cone: without this every text looks alike to the head.
-        """
-        self.dense.bias.copy_(-(self.dense.weight @ mean_D))
+    def _hidden(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None) -> Tensor:
+        more = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
+        out = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **more)
+        hidden_BLD: Tensor = out.last_hidden_state
+        return hidden_BLD
 
 
 @silent_loading()
@@ -138,8 +165,8 @@ def as_stock(model: EncoderClassifier) -> Any:
     with torch.random.fork_rng(devices=[]):  # its first weights are all overwritten below
         stock: Any = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
     state = {f"{family.prefix}.{name}": value for name, value in model.encoder.state_dict().items()}
-    state |= {f"{family.dense}.{kind}": getattr(model.dense, kind) for kind in ("weight", "bias")} | {
-        f"{family.out}.{kind}": getattr(model.out, kind) for kind in ("weight", "bias")
+    state |= {f"{family.dense}.{kind}": getattr(model.head.dense, kind) for kind in ("weight", "bias")} | {
+        f"{family.out}.{kind}": getattr(model.head.out, kind) for kind in ("weight", "bias")
     }
     at = f"{family.prefix}.encoder.layer.{last}."
     for name, value in stock.state_dict().items():
@@ -216,7 +243,7 @@ def load(folder: str | Path, head: Head | None = None) -> nn.Module:
     labels = [encoder.config.id2label[i] for i in range(len(encoder.config.id2label))]
     model = EncoderClassifier(encoder, labels=labels)
     with torch.no_grad():
-        for part, at in ((model.dense, family.dense), (model.out, family.out)):
+        for part, at in ((model.head.dense, family.dense), (model.head.out, family.out)):
             part.weight.copy_(state[f"{at}.weight"])
             part.bias.copy_(state[f"{at}.bias"])
     model.pooling = "mean"  # type: ignore[assignment]

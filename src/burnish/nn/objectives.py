@@ -5,6 +5,7 @@ B examples, L tokens, C classes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -72,6 +73,39 @@ def class_weights(examples: Examples, *, num_classes: int) -> np.ndarray | None:
         targets.shape[1:] == (num_classes,) or (targets.dtype == np.int64 and targets.ndim == 1)
     )
     return balanced_weights(targets, num_classes=num_classes) if targets is not None and whole else None
+
+
+@dataclass(frozen=True)
+class Several:
+    """The sum of the losses of several heads; a window counts for the heads that it has targets for.
+
+    weights: what each head's loss counts, or None where the model learns it: a loss of log variance s counts
+    exp(-s) loss + s / 2 (Kendall, Gal & Cipolla 2018, for classification).
+    A head with few records weighs little in this sum, as in training on all records at once; `Examples.weights` says
+    otherwise where that is wanted.
+    """
+
+    objectives: Mapping[str, Objective]
+    weights: Mapping[str, float] | None
+
+    def loss(self, outputs: Mapping[str, Tensor], batch: Batch, model: Any) -> Tensor:
+        assert batch.several is not None
+        total_B = torch.zeros(len(batch.rows))
+        for at, (name, objective) in enumerate(self.objectives.items()):
+            part = batch.several.get(name)
+            if part is None:
+                continue
+            told = torch.from_numpy(np.flatnonzero(np.isin(batch.rows, part.rows)))
+            loss_b = objective.loss(outputs[name][told], part, model.part(name))
+            if self.weights is None:
+                spread = model.balance.log_variances()[at]
+                loss_b = torch.exp(-spread) * loss_b + spread / 2
+            else:
+                loss_b = self.weights[name] * loss_b
+            if part.weights is not None:
+                loss_b = loss_b * part.weights
+            total_B = total_B.index_add(0, told, loss_b.float())
+        return total_B
 
 
 def balanced_weights(targets: np.ndarray, *, num_classes: int) -> np.ndarray:

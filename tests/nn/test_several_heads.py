@@ -77,7 +77,9 @@ def test_what_was_saved_gives_the_same_and_its_backbone_is_stock(folder, tokeniz
     stock = AutoModel.from_pretrained(tmp_path / "model").eval()
     with torch.no_grad():
         hidden = stock(ids, torch.ones_like(ids)).last_hidden_state
-        torch.testing.assert_close(again.part("type")(hidden, torch.ones_like(ids)), again(ids, torch.ones_like(ids))["type"])
+        torch.testing.assert_close(
+            again.part("type")(hidden, torch.ones_like(ids)), again(ids, torch.ones_like(ids))["type"]
+        )
 
 
 def test_heads_of_another_plan_are_refused(folder, tokenizer, tmp_path):

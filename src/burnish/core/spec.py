@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from burnish.core.errors import BurnishError, Problem, SpecError, UsageError
-from burnish.core.stage import ROOMS, Stage, TaskSpec, closing_stage, find, nearest
+from burnish.core.stage import ROOMS, Stage, TaskSpec, closing_stage, find, nearest, read_labels
 
 FORMAT = 1
 SECTIONS = ("burnish", "name", "seed", "task", *ROOMS, "engine", "store")
@@ -231,25 +231,10 @@ def _task(source: _Source, problems: list[Problem]) -> TaskSpec:
 
 def _labels(source: _Source, given: Mapping[str, Any], problems: list[Problem]) -> tuple[list[str], dict[str, str]]:
     """Labels as text, with descriptions where they are {name: description}."""
-    raw = given.get("labels", [])
-    pairs = list(raw.items()) if isinstance(raw, dict) else []
-    for item in raw if isinstance(raw, list) else []:
-        pairs += list(item.items()) if isinstance(item, dict) else [(item, None)]
-    if not isinstance(raw, list | dict):
-        problems.append(Problem(source.line("task", "labels"), f"labels must be a list, got {raw!r}"))
-    labels: list[str] = []
-    descriptions: dict[str, str] = {}
-    for position, (name, description) in enumerate(pairs):
-        line = source.line("task", "labels", position)
-        if isinstance(name, bool) or name is None:
-            problems.append(Problem(line, f"YAML reads this label as {name!r}, not as text", "put it in quotes"))
-            continue
-        if str(name) in labels:
-            problems.append(Problem(line, f"label {name!r} is named twice"))
-            continue
-        labels.append(str(name))
-        if description is not None:
-            descriptions[str(name)] = str(description)
+    labels, descriptions, wrong = read_labels(given.get("labels", []))
+    for position, message, hint in wrong:
+        place = ("task", "labels") if position is None else ("task", "labels", position)
+        problems.append(Problem(source.line(*place), message, hint))
     return labels, descriptions
 
 

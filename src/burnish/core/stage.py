@@ -74,6 +74,29 @@ class TaskSpec:
         }
 
 
+def read_labels(raw: Any) -> tuple[list[str], dict[str, str], list[tuple[int | None, str, str]]]:
+    """Labels as a spec writes them, [name, {name: description}] or {name: description}: names, descriptions, and
+    (position, message, hint) for what is wrong; position None is the whole."""
+    pairs = list(raw.items()) if isinstance(raw, dict) else []
+    for item in raw if isinstance(raw, list) else []:
+        pairs += list(item.items()) if isinstance(item, dict) else [(item, None)]
+    wrong: list[tuple[int | None, str, str]] = []
+    if not isinstance(raw, list | dict):
+        wrong.append((None, f"labels must be a list, got {raw!r}", ""))
+    labels: list[str] = []
+    descriptions: dict[str, str] = {}
+    for position, (name, description) in enumerate(pairs):
+        if isinstance(name, bool) or name is None:
+            wrong.append((position, f"YAML reads this label as {name!r}, not as text", "put it in quotes"))
+        elif str(name) in labels:
+            wrong.append((position, f"label {name!r} is named twice", ""))
+        else:
+            labels.append(str(name))
+            if description is not None:
+                descriptions[str(name)] = str(description)
+    return labels, descriptions, wrong
+
+
 @dataclass(frozen=True)
 class Context:
     """What a step may know about the run it is part of.

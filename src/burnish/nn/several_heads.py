@@ -87,8 +87,9 @@ class SeveralHeads(nn.Module):
 
     def __init__(self, encoder: nn.Module, heads: Mapping[str, Head], *, balanced: bool = False, seed: int = 0) -> None:
         super().__init__()
-        self.encoder, self.config = encoder, encoder.config
         config: Any = encoder.config
+        self.encoder = encoder
+        self.config: Any = config
         self.plan = dict(heads)
         self.heads = nn.ModuleDict()
         for at, (name, head) in enumerate(heads.items()):
@@ -212,7 +213,7 @@ def _compared(model: SeveralHeads, again: SeveralHeads) -> dict[str, tuple[Tenso
     }
     outside = dict(again.named_parameters())
     found |= {name: (value, outside[name]) for name, value in model.named_parameters() if ".crf." in name}
-    return found  # type: ignore[return-value]
+    return found
 
 
 @silent_loading()

@@ -35,10 +35,14 @@ Answer = dict[str, Any]
 
 @dataclass(frozen=True)
 class Answers:
-    """What a model said of n records. probabilities: (n, C) where the answer is one of C labels, else None."""
+    """What a model said of n records. probabilities: (n, C) where the answer is one of C labels, else None.
+
+    parts: of a task of several tasks, what was said for each of them, by name; n answers each.
+    """
 
     items: list[Answer]
     probabilities: np.ndarray | None = None
+    parts: Mapping[str, Answers] | None = None
 
     def __len__(self) -> int:
         return len(self.items)
@@ -47,7 +51,9 @@ class Answers:
         """Those of the records at `rows`."""
         rows = np.asarray(rows, dtype=np.int64)
         return Answers(
-            [self.items[row] for row in rows], None if self.probabilities is None else self.probabilities[rows]
+            [self.items[row] for row in rows],
+            None if self.probabilities is None else self.probabilities[rows],
+            None if self.parts is None else {name: part.take(rows) for name, part in self.parts.items()},
         )
 
 

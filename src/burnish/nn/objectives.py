@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from burnish.nn.batches import Batch
 from burnish.nn.examples import IGNORED, Examples
+from burnish.nn.models import Head
 
 
 class Objective(Protocol):
@@ -62,9 +63,17 @@ class TokenCrossEntropy:
         return loss_BL.sum(1) / told_BL.sum(1).clamp(min=1)
 
 
-def class_weights(examples: Examples, *, num_classes: int) -> np.ndarray | None:
-    """`balanced_weights` of the classes that examples teach, of texts or of tokens; None where they teach no classes."""
-    targets = examples.targets
+def class_weights(examples: Examples, head: Head) -> Any:
+    """`balanced_weights` of the classes that examples teach, of texts or of tokens; None where they teach no classes.
+
+    Of several heads {name: those of the head}.
+    """
+    if examples.several is not None:
+        parts = {name: Head(**head.more["heads"][name]) for name in examples.several}
+        return {name: class_weights(part, parts[name]) for name, part in examples.several.items()}
+    num_classes, targets = len(head.labels), examples.targets
+    if targets is not None and examples.weights is not None:
+        targets = targets[examples.weights > 0]
     if examples.token_targets is not None:
         targets = examples.token_targets[examples.token_targets != IGNORED]
         if targets.max(initial=0) >= num_classes:
@@ -90,7 +99,8 @@ class Several:
 
     def loss(self, outputs: Mapping[str, Tensor], batch: Batch, model: Any) -> Tensor:
         assert batch.several is not None
-        total_B = torch.zeros(len(batch.rows))
+        # a batch of windows without any target has a loss of 0 that can still be differentiated
+        total_B = torch.stack([0.0 * out.flatten(1).sum(1).float() for out in outputs.values()]).sum(0)
         for at, (name, objective) in enumerate(self.objectives.items()):
             part = batch.several.get(name)
             if part is None:

@@ -57,6 +57,18 @@ class Answers:
         )
 
 
+def joined(parts: Sequence[Answers]) -> Answers:
+    """Answers one after the other; all have the same things."""
+    if len(parts) == 1:
+        return parts[0]
+    first = parts[0] if parts else Answers([])
+    return Answers(
+        [item for part in parts for item in part.items],
+        None if first.probabilities is None else np.concatenate([part.probabilities for part in parts]),  # type: ignore[misc]
+        None if first.parts is None else {name: joined([part.parts[name] for part in parts]) for name in first.parts},  # type: ignore[index]
+    )
+
+
 @dataclass(frozen=True)
 class Piece:
     """A stretch of text as a person sees it; mark: the label of a marked one (an entity, an answer), else None."""

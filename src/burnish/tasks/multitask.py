@@ -171,7 +171,7 @@ class Task(base.Task):
         return made
 
     def examples(self, table: pa.Table, tokenizer: Any, *, max_length: int, soft: bool = True) -> Examples:
-        """Windows that some task has a target for, with the targets of each.
+        """Windows with the targets of each task.
 
         weights: where records differ in which targets they carry and `sampling` is not proportional, every set of
         records counts as if it were drawn that often; the mean over the records is 1.
@@ -187,9 +187,7 @@ class Task(base.Task):
                 self._view(name, table.take(pa.array(rows))), tokenizer, max_length=max_length, soft=soft
             )
             several[name] = _placed(own, shared, rows, name)
-        made = replace(shared, several=several, weights=self._sampling(told, shared.of_records))
-        used = np.any([part.weights > 0 for part in several.values() if part.weights is not None], axis=0)
-        return made if used.all() else made.take(np.flatnonzero(used))
+        return replace(shared, several=several, weights=self._sampling(told, shared.of_records))
 
     def _sampling(self, told: np.ndarray, of_records: np.ndarray) -> np.ndarray | None:
         """(W) what each window counts, or None where that is 1."""
@@ -266,6 +264,12 @@ class Task(base.Task):
         """The card of one task: what its head learnt beside the outputs, and what it calibrated."""
         own = {key: value for key, value in card.items() if key not in ("tasks", "learnt")}
         return {**own, **card.get("learnt", {}).get(name, {}), **card.get("tasks", {}).get(name, {})}
+
+    def agreement(self, before: Answers, after: Answers) -> np.ndarray:
+        """(n,) 0..1: the mean of the tasks'."""
+        assert before.parts is not None and after.parts is not None
+        both = ((part, before.parts[name], after.parts[name]) for name, part in self.parts.items())
+        return np.asarray(np.mean([part.agreement(one, other) for part, one, other in both], axis=0))
 
     # -- 5. scores
 

@@ -16,7 +16,7 @@ from burnish.core.stage import TaskSpec
 from burnish.core.tasktypes import open_task
 from burnish.nn.examples import Examples
 from burnish.nn.runtime import read_card
-from burnish.tasks.base import Answer, Answers, Input, Task
+from burnish.tasks.base import Answer, Answers, Input, Task, joined
 
 CHUNK = 2048  # inputs encoded and answered at a time
 
@@ -66,18 +66,14 @@ class Predictor:
     def answers(self, inputs: Sequence[Input], *, progress: Progress | None = None, chunk: int = CHUNK) -> Answers:
         """Answers and, where the task has them, probabilities; computed `chunk` inputs at a time."""
         progress = progress or Silent()
-        items: list[Answer] = []
-        shares: list[np.ndarray] = []
+        made: list[Answers] = []
         with progress.bar(f"answering ({self.info.get('format', 'torch')})", len(inputs), "inputs") as bar:
             for at in range(0, len(inputs), chunk):
                 part = inputs[at : at + chunk]
                 examples = self.encode(part)
-                answered = self.task.decode(part, examples, self.engine.outputs(examples), self.info)
-                items += answered.items
-                if answered.probabilities is not None:
-                    shares.append(answered.probabilities)
+                made.append(self.task.decode(part, examples, self.engine.outputs(examples), self.info))
                 bar.advance(len(part))
-        return Answers(items, np.concatenate(shares) if shares else None)
+        return joined(made)
 
     def stream(self, inputs: Sequence[Input]) -> Iterator[tuple[list[int], list[Answer]]]:
         """(positions, their answers) as soon as the windows of an input are all computed."""

@@ -43,7 +43,7 @@ def teach(
     from burnish.nn.predict import predict_outputs
 
     head, train = task.head(), sides.train()
-    weights = class_weights(train, num_classes=len(head.labels)) if balanced else None
+    weights = class_weights(train, head) if balanced else None
     objective = task.objective(class_weights=weights, label_smoothing=label_smoothing)
     validation = encoded(task, sides, sides.validation_table) if len(sides.validation_table) else None
     judge = judged(task, validation, head, objective) if validation else None
@@ -87,7 +87,13 @@ def encoded(task: Any, sides: Sides, table: pa.Table) -> Validation:
     plain: Examples = task.encode(inputs, sides.tokenizer, max_length=sides.max_length)
     targets = sides.examples(table)
     alike = np.array_equal(targets.tokens, plain.tokens) and np.array_equal(targets.offsets, plain.offsets)
-    return Validation(table, inputs, replace(plain, targets=targets.targets) if alike else plain, targets, alike)
+    return Validation(
+        table,
+        inputs,
+        replace(plain, targets=targets.targets, several=targets.several) if alike else plain,
+        targets,
+        alike,
+    )
 
 
 def judged(task: Any, validation: Validation, head: Head, objective: Objective) -> Judge:
@@ -143,6 +149,12 @@ def run(model: Any, examples: Examples, head: Head, objective: Objective) -> tup
             outputs = gathered(len(examples), batches())
     model.train(was_training)
     return outputs, total / max(len(examples), 1)
+
+
+def facts(model: Any) -> dict[str, Any]:
+    """What a model has learnt that its decoder must know beside the outputs (a CRF's transitions)."""
+    told: dict[str, Any] = model.facts() if hasattr(model, "facts") else {}
+    return told
 
 
 def gold_settings(settings: Training, resolved: Mapping[str, Any], gold_epochs: int | str) -> Training:

@@ -25,9 +25,14 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
+from burnish.core.errors import DataError
 from burnish.core.records import Record, to_table
 from burnish.core.stage import TaskSpec, nearest
 from burnish.nn.models import Head
+from burnish.text import linearise
+
+COMMON = ("labels", "languages", "inputs")  # settings of every task's section
+PLACED = frozenset(("spans", "relations", "answer"))  # targets that stand at characters of the text
 
 Input = dict[str, Any]
 Answer = dict[str, Any]
@@ -83,7 +88,7 @@ class Task(abc.ABC):
     name: ClassVar[str]
     target: ClassVar[tuple[str, ...]]  # record columns that hold a target
     reads: ClassVar[tuple[str, ...]] = ("text", "text_b")  # record columns that an input is made of
-    options: ClassVar[Mapping[str, Any]] = {}  # settings of the section beyond labels and languages, with defaults
+    options: ClassVar[Mapping[str, Any]] = {}  # settings of the section beyond COMMON, with defaults
     figure: ClassVar[str]  # the one by which epochs and models are chosen, higher is better
     least_labels: ClassVar[int] = 0
     engine: ClassVar[str] = "encoder"  # what answers: an encoder under a head, or a generator
@@ -92,18 +97,27 @@ class Task(abc.ABC):
         self.spec = spec
         self.labels = list(spec.labels)
         self.settings = {**self.options, **spec.options}
+        given = self.settings.get("inputs")
+        self.plan = linearise.Plan.of(given, spec.languages) if given else None
 
     # -- 1. what is a target, when is a record valid
 
     @classmethod
     def problems(cls, spec: TaskSpec) -> list[tuple[str, str, str]]:
         """(key, message, hint) for what is wrong with the `task` section."""
-        known = (*cls.options, "labels", "languages")
+        known = (*cls.options, *COMMON)
         found = [
             (key, f"{cls.name} has no setting {key!r}", nearest(key, known, "it has"))
             for key in spec.options
-            if key not in cls.options
+            if key not in cls.options and key not in COMMON
         ]
+        if spec.options.get("inputs") is not None:
+            found += [("inputs", message, hint) for message, hint in linearise.problems(spec.options["inputs"])]
+            if moved := sorted(PLACED.intersection(cls.target)):
+                message = (
+                    f"{cls.name} has targets at characters of the text ({', '.join(moved)}), which inputs would move"
+                )
+                found.append(("inputs", message, "make the text in the source, with targets that fit it"))
         if len(spec.labels) < cls.least_labels:
             count = {1: "one label", 2: "two labels"}.get(cls.least_labels, f"{cls.least_labels} labels")
             wants = f"{cls.name} needs at least {count}, got {list(spec.labels)}"
@@ -134,13 +148,43 @@ class Task(abc.ABC):
             if value is not None and name in ("text", "text_b") and not isinstance(value, str):
                 raise ValueError(f"{name} must be a string, not {type(value).__name__}")
         made = {name: given.get(name) for name in self.reads}
+        if self.plan is not None:
+            made = self._linearised(given)
+            if not made["text"]:
+                raise ValueError(f"there is nothing to read: {', '.join(self.plan.paths)} are missing or empty")
         if not (made[self.reads[0]] or "").strip():
             raise ValueError(f"{self.reads[0]} is missing or empty")
         return made
 
     def inputs(self, table: pa.Table) -> list[Input]:
-        """The inputs of records."""
+        """The inputs of records. DataError names the field and the record that cannot be read."""
+        table = self.read(table)
         return [dict(row) for row in table.select([c for c in self.reads if c in table.column_names]).to_pylist()]
+
+    def read(self, table: pa.Table) -> pa.Table:
+        """The table with the text that the model reads, where `inputs` says what that is made of."""
+        if self.plan is None:
+            return table
+        columns = [name for name in dict.fromkeys((*self.reads, "meta", *(p.split(".")[0] for p in self.plan.paths)))]
+        rows = table.select([name for name in columns if name in table.column_names]).to_pylist()
+        made = []
+        for number, row in enumerate(rows):
+            try:
+                made.append(self._linearised(row))
+            except ValueError as error:
+                at = table["id"][number].as_py() if "id" in table.column_names else number
+                raise DataError(str(error), where=f"record {at}", hint="task.inputs names the field") from error
+        for name in ("text", "text_b"):
+            if name in table.column_names:
+                values = pa.array([row[name] for row in made], pa.string())
+                table = table.set_column(table.column_names.index(name), name, values)
+        return table
+
+    def _linearised(self, row: Mapping[str, Any]) -> Input:
+        """A record as the model reads it; what went into the text is no input of its own."""
+        assert self.plan is not None
+        rest = {name: None if name in self.plan.paths else row.get(name) for name in self.reads}
+        return {**rest, "text": self.plan.text(row)}
 
     def tokenizer(self, tokenizer: Any) -> Any:
         """The tokenizer of the backbone (of transformers) made ready for the task: with its markers, its template."""

@@ -42,7 +42,7 @@ class Task(base.Task):
     """Several tasks that share an encoder."""
 
     name = "multitask"
-    target = TARGETS
+    target = ()  # known when the tasks are
     figure = "mean"
     options: ClassVar[Mapping[str, Any]] = {"tasks": {}, "weights": {}, "sampling": "proportional"}
 
@@ -410,9 +410,11 @@ class Task(base.Task):
 
 
 def sub_spec(given: Mapping[str, Any], spec: TaskSpec) -> TaskSpec:
-    """One of the tasks as a task section of its own; languages are those of the whole."""
+    """One of the tasks as a task section of its own; languages and inputs are those of the whole."""
     labels, descriptions, _ = read_labels(given.get("labels", []))
     options = {key: value for key, value in given.items() if key not in ("type", "labels", "field")}
+    if "inputs" in spec.options:
+        options["inputs"] = spec.options["inputs"]
     return TaskSpec(given["type"], tuple(labels), descriptions, spec.languages, options)
 
 
@@ -428,9 +430,10 @@ def _part(name: Any, given: Any, spec: TaskSpec) -> tuple[list[tuple[str, str]],
     field = given.get("field")
     if field is not None and not (isinstance(field, str) and re.fullmatch(r"meta(\.[^.]+)+", field)):
         wrong.append((f"field must be a place in meta, got {field!r}", "field: meta.sentiment"))
-    if "languages" in given:
-        wrong.append(("languages are those of the whole task section", "move languages up"))
-        given = {key: value for key, value in given.items() if key != "languages"}
+    for key in ("languages", "inputs"):
+        if key in given:
+            wrong.append((f"{key} are those of the whole task section", f"move {key} up"))
+            given = {name: value for name, value in given.items() if name != key}
     one = sub_spec(given, spec)
     kind = task_class(one.type)
     wrong += [(f"{key}: {message}", hint) for key, message, hint in kind.problems(one)]

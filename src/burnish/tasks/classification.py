@@ -191,10 +191,10 @@ class Task(base.Task):
         k = len(self.labels)
         yield "majority class", self.answers(baselines.majority(known, len(test), k)), {}
         if len(np.unique(known)) > 1:
-            known_side = (baselines.texts(train), known)
-            choosing_side = (baselines.texts(validation), self.hard_targets(validation))
+            known_side = (baselines.texts(self.read(train)), known)
+            choosing_side = (baselines.texts(self.read(validation)), self.hard_targets(validation))
             answers, chosen = baselines.tfidf(
-                known_side, choosing_side, baselines.texts(test), num_classes=k, seed=seed
+                known_side, choosing_side, baselines.texts(self.read(test)), num_classes=k, seed=seed
             )
             yield "TF-IDF + logistic regression", self.answers(answers), chosen
 

@@ -39,7 +39,7 @@ def predict_file(
         with half.open("w", encoding="utf-8") as target, progress.bar("answering", None, "lines") as bar:
             for chunk in _chunks(_rows(read, text)):
                 good = [row for row, error in chunk if error is None]
-                answers = iter(predictor.predict([{"text": row[text], "text_b": row.get("text_b")} for row in good]))
+                answers = iter(predictor.predict([{**row, "text": row[text]} for row in good]))
                 for row, error in chunk:
                     answered = (
                         {**row, "prediction": next(answers)}

@@ -245,12 +245,10 @@ def task_checks(
             raise AssertionError(f"{name}: input() accepts {bad!r}")
 
     def a_perfect_answer_has_a_perfect_score() -> None:
-        from burnish.tasks.base import Answers
-
         wanted = [task.expected(row) for row in labelled.to_pylist()]
         assert all(one is not None for one in wanted), f"{name}: expected() gives an answer for every labelled record"
         assert json.dumps(wanted), f"{name}: answers are JSON"
-        answers = Answers(wanted, task.perfect(labelled))
+        answers = task.right(labelled)
         tally = task.tally(labelled, answers)
         assert tally.shape[0] == len(labelled), f"{name}: tally has a row a record"
         assert not np.any(task.losses(labelled, answers) > 1e-6), f"{name}: a right answer has no loss"

@@ -183,7 +183,7 @@ def test_every_mistake_of_the_section_is_told_at_once():
         "tasks: b: reads its target from label, as a does (say where it is, as in field: meta.sentiment)",
         "tasks: c: unknown task type 'clasification' (did you mean 'classification'?)",
         "tasks: d e: a task's name is letters, figures, _ and - (intent)",
-        "tasks: f: labels: classification needs at least 2 labels, got ['x'] (labels: [first, second])",
+        "tasks: f: labels: classification needs at least two labels, got ['x'] (labels: [negative, positive])",
         "tasks: g: YAML reads this label as True, not as text (put it in quotes)",
         "tasks: g: field must be a place in meta, got 'sentiment' (field: meta.sentiment)",
         "weights: no task is named 'aa' (did you mean 'a'?)",

@@ -15,6 +15,7 @@ from burnish.core.artifacts import SIDES, Gold, Records, Split
 from burnish.core.errors import BurnishError
 from burnish.core.records import TARGETS, Reject, content_hashes
 from burnish.core.stage import Context, Share, stage
+from burnish.core.tasktypes import open_task
 from burnish.measures.duplicates import leaks
 from burnish.split.components import components, group_values, links
 from burnish.text.inputs import said
@@ -59,7 +60,7 @@ def stratified(
             hint="shares are of all records: together well below 1",
         )
     table = records.table(COLUMNS)
-    rows, left_out = _taking_part(table)
+    rows, left_out = _taking_part(table, open_task(context.task))
     chosen = table.take(pa.array(rows))
     texts = said(chosen)
     gold_texts = said(gold.table(["text", "text_b", "messages"])) if gold is not None else []
@@ -102,10 +103,10 @@ def stratified(
     return Split(train, judges, last, facts)
 
 
-def _taking_part(table: pa.Table) -> tuple[Array, dict[str, int]]:
+def _taking_part(table: pa.Table, task: Any) -> tuple[Array, dict[str, int]]:
     """Row numbers of kept records with a target, and the counts of the others by reason."""
     keep = np.array(table["keep"].to_pylist(), dtype=bool)
-    target = np.zeros(len(table), dtype=bool)
+    target = np.asarray(task.labelled(table), dtype=bool)  # wherever the task keeps it, meta included
     for name in TARGETS:
         target |= np.array(table[name].is_valid().to_pylist(), dtype=bool)
     left_out = {"set aside": int((~keep).sum()), "unlabelled": int((keep & ~target).sum())}

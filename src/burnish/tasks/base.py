@@ -301,6 +301,10 @@ class Task(abc.ABC):
         """Probabilities (n, C) that say what labelled records ask for; None where answers have none. For tests."""
         return None
 
+    def right(self, table: pa.Table) -> Answers:
+        """The answers that labelled records ask for, as `decode` would give them. For tests."""
+        return Answers([self.expected(row) or {} for row in table.to_pylist()], self.perfect(table))
+
     # -- 7. and 8.
 
     @abc.abstractmethod

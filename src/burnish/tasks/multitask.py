@@ -401,6 +401,11 @@ class Task(base.Task):
                 found[name] = answer
         return found or None
 
+    def right(self, table: pa.Table) -> Answers:
+        """The answers that labelled records ask for, with those of each task."""
+        parts = {name: part.right(self._view(name, table)) for name, part in self.parts.items()}
+        return Answers([self.expected(row) or {} for row in table.to_pylist()], None, parts)
+
     # -- 7.
 
     def prompt(self, text: str, *, language: str = "en") -> str:

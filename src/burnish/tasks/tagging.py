@@ -340,7 +340,7 @@ class Task(base.Task):
             [_token_tags(text or "", spans) for text, spans in zip(table["text"].to_pylist(), side, strict=True)]
             for side in (wanted, said)
         ]
-        return np.concatenate([counts.reshape(len(table), -1), entities.token_counts(*tags)], axis=1)
+        return np.concatenate([counts.reshape(len(table), 3 * len(self.labels)), entities.token_counts(*tags)], axis=1)
 
     def figures(self, sums: np.ndarray) -> dict[str, np.ndarray]:
         sums = np.asarray(sums)

@@ -151,12 +151,6 @@ def run(model: Any, examples: Examples, head: Head, objective: Objective) -> tup
     return outputs, total / max(len(examples), 1)
 
 
-def facts(model: Any) -> dict[str, Any]:
-    """What a model has learnt that its decoder must know beside the outputs (a CRF's transitions)."""
-    told: dict[str, Any] = model.facts() if hasattr(model, "facts") else {}
-    return told
-
-
 def gold_settings(settings: Training, resolved: Mapping[str, Any], gold_epochs: int | str) -> Training:
     """The last passes over a few checked records: few steps, a third of the rate, no decay into forgetting.
 

@@ -66,11 +66,12 @@ def joined(parts: Sequence[Answers]) -> Answers:
     """Answers one after the other; all have the same things."""
     if len(parts) == 1:
         return parts[0]
-    first = parts[0] if parts else Answers([])
+    shares = [part.probabilities for part in parts if part.probabilities is not None]
+    several = [part.parts for part in parts if part.parts is not None]
     return Answers(
         [item for part in parts for item in part.items],
-        None if first.probabilities is None else np.concatenate([part.probabilities for part in parts]),  # type: ignore[misc]
-        None if first.parts is None else {name: joined([part.parts[name] for part in parts]) for name in first.parts},  # type: ignore[index]
+        np.concatenate(shares) if shares else None,
+        {name: joined([one[name] for one in several]) for name in several[0]} if several else None,
     )
 
 

@@ -211,12 +211,15 @@ class Task(base.Task):
             },
         )
 
-    def objective(self, *, class_weights: Mapping[str, Any] | None = None, **settings: Any) -> Any:
-        """class_weights: those of each task, by name; or None."""
+    def objective(self, *, class_weights: Any = None, label_smoothing: float = 0.0) -> Any:
+        """class_weights: {task: (C)}; or None."""
         from burnish.nn.objectives import Several
 
         weighed = class_weights or {}
-        parts = {name: part.objective(class_weights=weighed.get(name), **settings) for name, part in self.parts.items()}
+        parts = {
+            name: part.objective(class_weights=weighed.get(name), label_smoothing=label_smoothing)
+            for name, part in self.parts.items()
+        }
         given = self.settings["weights"]
         return Several(parts, None if given == "auto" else {name: float(given.get(name, 1.0)) for name in parts})
 

@@ -186,3 +186,16 @@ def test_the_exported_file_gives_every_head_by_name(folder, tokenizer, tmp_path)
         assert one["意图"].shape == (2,) and one["type"].shape == (length, 2)
         for name in one:
             np.testing.assert_allclose(one[name], other[name], atol=1e-3)
+
+
+def test_class_weights_are_those_of_each_head_on_its_own_targets(tokenizer):
+    from burnish.nn.objectives import class_weights
+
+    examples = told(tokenizer)
+    examples.several["意图"].targets[:] = 0  # where there is no target the filler says nothing
+    examples.several["意图"].targets[[1, 4]] = 1
+    found = class_weights(examples, HEAD)
+    assert found["意图"] == pytest.approx([40 / (2 * 38), 40 / (2 * 2)])
+    tags = examples.several["type"].token_targets
+    counts = np.bincount(tags[tags != IGNORED])
+    assert found["type"] == pytest.approx(counts.sum() / (2 * counts))

@@ -342,3 +342,46 @@ def test_three_targets_are_learnt_together(folder, tokenizer, weights, tmp_path)
     figures = task.figures(task.tally(test, answers).sum(0))
     assert figures["tone.accuracy"] > 0.85 and figures["slots.token_accuracy"] > 0.85, figures
     assert json.dumps(answers.items)
+
+
+SPEC = """\
+burnish: 1
+name: joint
+task:
+  type: multitask
+  inputs: {fields: [title, text]}
+  tasks:
+    tone: {type: classification, labels: [bad, {good: said in praise}]}
+    colour: {type: classification, field: meta.colour, labels: [red, blue]}
+  weights: auto
+  sampling: sqrt
+sources: {use: jsonl, path: raw.jsonl, fields: {text: body}}
+split: {use: stratified, test: 0.2, validation: 0.1}
+train: {use: tune, backbone: ./tiny, epochs: 10, learning_rate: 0.004, precision: fp32}
+compress: onnx
+evaluate: report
+"""
+
+
+@pytest.mark.slow
+def test_a_run_ends_with_a_served_model_that_answers_every_task(burnish, folder, tmp_path):
+    (tmp_path / "tiny").symlink_to(folder)
+    (tmp_path / "burnish.yaml").write_text(SPEC, "utf-8")
+    texts, classes = tiny_bert.sentences(240)
+    rows = []
+    for i, (text, target) in enumerate(zip(texts, classes, strict=True)):
+        title = ["red", "blue"][i % 4 // 2]  # the colour stands in another field than the text
+        row = {"body": f"{text} {i}", "title": title}
+        row |= {"label": ["bad", "good"][target]} if i % 3 != 1 else {}
+        rows.append(row | ({"colour": title} if i % 3 != 0 else {}))
+    (tmp_path / "raw.jsonl").write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), "utf-8")
+    done = burnish("run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "runs/joint/evaluation/report.json").read_text("utf-8"))
+    assert report["model"] == "onnx fp32" and report["n"] > 30  # those that carry a colour alone are judged too
+    assert report["mean"] > 0.8 and {"all_right", "tone.accuracy", "colour.macro_f1"} <= set(report["intervals"])
+    (tmp_path / "in.jsonl").write_text(json.dumps({"text": "the room", "title": "blue"}) + "\n", "utf-8")
+    done = burnish("predict", "runs/joint", "-i", "in.jsonl", "-o", "out.jsonl", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads((tmp_path / "out.jsonl").read_text("utf-8"))["prediction"]
+    assert set(answer) == {"tone", "colour"} and answer["colour"]["label"] == "blue"

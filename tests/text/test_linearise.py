@@ -155,7 +155,7 @@ def test_turns_say_who_speaks_and_the_newest_are_kept():
     talk = turns(("user", "hello | you"), ("assistant", "good day " * 20), ("user", "it is broken"))
     assert conversation(talk[::2]) == r"user: hello \| you | user: it is broken"
     assert conversation(talk, longest=10) == "… | user: it is broken"
-    assert conversation(talk, longest=52).startswith("… | assistant: good day")
+    assert conversation(talk, longest=55).startswith("… | assistant: good day")
     assert conversation(turns(("user", "长" * 50)), ZH, longest=10) == "用户：" + "长" * 50  # the newest always
     assert (
         conversation(turns(("user", "你好"), ("用户", "我"), ("agent", "您好")), ZH)

@@ -39,8 +39,26 @@ def questions() -> pa.Table:
     )
 
 
+def several() -> pa.Table:
+    return to_table(
+        [
+            Record(text=ACME, label="good", spans=[span(ACME, "Acme", "ORG")]),
+            Record(text="a dull meal in Rome", label="bad", meta={"topic": "food"}),
+            Record(text=BANK, spans=[span(BANK, "张伟", "PER")]),
+            Record(text="nothing is said of this one"),
+        ]
+    )
+
+
+SEVERAL = {
+    "tone": {"type": "classification", "labels": ["bad", {"good": "praise"}]},
+    "names": {"type": "tagging", "labels": ["PER", "ORG"]},
+    "topic": {"type": "classification", "labels": ["food", "travel"], "field": "meta.topic"},
+}
+
 SAMPLES = {
     "classification": (TASK, sample_records()),
     "tagging": (TaskSpec("tagging", ("PER", "ORG"), {}, LANGUAGES), tagged()),
     "question_answering": (TaskSpec("question_answering", (), {}, LANGUAGES), questions()),
+    "multitask": (TaskSpec("multitask", (), {}, LANGUAGES, {"tasks": SEVERAL}), several()),
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,9 @@ from burnish.text.words import words
 
 Span = tuple[int, int]
 Key = tuple[Span, Span]
+Spans = list[dict[str, Any]]  # {start, end, label} of one text
+Pairs = list[tuple[int, int]]  # head and tail, positions in its spans
+NEAR = 3  # words on each side that the baseline looks at
 DISTANCES = ((0, "0-2 words between"), (3, "3-9"), (10, "10-19"), (20, "20 and more"))
 
 
@@ -130,3 +134,42 @@ def distance(text: str, head: Span, tail: Span) -> str:
     """The name of the bin of DISTANCES."""
     count = len(words(between(text, head, tail)))
     return next(name for least, name in reversed(DISTANCES) if count >= least)
+
+
+def span_problem(spans: Sequence[Mapping[str, Any]], text: str) -> str | None:
+    for at, one in enumerate(spans):
+        start, end = one.get("start"), one.get("end")
+        if type(start) is not int or type(end) is not int or not 0 <= start < end <= len(text):
+            return f"span {at} goes from {start} to {end} in a text of {len(text)} characters"
+        if one.get("label") is not None and not isinstance(one["label"], str):
+            return f"the label of span {at} is not a string"
+    return None
+
+
+def characters(span: Mapping[str, Any]) -> tuple[int, int]:
+    return int(span["start"]), int(span["end"])
+
+
+def quoted(text: str, span: Mapping[str, Any]) -> str:
+    return text[span["start"] : span["end"]]
+
+
+def clues(inputs: Sequence[Mapping[str, Any]], spans: Sequence[Spans], pairs: Sequence[Pairs]) -> list[list[str]]:
+    """What the baseline knows of each pair: words before, between and after, words and types of both, and their order."""
+    made = []
+    for one, own, asked in zip(inputs, spans, pairs, strict=True):
+        text = one["text"].lower()
+        for head, tail in asked:
+            (a, b), (c, d) = sorted((characters(own[head]), characters(own[tail])))
+            middle = words(text[b:c], han="both")
+            kinds = f"{own[head].get('label')}>{own[tail].get('label')}"
+            order = "forwards" if own[head]["start"] <= own[tail]["start"] else "backwards"
+            found = [f"kinds={kinds}", f"order={order}", f"{kinds} {order}", f"gap={min(len(middle), 10)}"]
+            found += [f"{order} {word}" for word in middle]
+            found += [f"{order} {one} {two}" for one, two in pairwise(middle)]
+            found += [f"before={word}" for word in words(text[max(0, a - 60) : a])[-NEAR:]]
+            found += [f"after={word}" for word in words(text[d : d + 60])[:NEAR]]
+            found += [f"head={word}" for word in words(quoted(text, own[head]))]
+            found += [f"tail={word}" for word in words(quoted(text, own[tail]))]
+            made.append(found)
+    return made

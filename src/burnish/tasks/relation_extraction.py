@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -26,14 +25,12 @@ from burnish.nn.examples import Examples
 from burnish.nn.markers import add_markers, encode_pairs
 from burnish.nn.models import Head
 from burnish.tasks import _triples, base
-from burnish.tasks._triples import Key
+from burnish.tasks._triples import Key, Pairs, Spans, characters, clues, quoted, span_problem
 from burnish.tasks.base import Answer, Answers, Input, Piece
-from burnish.text.words import words
 
 PAIRS = ("all", "once", "named")
 LEAST_TO_CHOOSE = 50  # true relations on the validation side from which a threshold is fitted
 REMEMBERED = 20_000  # texts whose tagged spans are kept: encode and decode both ask for them
-NEAR = 3  # words on each side that the baseline looks at
 
 PROMPTS = {
     "en": "Find the relations between the things named in the text.\nRelations:\n{labels}\nText: {text}\n"
@@ -41,9 +38,6 @@ PROMPTS = {
     "zh": "找出文本中各个实体之间的关系。\n关系类型：\n{labels}\n文本：{text}\n"
     '以 JSON 列表回答，每项为 {{"head": …, "relation": …, "tail": …}}，词语照抄原文；没有关系则回答 []。\n关系：',
 }
-
-Spans = list[dict[str, Any]]
-Pairs = list[tuple[int, int]]
 
 
 class Task(base.Task):
@@ -125,7 +119,7 @@ class Task(base.Task):
         """Say what is wrong with a record, None when it is valid."""
         if not (record.text or "").strip():
             return "empty text"
-        if wrong := _span_problem(record.spans or [], record.text or ""):
+        if wrong := span_problem(record.spans or [], record.text or ""):
             return wrong
         if record.relations is not None and record.spans is None:
             return "relations without spans"
@@ -151,7 +145,7 @@ class Task(base.Task):
         if spans is not None:
             if not isinstance(spans, list) or not all(isinstance(one, Mapping) for one in spans):
                 raise ValueError('spans must be a list of {"start", "end", "label"}')
-            if wrong := _span_problem(spans, made["text"]):
+            if wrong := span_problem(spans, made["text"]):
                 raise ValueError(wrong)
         if self.pairs == "named":
             named = given.get("relations") if isinstance(given, Mapping) else None
@@ -256,7 +250,7 @@ class Task(base.Task):
             for key, label in self._triples(row["spans"], row["relations"]):
                 true.setdefault(key, label)
             for head, tail in asked:
-                key = (_characters(own[head]), _characters(own[tail]))
+                key = (characters(own[head]), characters(own[tail]))
                 label, back = true.get(key, self.none), true.get(key[::-1])
                 if label == self.none and back and not self.directed:
                     label = back
@@ -417,10 +411,10 @@ class Task(base.Task):
         if len(np.unique(targets)) < 2 or not len(majority):
             return
         terms = TfidfVectorizer(analyzer=list, sublinear_tf=True, min_df=1 if len(targets) < 1000 else 2, norm="l2")
-        features = terms.fit_transform(_clues(rows, own, candidates))
+        features = terms.fit_transform(clues(rows, own, candidates))
         model = LogisticRegression(C=10.0, max_iter=300, tol=1e-3, random_state=seed).fit(features, targets)
         shares = np.zeros((len(majority), len(self.outputs)))
-        shares[:, model.classes_] = model.predict_proba(terms.transform(_clues(asked, spans, pairs)))
+        shares[:, model.classes_] = model.predict_proba(terms.transform(clues(asked, spans, pairs)))
         chosen = {"terms": int(features.shape[1]), "pairs": len(targets)}
         yield (
             "words between and around + logistic regression",
@@ -433,7 +427,7 @@ class Task(base.Task):
     def show(self, record: Record) -> str:
         text, spans = record.text or "", record.spans or []
         said = [
-            f"{_quoted(text, spans[one['head']])} -{one['label']}-> {_quoted(text, spans[one['tail']])}"
+            f"{quoted(text, spans[one['head']])} -{one['label']}-> {quoted(text, spans[one['tail']])}"
             for one in record.relations or ()
         ]
         return f"[{'; '.join(said) or ('?' if record.relations is None else self.none)}] {' '.join(text.split())[:200]}"
@@ -446,11 +440,11 @@ class Task(base.Task):
         at = 0
         for span in sorted(spans, key=lambda one: (one["start"], -one["end"])):
             if span["start"] >= at:  # of nested spans the outer one is marked
-                made += [Piece(text[at : span["start"]]), Piece(_quoted(text, span), span.get("label") or "span")]
+                made += [Piece(text[at : span["start"]]), Piece(quoted(text, span), span.get("label") or "span")]
                 at = span["end"]
         made.append(Piece(text[at:]))
         for one in (answer or {}).get("relations") or ():
-            head, tail = (_quoted(text, spans[one[end]]) for end in ("head", "tail"))
+            head, tail = (quoted(text, spans[one[end]]) for end in ("head", "tail"))
             made += [Piece(f"\n{head} → "), Piece(one["label"], "relation"), Piece(f" → {tail}")]
         return [piece for piece in made if piece.text]
 
@@ -468,42 +462,3 @@ class Task(base.Task):
             for label in self.relations
         )
         return PROMPTS.get(language, PROMPTS["en"]).format(labels=lines, text=text)
-
-
-def _span_problem(spans: Sequence[Mapping[str, Any]], text: str) -> str | None:
-    for at, one in enumerate(spans):
-        start, end = one.get("start"), one.get("end")
-        if type(start) is not int or type(end) is not int or not 0 <= start < end <= len(text):
-            return f"span {at} goes from {start} to {end} in a text of {len(text)} characters"
-        if one.get("label") is not None and not isinstance(one["label"], str):
-            return f"the label of span {at} is not a string"
-    return None
-
-
-def _characters(span: Mapping[str, Any]) -> tuple[int, int]:
-    return int(span["start"]), int(span["end"])
-
-
-def _quoted(text: str, span: Mapping[str, Any]) -> str:
-    return text[span["start"] : span["end"]]
-
-
-def _clues(inputs: Sequence[Input], spans: Sequence[Spans], pairs: Sequence[Pairs]) -> list[list[str]]:
-    """What the baseline knows of each pair: words before, between and after, words and types of both, and their order."""
-    made = []
-    for one, own, asked in zip(inputs, spans, pairs, strict=True):
-        text = one["text"].lower()
-        for head, tail in asked:
-            (a, b), (c, d) = sorted((_characters(own[head]), _characters(own[tail])))
-            middle = words(text[b:c], han="both")
-            kinds = f"{own[head].get('label')}>{own[tail].get('label')}"
-            order = "forwards" if own[head]["start"] <= own[tail]["start"] else "backwards"
-            clues = [f"kinds={kinds}", f"order={order}", f"{kinds} {order}", f"gap={min(len(middle), 10)}"]
-            clues += [f"{order} {word}" for word in middle]
-            clues += [f"{order} {one} {two}" for one, two in pairwise(middle)]
-            clues += [f"before={word}" for word in words(text[max(0, a - 60) : a])[-NEAR:]]
-            clues += [f"after={word}" for word in words(text[d : d + 60])[:NEAR]]
-            clues += [f"head={word}" for word in words(_quoted(text, own[head]))]
-            clues += [f"tail={word}" for word in words(_quoted(text, own[tail]))]
-            made.append(clues)
-    return made

@@ -61,6 +61,73 @@ class TokenCrossEntropy:
         return loss_BL.sum(1) / told_BL.sum(1).clamp(min=1)
 
 
+@dataclass(frozen=True)
+class SquaredError:
+    """Numbers: targets and outputs (B, C) float."""
+
+    def loss(self, outputs: Tensor, batch: Batch, model: Any) -> Tensor:
+        assert batch.targets is not None
+        return (outputs.float() - batch.targets).square().mean(1)
+
+
+@dataclass(frozen=True)
+class BinaryCrossEntropy:
+    """Any number of classes a text: targets (B, C) each 0..1, outputs (B, C). class_weights: (C) or None."""
+
+    class_weights: np.ndarray | None = None
+    label_smoothing: float = 0.0
+
+    def loss(self, outputs: Tensor, batch: Batch, model: Any) -> Tensor:
+        assert batch.targets is not None
+        targets_BC = batch.targets * (1.0 - self.label_smoothing) + 0.5 * self.label_smoothing
+        loss_BC = functional.binary_cross_entropy_with_logits(outputs.float(), targets_BC, reduction="none")
+        if self.class_weights is not None:
+            loss_BC = loss_BC * torch.from_numpy(self.class_weights)
+        return loss_BC.mean(1)
+
+
+@dataclass(frozen=True)
+class ContinuationRatio:
+    """One class a text out of C in an order: targets (B, C) shares, outputs (B, C - 1).
+
+    Output c is the logit of "above class c, given at least class c", so P(above c) is a product that falls with c
+    whatever the weights are: the ranks are consistent, as CORAL's (Cao, Mirjalili & Raschka 2020) are by shared weights,
+    and the layer stays a plain one (CORN: Shi, Cao & Raschka 2021). The loss is the cross entropy of the classes.
+    """
+
+    class_weights: np.ndarray | None = None
+
+    def loss(self, outputs: Tensor, batch: Batch, model: Any) -> Tensor:
+        assert batch.targets is not None
+        targets_BC = batch.targets
+        if self.class_weights is not None:
+            targets_BC = targets_BC * torch.from_numpy(self.class_weights)
+        above_BC = outputs.float()
+        reached_BC = targets_BC.flip(1).cumsum(1).flip(1)  # how much of the target is in class c or above
+        passed, stayed = functional.logsigmoid(above_BC), functional.logsigmoid(-above_BC)
+        return -(reached_BC[:, 1:] * passed + targets_BC[:, :-1] * stayed).sum(1)
+
+
+@dataclass(frozen=True)
+class SubsetCrossEntropy:
+    """One class a text, of which only a set is known that it lies in: targets (B, C) 1 inside and 0 outside.
+
+    The loss is the negative log of the share of the set: cross entropy where the set is one class.
+    """
+
+    class_weights: np.ndarray | None = None
+
+    def loss(self, outputs: Tensor, batch: Batch, model: Any) -> Tensor:
+        assert batch.targets is not None
+        inside_BC = batch.targets > 0
+        log_p_BC = functional.log_softmax(outputs.float(), -1)
+        loss_B = -torch.logsumexp(log_p_BC.masked_fill(~inside_BC, -torch.inf), -1)
+        if self.class_weights is None:
+            return loss_B
+        weights_BC = inside_BC * torch.from_numpy(self.class_weights)
+        return loss_B * weights_BC.sum(1) / inside_BC.sum(1)
+
+
 def class_weights(examples: Examples, *, num_classes: int) -> np.ndarray | None:
     """`balanced_weights` of the classes that examples teach, of texts or of tokens; None where they teach no classes."""
     targets = examples.targets

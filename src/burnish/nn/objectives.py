@@ -110,22 +110,24 @@ class ContinuationRatio:
 
 @dataclass(frozen=True)
 class SubsetCrossEntropy:
-    """One class a text, of which only a set is known that it lies in: targets (B, C) 1 inside and 0 outside.
+    """One class a text, of which sometimes only a set is known: targets (B, C) are shares that sum to 1, or 1 for each
+    class of a set of several.
 
-    The loss is the negative log of the share of the set: cross entropy where the set is one class.
+    The loss is cross entropy for shares, and for a set the negative log of its probability.
     """
 
     class_weights: np.ndarray | None = None
 
     def loss(self, outputs: Tensor, batch: Batch, model: Any) -> Tensor:
         assert batch.targets is not None
-        inside_BC = batch.targets > 0
-        log_p_BC = functional.log_softmax(outputs.float(), -1)
-        loss_B = -torch.logsumexp(log_p_BC.masked_fill(~inside_BC, -torch.inf), -1)
+        targets_BC, log_p_BC = batch.targets, functional.log_softmax(outputs.float(), -1)
+        several_B = targets_BC.sum(-1) > 1.5
+        set_B = -torch.logsumexp(log_p_BC.masked_fill(targets_BC <= 0, -torch.inf), -1)
+        loss_B = torch.where(several_B, set_B, -(targets_BC * log_p_BC).sum(-1))
         if self.class_weights is None:
             return loss_B
-        weights_BC = inside_BC * torch.from_numpy(self.class_weights)
-        return loss_B * weights_BC.sum(1) / inside_BC.sum(1)
+        weighed_B = (targets_BC * torch.from_numpy(self.class_weights)).sum(1)
+        return loss_B * weighed_B / targets_BC.sum(1)
 
 
 def class_weights(examples: Examples, *, num_classes: int) -> np.ndarray | None:

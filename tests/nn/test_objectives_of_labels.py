@@ -41,6 +41,7 @@ def test_the_ordinal_loss_is_the_cross_entropy_of_the_probabilities_that_are_ans
     targets = np.random.default_rng(2).dirichlet(np.ones(5), 5).astype(np.float32)
     p = shares(OUTPUTS.astype(np.float64))
     np.testing.assert_allclose(p.sum(1), 1)
+    np.testing.assert_allclose(shares(np.zeros((1, 4))), 0.2)
     above = 1 - p.cumsum(1)
     assert (np.diff(above, axis=1) <= 1e-12).all(), "ranks are consistent whatever the outputs"
     np.testing.assert_allclose(loss_of(ContinuationRatio(), OUTPUTS, targets), -(targets * np.log(p)).sum(1), rtol=1e-4)

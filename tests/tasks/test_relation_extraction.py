@@ -191,7 +191,9 @@ def test_figures_by_hand() -> None:
     assert scores["triple_f1"] == pytest.approx(2 / 7), "types of both spans must be right too"
     assert scores["macro_f1"] == pytest.approx((1.0 + 0.0 + 0.0) / 3)
     details = task.details(table, answers)
-    assert details["confusion"][0][3] == 1 and details["confusion"][1][1] == 2
+    wrong = {(one["target"], one["prediction"]): one["count"] for one in details["confused"]}
+    assert wrong == {("works_for", "no_relation"): 1, ("no_relation", "works_for"): 1, ("no_relation", "夫妻"): 1}
+    assert task.agreement(answers, answers).tolist() == [1, 1, 1]
     assert details["per_class"]["born_in"] == {"precision": 1.0, "recall": 1.0, "f1": 1.0, "support": 2}
     assert task.losses(table, answers).tolist() == pytest.approx([1.9, 0.9, 0.0])
     assert np.isnan(task.figures(np.zeros(10))["micro_f1"])

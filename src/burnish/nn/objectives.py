@@ -102,7 +102,8 @@ class ContinuationRatio:
         targets_BC = batch.targets
         if self.class_weights is not None:
             targets_BC = targets_BC * torch.from_numpy(self.class_weights)
-        above_BC = outputs.float()
+        count = outputs.shape[1]
+        above_BC = outputs.float() + torch.arange(count, 0, -1, device=outputs.device).log()
         reached_BC = targets_BC.flip(1).cumsum(1).flip(1)  # how much of the target is in class c or above
         passed, stayed = functional.logsigmoid(above_BC), functional.logsigmoid(-above_BC)
         return -(reached_BC[:, 1:] * passed + targets_BC[:, :-1] * stayed).sum(1)

@@ -100,6 +100,12 @@ class Task(classification.Task):
         cuts = thresholds(self.hard_targets(table), shares).tolist()
         return {"thresholds": dict(zip(self.labels, cuts, strict=True))}
 
+    def agreement(self, before: Answers, after: Answers) -> np.ndarray:
+        """Share of the labels of either that both say; 1 where neither says any."""
+        one, other = self._said(before), self._said(after)
+        either = (one | other).sum(axis=1)
+        return np.where(either > 0, (one & other).sum(axis=1) / np.maximum(either, 1), 1.0)
+
     # -- scores
 
     def tally(self, table: pa.Table, answers: Answers) -> np.ndarray:
@@ -136,7 +142,7 @@ class Task(classification.Task):
         from sklearn.metrics import average_precision_score
 
         true, said = self.hard_targets(table), self._said(answers)
-        shares = np.array([[one["scores"][label] for label in self.labels] for one in answers.items])
+        shares = self._shares(answers)
         per_class = {}
         for at, label in enumerate(self.labels):
             hit, of, support = (true[:, at] * said[:, at]).sum(), said[:, at].sum(), true[:, at].sum()
@@ -161,12 +167,15 @@ class Task(classification.Task):
                 made[row, self._position[label]] = 1
         return made
 
+    def _shares(self, answers: Answers) -> np.ndarray:
+        """(n, k) the scores of the answers; of one without scores 1 for what it says."""
+        rows = [one.get("scores") or dict.fromkeys(one["labels"], 1.0) for one in answers.items]
+        return np.array([[row.get(label, 0.0) for label in self.labels] for row in rows]).reshape(-1, len(self.labels))
+
     def losses(self, table: pa.Table, answers: Answers) -> np.ndarray:
         """Over the labels that are wrong, the sum of their negative log probabilities in nats; 0 when all are right."""
         true, said = self.hard_targets(table), self._said(answers)
-        shares = np.array([[one["scores"][label] for label in self.labels] for one in answers.items]).reshape(
-            true.shape
-        )
+        shares = self._shares(answers)
         own = np.clip(np.where(true == 1, shares, 1 - shares), 1e-6, 1.0 - 1e-6)
         lost: np.ndarray = np.where(true == said, 0.0, -np.log(own)).sum(axis=1)
         return lost
@@ -191,6 +200,9 @@ class Task(classification.Task):
                 shares[:, at] = side[:, at] = rates[at]
         cuts = thresholds(self.hard_targets(validation), side)
         yield "TF-IDF + logistic regressions", self.many(shares, cuts), {"labels": len(self.labels)}
+
+    def perfect(self, table: pa.Table) -> None:
+        return None
 
     # -- shown
 

@@ -113,8 +113,8 @@ class Task(classification.Task):
 
 
 def shares(logits: np.ndarray) -> np.ndarray:
-    """Probabilities (n, k) of continuation logits (n, k - 1)."""
-    passed = 1.0 / (1.0 + np.exp(-logits))
+    """Probabilities (n, k) of the outputs (n, k - 1), as the objective reads them: equal where all outputs are 0."""
+    passed = 1.0 / (1.0 + np.exp(-logits - np.log(np.arange(logits.shape[1], 0, -1))))
     ones = np.ones((len(logits), 1))
     reached = np.concatenate([ones, passed.cumprod(axis=1)], axis=1)
     made: np.ndarray = reached * np.concatenate([1.0 - passed, ones], axis=1)

@@ -91,18 +91,30 @@ def per_class(sums: np.ndarray, labels: Sequence[str]) -> dict[str, dict[str, fl
     }
 
 
-def confusion(
-    gold: Sequence[Mapping[Any, Any]], said: Sequence[Mapping[Any, Any]], labels: Sequence[str], none: str
-) -> list[list[int]]:
-    """Pairs with a true or a said relation by (true, said), `none` first; nobody can list the pairs that have neither."""
-    at = {label: i + 1 for i, label in enumerate(labels)} | {none: 0}
-    matrix = np.zeros((len(at), len(at)), dtype=np.int64)
+def confused(
+    gold: Sequence[Mapping[Any, Any]], said: Sequence[Mapping[Any, Any]], none: str, most: int = 30
+) -> list[dict[str, Any]]:
+    """What was said of pairs instead of what is true, the most frequent first; `none` stands for no relation.
+
+    A relation said the wrong way round is a relation too many one way and one missed the other way.
+    """
+    counts: Counter[tuple[str, str]] = Counter()
+    support: Counter[str] = Counter()
     for true_of, said_of in zip(gold, said, strict=True):
         true, made = dict(true_of.keys()), dict(said_of.keys())
+        support.update(true.values())
         for key in true.keys() | made.keys():
-            matrix[at[true.get(key, none)], at[made.get(key, none)]] += 1
-    found: list[list[int]] = matrix.tolist()
-    return found
+            if true.get(key) != made.get(key):
+                counts[true.get(key, none), made.get(key, none)] += 1
+    return [
+        {"target": target, "prediction": prediction, "count": count, "share": count / max(support[target], 1)}
+        for (target, prediction), count in counts.most_common(most)
+        if target != none
+    ] + [
+        {"target": none, "prediction": prediction, "count": count, "share": None}
+        for (target, prediction), count in counts.most_common(most)
+        if target == none
+    ]
 
 
 def by_distance(

@@ -237,7 +237,7 @@ class Task(base.Task):
             )
             yield "TF-IDF + logistic regression", self.answers(answers), chosen
 
-    def perfect(self, table: pa.Table) -> np.ndarray:
+    def perfect(self, table: pa.Table) -> np.ndarray | None:
         made: np.ndarray = np.eye(len(self.labels))[self.hard_targets(table)]
         return made
 

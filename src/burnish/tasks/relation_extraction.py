@@ -346,6 +346,14 @@ class Task(base.Task):
         edge = shares[order[best : best + 2], 0].mean()  # half way to the first pair that is left out
         return card | {"threshold": round(float(1.0 - edge), 6)}
 
+    def agreement(self, before: Answers, after: Answers) -> np.ndarray:
+        """Share of the triples of either that both say; 1 where neither says any."""
+        found = []
+        for one, other in zip(before.items, after.items, strict=True):
+            a, b = (self._triples(item["spans"], item["relations"]).keys() for item in (one, other))
+            found.append(len(a & b) / len(a | b) if a | b else 1.0)
+        return np.array(found)
+
     # -- scores
 
     def _triples(self, spans: Any, relations: Any) -> dict[tuple[Key, str], tuple[Any, Any]]:
@@ -371,8 +379,7 @@ class Task(base.Task):
         sums = self.tally(table, answers).sum(axis=0)
         return {
             "per_class": _triples.per_class(sums, self.relations),
-            "labels": [self.none, *self.relations],
-            "confusion": _triples.confusion(true, said, self.relations, self.none),
+            "confused": _triples.confused(true, said, self.none),
             "by_distance": _triples.by_distance(table["text"].to_pylist(), true, said),
             "triples": {"true": sum(map(len, true)), "said": sum(map(len, said))},
             "spans_from": "tagger" if self.settings["tagger"] else "record",

@@ -278,3 +278,50 @@ def test_shows_and_pieces_hold_the_text() -> None:
 
 def vars_of(one: Record) -> dict:
     return {"text": one.text, "spans": one.spans}
+
+
+class Tagger:
+    """Finds capitalised words; the last of them gets a wrong type."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def predict(self, inputs: list[dict]) -> list[dict]:
+        self.asked += [one["text"] for one in inputs]
+        found = [[(m.start(), m.end()) for m in re.finditer("[A-Z][a-z]+", one["text"])] for one in inputs]
+        kinds = ["person", "city", "person"]
+        return [
+            {"spans": [{"start": a, "end": b, "label": kind} for (a, b), kind in zip(row, kinds, strict=False)]}
+            for row in found
+        ]
+
+
+def test_a_tagger_finds_the_spans_and_triples_are_judged_by_their_characters(tokenizer) -> None:
+    task = with_options(tagger="runs/ner", type_pairs="all")
+    task.__dict__["_tagger"] = Tagger()
+    table = to_table(
+        [
+            Record(
+                text=TEXT,
+                spans=record().spans[::-1],
+                relations=[relation(2, 1, "born_in"), relation(2, 0, "works_for")],
+            )
+        ]
+    )
+    inputs = task.inputs(table)
+    assert inputs == [{"text": TEXT, "spans": None}], "no checked span reaches the model"
+    examples = task.encode(inputs, tokenizer, max_length=64)
+    outputs = np.zeros((6, 4))
+    outputs[0, 1] = outputs[1, 2] = 5.0  # Ann -> Rome, Ann -> Acme
+    answers = task.decode(inputs, examples, outputs, {})
+    assert task._tagger.asked == [TEXT], "asked once, for encoding and decoding"
+    assert [(one["head_text"], one["label"], one["tail_text"]) for one in answers.items[0]["relations"]] == [
+        ("Ann", "born_in", "Rome"),
+        ("Ann", "works_for", "Acme"),
+    ]
+    scores = task.figures(task.tally(table, answers).sum(0))
+    assert scores["micro_f1"] == 1.0 and scores["triple_f1"] == 0.5, "Acme is no person"
+    taught = task.examples(table, tokenizer, max_length=64)
+    assert len(taught) == 6 and sorted(taught.targets.tolist()) == [0, 0, 0, 0, 1, 2], (
+        "training reads the checked spans"
+    )

@@ -240,9 +240,9 @@ def _values(answers: Answers) -> np.ndarray:
 
 
 def _correlation(n: Any, x: Any, y: Any, xx: Any, yy: Any, xy: Any) -> np.ndarray:
-    """Pearson's r of sums; NaN where one side does not vary."""
+    """Pearson's r of sums; 0 where one side does not vary, for it tells nothing about the other."""
     spread = np.maximum(n * xx - x * x, 0) * np.maximum(n * yy - y * y, 0)
-    found: np.ndarray = np.where(spread > 1e-12 * n**2, (n * xy - x * y) / np.sqrt(spread), np.nan)
+    found: np.ndarray = np.where(spread > 1e-12 * n**2, (n * xy - x * y) / np.sqrt(spread), 0.0)
     return found
 
 

@@ -103,10 +103,11 @@ def test_learns_and_the_exported_network_says_the_same(case: str, backbone, tmp_
         None,
         context,
         backbone=str(backbone),
-        epochs=16 if case == "ordinal" else 10,
+        epochs=20 if case == "ordinal" else 10,
         learning_rate=3e-3,
         batch_tokens=512,
         precision="fp32",
+        patience=0,
     )
     model.save(model.folder)
     test = table.slice(340)

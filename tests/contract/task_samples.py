@@ -50,15 +50,36 @@ def several() -> pa.Table:
     )
 
 
+def related() -> pa.Table:
+    people = [span(ACME, "Ada", "PER"), span(ACME, "Bob", "PER")]
+    bank = [span(BANK, "张伟", "PER"), span(BANK, "中国银行", "ORG")]
+    return to_table(
+        [
+            Record(text=ACME, spans=people, relations=[{"head": 0, "tail": 1, "label": "met"}]),
+            Record(text=BANK, spans=bank, relations=[{"head": 0, "tail": 1, "label": "works_for"}]),
+            Record(text="nobody here", spans=[], relations=[]),
+            Record(text=BANK, spans=bank),
+        ]
+    )
+
+
 SEVERAL = {
     "tone": {"type": "classification", "labels": ["bad", {"good": "praise"}]},
     "names": {"type": "tagging", "labels": ["PER", "ORG"]},
     "topic": {"type": "classification", "labels": ["food", "travel"], "field": "meta.topic"},
 }
 
+
+def rated() -> pa.Table:
+    pairs = [("a cat", "a cat", 5.0), ("一只猫", "一只狗", 2.5), ("a cat", "rain", 0.0), ("not looked at", "yet", None)]
+    return to_table(Record(text=text, text_b=other, value=value) for text, other, value in pairs)
+
+
 SAMPLES = {
     "classification": (TASK, sample_records()),
     "tagging": (TaskSpec("tagging", ("PER", "ORG"), {}, LANGUAGES), tagged()),
     "question_answering": (TaskSpec("question_answering", (), {}, LANGUAGES), questions()),
     "multitask": (TaskSpec("multitask", (), {}, LANGUAGES, {"tasks": SEVERAL}), several()),
+    "relation_extraction": (TaskSpec("relation_extraction", ("met", "works_for"), {}, LANGUAGES), related()),
+    "regression": (TaskSpec("regression", (), {}, LANGUAGES, {"minimum": 0, "maximum": 5}), rated()),
 }

@@ -45,7 +45,7 @@ def open_task(spec: TaskSpec) -> Any:
 
 def targets_of(spec: TaskSpec) -> tuple[str, ...]:
     """Record fields that hold the task's target."""
-    return tuple(task_class(spec.type).target)
+    return tuple(open_task(spec).target)  # of the task itself: an option may ask for another column
 
 
 def option_problems(spec: TaskSpec) -> list[tuple[str, str, str]]:

@@ -63,6 +63,76 @@ class TokenCrossEntropy:
         return loss_BL.sum(1) / told_BL.sum(1).clamp(min=1)
 
 
+@dataclass(frozen=True)
+class SquaredError:
+    """Numbers: targets and outputs (B, C) float."""
+
+    def loss(self, outputs: Tensor, batch: Batch, model: Any) -> Tensor:
+        assert batch.targets is not None
+        return (outputs.float() - batch.targets).square().mean(1)
+
+
+@dataclass(frozen=True)
+class BinaryCrossEntropy:
+    """Any number of classes a text: targets (B, C) each 0..1, outputs (B, C). class_weights: (C) or None."""
+
+    class_weights: np.ndarray | None = None
+    label_smoothing: float = 0.0
+
+    def loss(self, outputs: Tensor, batch: Batch, model: Any) -> Tensor:
+        assert batch.targets is not None
+        targets_BC = batch.targets * (1.0 - self.label_smoothing) + 0.5 * self.label_smoothing
+        loss_BC = functional.binary_cross_entropy_with_logits(outputs.float(), targets_BC, reduction="none")
+        if self.class_weights is not None:
+            loss_BC = loss_BC * torch.from_numpy(self.class_weights)
+        return loss_BC.mean(1)
+
+
+@dataclass(frozen=True)
+class ContinuationRatio:
+    """One class a text out of C in an order: targets (B, C) shares, outputs (B, C - 1).
+
+    Output c is the logit of "above class c, given at least class c", so P(above c) is a product that falls with c
+    whatever the weights are: the ranks are consistent, as CORAL's (Cao, Mirjalili & Raschka 2020) are by shared weights,
+    and the layer stays a plain one (CORN: Shi, Cao & Raschka 2021). The loss is the cross entropy of the classes.
+    """
+
+    class_weights: np.ndarray | None = None
+
+    def loss(self, outputs: Tensor, batch: Batch, model: Any) -> Tensor:
+        assert batch.targets is not None
+        targets_BC = batch.targets
+        if self.class_weights is not None:
+            targets_BC = targets_BC * torch.from_numpy(self.class_weights)
+        count = outputs.shape[1]
+        above_BC = outputs.float() + torch.arange(count, 0, -1, device=outputs.device).log()
+        reached_BC = targets_BC.flip(1).cumsum(1).flip(1)  # how much of the target is in class c or above
+        passed, stayed = functional.logsigmoid(above_BC), functional.logsigmoid(-above_BC)
+        return -(reached_BC[:, 1:] * passed + targets_BC[:, :-1] * stayed).sum(1)
+
+
+@dataclass(frozen=True)
+class SubsetCrossEntropy:
+    """One class a text, of which sometimes only a set is known: targets (B, C) are shares that sum to 1, or 1 for each
+    class of a set of several.
+
+    The loss is cross entropy for shares, and for a set the negative log of its probability.
+    """
+
+    class_weights: np.ndarray | None = None
+
+    def loss(self, outputs: Tensor, batch: Batch, model: Any) -> Tensor:
+        assert batch.targets is not None
+        targets_BC, log_p_BC = batch.targets, functional.log_softmax(outputs.float(), -1)
+        several_B = targets_BC.sum(-1) > 1.5
+        set_B = -torch.logsumexp(log_p_BC.masked_fill(targets_BC <= 0, -torch.inf), -1)
+        loss_B = torch.where(several_B, set_B, -(targets_BC * log_p_BC).sum(-1))
+        if self.class_weights is None:
+            return loss_B
+        weighed_B = (targets_BC * torch.from_numpy(self.class_weights)).sum(1)
+        return loss_B * weighed_B / targets_BC.sum(1)
+
+
 def class_weights(examples: Examples, head: Head) -> Any:
     """`balanced_weights` of the classes that examples teach, of texts or of tokens; None where they teach no classes.
 

@@ -1,6 +1,6 @@
 """What every task answers, in the same order; the rooms ask nothing else, and nobody asks which task it is.
 
-1. what is a target, when is a record valid   `target`, `problems`, `problem`, `labelled`
+1. what is a target, when is a record valid   `target`, `problems`, `problem`, `labelled`, `settle`
 2. how is it encoded                          `input`, `inputs`, `encode`, `examples`
 3. which head and loss                        `head`, `objective`
 4. how is output decoded                      `decode`, `calibrate`
@@ -136,6 +136,10 @@ class Task(abc.ABC):
             if name in table.column_names:
                 there |= table[name].is_valid().to_numpy(zero_copy_only=False).astype(bool)
         return there
+
+    def settle(self, train: pa.Table) -> TaskSpec:
+        """The `task` section with what it leaves to the labelled training records filled in; a model's card keeps it."""
+        return self.spec
 
     # -- 2. how is it encoded
 

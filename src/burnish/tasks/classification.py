@@ -1,4 +1,10 @@
-"""Classification: one label a text or pair of texts, out of a fixed set.
+"""Classification: labels of a text or pair of texts, out of a fixed set; one, or as an option says.
+
+multi_label    any number of labels (tasks/_multi_label.py)
+ordinal        one label, and the task's are in an order (tasks/_ordinal.py)
+hierarchical   one label, and labels are paths "a/b/c" of a tree (tasks/_hierarchical.py)
+
+Without them:
 
 target   `label`, one of the task's labels; or `probs`, how much each label is believed (in the task's order, sum 1)
 valid    a text that is not empty, and a label that the task has, or none
@@ -8,8 +14,9 @@ scores   accuracy, macro/micro F1, per class, confusion, calibration (measures.s
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -27,13 +34,42 @@ PROMPTS = {
 }
 
 
+VARIANTS = {"multi_label": "_multi_label", "ordinal": "_ordinal", "hierarchical": "_hierarchical"}
+
+
 class Task(base.Task):
-    """Single-label classification."""
+    """One label a text, or as the section's options say: Task(spec) is of the class that serves them."""
 
     name = "classification"
-    target = ("label",)
+    target: ClassVar[tuple[str, ...]] = ("label",)
+    options: ClassVar[Mapping[str, Any]] = dict.fromkeys(VARIANTS, False)
     figure = "accuracy"
     least_labels = 2
+
+    def __new__(cls, spec: TaskSpec) -> Task:
+        made: Task = object.__new__(cls.serving(spec))
+        return made
+
+    @classmethod
+    def serving(cls, spec: TaskSpec) -> type[Task]:
+        """The class for the options of a section."""
+        asked = [option for option in VARIANTS if spec.options.get(option)] if cls is Task else []
+        return importlib.import_module(f"burnish.tasks.{VARIANTS[asked[0]]}").Task if asked else cls
+
+    @classmethod
+    def problems(cls, spec: TaskSpec) -> list[tuple[str, str, str]]:
+        if cls.serving(spec) is not cls:
+            return cls.serving(spec).problems(spec)
+        found = super().problems(spec)
+        asked = [option for option in VARIANTS if spec.options.get(option)]
+        found += [
+            (option, f"{option} is true or false, got {spec.options[option]!r}", f"{option}: true")
+            for option in asked
+            if spec.options[option] is not True
+        ]
+        if len(asked) > 1:
+            found.append((asked[1], f"{' and '.join(asked)} do not go together", f"keep {asked[0]}: true"))
+        return found
 
     def __init__(self, spec: TaskSpec) -> None:
         super().__init__(spec)
@@ -124,10 +160,13 @@ class Task(base.Task):
 
     # -- scores
 
+    def said(self, answers: Answers) -> np.ndarray:
+        """Positions of the labels that were answered (n,) int64."""
+        return np.array([self._position[one["label"]] for one in answers.items], dtype=np.int64)
+
     def tally(self, table: pa.Table, answers: Answers) -> np.ndarray:
         """(n, 3k): for each class, whether it was hit, whether it was said, whether it was true."""
-        assert answers.probabilities is not None
-        targets, said, k = self.hard_targets(table), answers.probabilities.argmax(axis=1), len(self.labels)
+        targets, said, k = self.hard_targets(table), self.said(answers), len(self.labels)
         eye = np.eye(k, dtype=np.float32)
         return np.concatenate([eye[targets] * (said == targets)[:, None], eye[said], eye[targets]], axis=1)
 
@@ -167,7 +206,7 @@ class Task(base.Task):
 
         assert answers.probabilities is not None
         targets, probabilities = self.hard_targets(table), answers.probabilities
-        said = probabilities.argmax(axis=1)
+        said = self.said(answers)
         numbers: dict[str, Any] = scores.classification_scores(targets, said, self.labels, probabilities=probabilities)
         numbers |= {
             "calibration": _bins(scores.reliability(targets, probabilities)),
@@ -182,7 +221,7 @@ class Task(base.Task):
         targets, probabilities = self.hard_targets(table), answers.probabilities
         own = probabilities[np.arange(len(targets)), targets]
         loss = -np.log(np.maximum(own, np.finfo(np.float64).eps))
-        return np.where(probabilities.argmax(axis=1) == targets, 0.0, loss)
+        return np.where(self.said(answers) == targets, 0.0, loss)
 
     def baselines(
         self, train: pa.Table, validation: pa.Table, test: pa.Table, *, seed: int
@@ -198,7 +237,7 @@ class Task(base.Task):
             )
             yield "TF-IDF + logistic regression", self.answers(answers), chosen
 
-    def perfect(self, table: pa.Table) -> np.ndarray:
+    def perfect(self, table: pa.Table) -> np.ndarray | None:
         made: np.ndarray = np.eye(len(self.labels))[self.hard_targets(table)]
         return made
 
@@ -206,16 +245,17 @@ class Task(base.Task):
 
     def prompt(self, text: str, *, language: str = "en") -> str:
         """What a teacher is asked."""
-        lines = "\n".join(
-            f"- {label}: {self.spec.descriptions[label]}" if label in self.spec.descriptions else f"- {label}"
-            for label in self.labels
-        )
-        return PROMPTS.get(language, PROMPTS["en"]).format(labels=lines, text=text)
+        return PROMPTS.get(language, PROMPTS["en"]).format(labels=self.label_lines(), text=text)
+
+    def label_lines(self) -> str:
+        """The labels with what they mean, one a line."""
+        about = self.spec.descriptions
+        return "\n".join(f"- {label}: {about[label]}" if label in about else f"- {label}" for label in self.labels)
 
     @staticmethod
     def default_labellers(spec: TaskSpec) -> list[Mapping[str, Any]]:
         """Steps of a construct section for somebody who has written no rules yet."""
-        return [{"use": "descriptions"}] if spec.descriptions else []
+        return [{"use": "descriptions"}] if spec.descriptions and not spec.options.get("multi_label") else []
 
 
 def encode_pairs(inputs: Sequence[Input], tokenizer: Any, *, max_length: int) -> Examples:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from burnish.core.artifacts import Split
 from burnish.core.errors import BurnishError
+from burnish.core.tasktypes import open_task
 from burnish.nn.examples import Examples
 
 LOOKED_AT = 20_000  # training records that decide the length
@@ -18,7 +19,7 @@ LOOKED_AT = 20_000  # training records that decide the length
 class Sides:
     """The training and validation side of a split, encoded for one task and backbone.
 
-    max_length: tokens of a window; "auto" holds 99% of the texts whole, within what the backbone can read.
+    task: settled by the training records, as it is from here on. max_length: tokens of a window; "auto" holds 99% of the texts whole, within what the backbone can read.
     soft: targets say how sure the labels are. why: the reason for max_length.
     """
 
@@ -29,9 +30,10 @@ class Sides:
         from burnish.nn.loop import auto_max_length
 
         self.task, self.soft = task, soft
+        self._train, self._validation = split.train, split.validation
+        self.task = task = open_task(task.settle(self.table))
         self.tokenizer: Any = task.tokenizer(AutoTokenizer.from_pretrained(folder))
         self.centred = bool(about(folder).get("centred"))
-        self._train, self._validation = split.train, split.validation
         limit = longest(folder, self.tokenizer)
         if max_length == "auto":
             whole = task.encode(task.inputs(self.table.slice(0, LOOKED_AT)), self.tokenizer, max_length=limit)

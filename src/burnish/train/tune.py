@@ -87,7 +87,6 @@ def tune(
     from burnish.train.sides import Sides
     from burnish.train.teach import teach
 
-    task = open_task(context.task)
     folder = resolve(backbone, languages=context.task.languages, progress=context.progress)
     settings = Training(
         epochs=epochs,
@@ -102,7 +101,8 @@ def tune(
         max_grad_norm=max_grad_norm,
         checkpoint_every_s=checkpoint_every_s,
     )
-    sides = Sides(task, folder, split, max_length=max_length, soft=soft_labels)
+    sides = Sides(open_task(context.task), folder, split, max_length=max_length, soft=soft_labels)
+    task = sides.task
     head = task.head()
     model = models.build(folder, head, seed=context.seed)
     sides.centre(model)
@@ -122,7 +122,7 @@ def tune(
     models.save(model, out, head, tokenizer=sides.tokenizer)
     info = {
         "burnish": 1,
-        "task": context.task.plain(),
+        "task": task.spec.plain(),
         "head": head.plain(),
         "format": "torch",
         "version": context.key[:12],

@@ -65,7 +65,7 @@ def test_a_spec_becomes_a_tagger(tmp_path: Path, more: str) -> None:
     assert deployed["accepted"] and deployed["agreement"] > 0.99
     text = " ".join(["the film was a clever lovely day and the staff"] * 12)
     answers = [burnish.load(run / name).predict([text, "the room"]) for name in ("deploy", "model")]
-    assert [[(one["start"], one["label"]) for one in answer[0]["spans"]] for answer in answers][0] == [
-        (at, "MISC") for at in range(len(text)) if text.startswith("clever", at)
-    ]
+    wanted = [(at, "MISC") for at in range(len(text)) if text.startswith("clever", at)]
+    for answer in answers:
+        assert [(one["start"], one["label"]) for one in answer[0]["spans"]] == wanted
     assert all(answer[1] == {"spans": []} for answer in answers)

@@ -236,6 +236,10 @@ def main() -> None:
         if done.returncode:
             sys.exit(f"{name} failed:\n{done.stderr[-2000:]}")
         rows[name] = json.loads(done.stdout.splitlines()[-1])
+        told = {
+            key: rows[name][key] for key in ("entity_f1", "token_micro_f1", "seqeval_same", "cpu_seconds", "peak_mib")
+        }
+        print(name, told, file=sys.stderr, flush=True)
     text = shown(args, rows)
     args.results.mkdir(parents=True, exist_ok=True)
     (args.results / "tagging.json").write_text(json.dumps(rows, indent=1) + "\n", "utf-8")

@@ -15,7 +15,7 @@ import numpy as np
 IGNORED = -100  # the class of a token that has none
 CHUNK = 4096  # texts per call of the tokenizer: enough to use its threads, little enough to stream
 PER_TOKEN = ("tokens", "types", "starts", "ends", "parts", "token_targets")
-PER_WINDOW = ("targets", "weights", "records")
+PER_WINDOW = ("targets", "weights", "records", "groups")
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Examples:
     token_targets: int64 (T), a class for each token, IGNORED where there is none; or None.
     spans: int64 (M, 4) of window, first token, last token (inclusive), class; or None.
     output: the sequences a decoder should write, one a window, where an encoder reads `tokens`; or None.
+    groups: int64 (W), windows with one number are learnt in one batch (a query and its candidates); or None.
     weights: float32 (W), what each example counts in the loss, or None for one each.
     num_truncated: texts that were longer than max_length and lost their end (never those cut into windows).
     """
@@ -47,6 +48,7 @@ class Examples:
     token_targets: np.ndarray | None = None
     spans: np.ndarray | None = None
     output: Examples | None = None
+    groups: np.ndarray | None = None
     weights: np.ndarray | None = None
     num_truncated: int = 0
 

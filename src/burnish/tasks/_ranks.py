@@ -6,6 +6,7 @@ rank and recall among the first k; average precision over the whole order.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,9 +14,13 @@ import numpy as np
 NAMES = ("ndcg@10", "hr@10", "mrr@10", "recall@1", "recall@10", "map")
 
 
-def order_of(scores: Sequence[float] | np.ndarray, relevance: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Positions, best score first; among equal scores the least relevant first, so that no model wins by a tie."""
-    return np.lexsort((np.asarray(relevance, dtype=float), -np.asarray(scores, dtype=float)))
+def order_of(scores: Sequence[float] | np.ndarray, keys: Sequence[str]) -> np.ndarray:
+    """Positions, best score first; equal scores in the order of a checksum of their keys, which knows nothing of relevance.
+
+    So a model that gives all the same score is worth what chance is worth, in whatever order the records came.
+    """
+    lots = [zlib.crc32(key.encode("utf-8", "surrogatepass")) for key in keys]
+    return np.lexsort((np.array(lots, dtype=np.int64), -np.asarray(scores, dtype=float)))
 
 
 def scores_of_order(ranked: Sequence[float], relevant: Sequence[float], *, k: int = 10) -> np.ndarray:

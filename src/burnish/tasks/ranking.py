@@ -450,7 +450,8 @@ class Task(Base):
         if len(query.relevant) == len(query.rows):
             return None
         scores = [answers.items[row].get("score", 0.0) for row in query.rows]
-        return [query.relevance[at] for at in _ranks.order_of(scores, query.relevance)]
+        keys = [f"{query.text}\n{candidate}" for candidate in query.candidates]
+        return [query.relevance[at] for at in _ranks.order_of(scores, keys)]
 
     def figures(self, sums: np.ndarray) -> dict[str, np.ndarray]:
         """Means over queries."""

@@ -76,5 +76,3 @@ def backbone(folder: Path, *, hidden: int = 32) -> Path:
         torch.manual_seed(0)
         BertModel(config, add_pooling_layer=False).save_pretrained(folder)
     return folder
-
-

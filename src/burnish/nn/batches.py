@@ -109,13 +109,14 @@ def _cut(lengths: np.ndarray, order: np.ndarray, batch_tokens: int) -> list[np.n
 
 
 def _cut_groups(
-    lengths: np.ndarray, groups: np.ndarray, batch_tokens: int, random: np.random.Generator
+    lengths: np.ndarray, groups: np.ndarray, batch_tokens: int, random: np.random.Generator | None
 ) -> list[np.ndarray]:
     """Cut groups of like length into runs whose (rows x longest) stays within the budget; rows of a group keep their order."""
     numbers, of_row = np.unique(groups, return_inverse=True)
     longest = np.zeros(len(numbers), lengths.dtype)
     np.maximum.at(longest, of_row, lengths)
-    order = np.argsort(longest * (1.0 + 0.25 * random.random(len(numbers))), kind="stable")
+    jitter = 0.25 * random.random(len(numbers)) if random else 0.0
+    order = np.argsort(longest * (1.0 + jitter), kind="stable")
     rows = np.argsort(of_row, kind="stable")
     sizes = np.bincount(of_row, minlength=len(numbers))
     begins = np.cumsum(sizes) - sizes
@@ -132,8 +133,13 @@ def _cut_groups(
     return [*batches, np.concatenate(held)] if held else batches
 
 
-def reading_order(lengths: np.ndarray, *, batch_tokens: int) -> list[np.ndarray]:
-    """Rows of every batch for inference: longest first, so that memory peaks at once and not at the end."""
+def reading_order(lengths: np.ndarray, *, batch_tokens: int, groups: np.ndarray | None = None) -> list[np.ndarray]:
+    """Rows of every batch for inference: longest first, so that memory peaks at once and not at the end.
+
+    groups: (n), rows of one number stay in one batch, as in training: for a loss over whole groups.
+    """
+    if groups is not None:
+        return _cut_groups(lengths, groups, batch_tokens, None)[::-1]
     order = np.argsort(lengths, kind="stable")
     return _cut(lengths, order, batch_tokens)[::-1]
 

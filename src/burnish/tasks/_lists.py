@@ -80,7 +80,7 @@ def random_negatives(queries: Sequence[Query], *, count: int, seed: int) -> list
     made = []
     for query in queries:
         banned = _banned(query, known)
-        drawn = random.permutation(len(pool))[: count + len(banned) + 8] if len(pool) else []
+        drawn = random.permutation(len(pool))[: count + len(banned) + 8].tolist()
         made.append([pool[at] for at in drawn if normalise(pool[at]) not in banned][:count])
     return made
 
@@ -105,7 +105,7 @@ def mined_negatives(
     forms = [normalise(text) for text in pool]
     known = known_positives(queries)
     scores_of = scorer(pool)
-    made = []
+    made: list[list[str]] = []
     for query in queries:
         if not query.relevant:
             made.append([])

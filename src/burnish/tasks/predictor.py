@@ -38,6 +38,7 @@ class Predictor:
     def __init__(self, folder: Path, info: Mapping[str, Any], engine: Engine) -> None:
         self.folder, self.info, self.engine = folder, info, engine
         self.task: Task = open_task(task_spec(info["task"]))
+        self.task.opened(folder)
         self.labels = self.task.labels
         place = folder.absolute()
         inside_run = place.name in ("deploy", "model")

@@ -73,7 +73,7 @@ class Task(Base):
         super().__init__(spec)
         own = self.settings
         self.towers = own["model"] == "two-tower"
-        self.loss = own["loss"] if own["loss"] != "auto" else "listwise" if self.towers else "pointwise"
+        self.loss: Any = own["loss"] if own["loss"] != "auto" else "listwise" if self.towers else "pointwise"
         self.pooled = own["candidates"] != "given"
         self.index: indexes.Index | None = None
 
@@ -128,7 +128,8 @@ class Task(Base):
         """(n,) bool: which records say how relevant their candidate is."""
         there = super().labelled(table)
         has = table["text_b"].is_valid().to_numpy(zero_copy_only=False).astype(bool) if len(table) else there
-        return there & has
+        both: np.ndarray = there & has
+        return both
 
     # -- 2. how is it encoded
 
@@ -161,7 +162,8 @@ class Task(Base):
             records += [at] * (len(candidates) + self.towers)
         pairs = None if self.towers else second
         made = encode(first, tokenizer, pairs=pairs, max_length=max_length)
-        return replace(made, records=np.array(records, dtype=np.int64))
+        of = np.array(records, dtype=np.int64)
+        return made if np.array_equal(of, np.arange(len(inputs))) else replace(made, records=of)
 
     def _candidates(self, inputs: Sequence[Input]) -> list[list[str]]:
         """What the network reads beside each query. Two towers find entries of an index without reading them."""
@@ -245,8 +247,8 @@ class Task(Base):
         """One output for a pair, or a vector for a text."""
         return Head("embedding") if self.towers else Head("sequence", ("relevance",))
 
-    def objective(self, **settings: Any) -> Any:
-        """The loss of the `task` section. Class weights and smoothing have no meaning here."""
+    def objective(self, *, class_weights: np.ndarray | None = None, label_smoothing: float = 0.0) -> Any:
+        """The loss of the `task` section. Class weights and label smoothing have no meaning here."""
         from burnish.nn.ranking_losses import RankingLoss
 
         asked = self.settings["temperature"]
@@ -290,7 +292,7 @@ class Task(Base):
     def _matched(self, answer: Answer, card: Mapping[str, Any]) -> Answer:
         """The entry that answers a bare query, None where the best is below the threshold (or nothing was found)."""
         ranking = answer.get("ranking", [])
-        best = ranking[0] if ranking else {"text": None, "score": 0.0}
+        best: Answer = ranking[0] if ranking else {"text": None, "score": 0.0}
         found = bool(ranking) and best["score"] >= float(card.get("threshold", 0.0))
         made: Answer = {"text": best["text"] if found else None, "score": best["score"], "ranking": ranking}
         if found and self.index and (reply := self.index.replies[best["index"]]) is not None:
@@ -306,7 +308,8 @@ class Task(Base):
             return np.zeros(0)
         if self.towers:
             vectors = np.stack([np.asarray(outputs[row], dtype=np.float64) for row in rows])
-            return vectors[1:] @ vectors[0]
+            cosines: np.ndarray = vectors[1:] @ vectors[0]
+            return cosines
         logits = np.array([float(np.ravel(outputs[row])[0]) for row in rows])
         return _sigmoid(float(card.get("slope", 1.0)) * logits + float(card.get("offset", 0.0)))
 
@@ -396,21 +399,7 @@ class Task(Base):
         where = self.settings["candidates"]
         if where == "given":
             return
-        if where != "known":
-            self.index = _entries_of(Path(base or ".") / where)
-            return
-        texts: list[str] = []
-        replies: list[str | None] = []
-        for table in (train, validation):
-            if table is None:
-                continue
-            metas = table["meta"].to_pylist() if "meta" in table.column_names else [None] * len(table)
-            for query in _lists.queries_of(table):
-                for row, text, value in zip(query.rows, query.candidates, query.relevance, strict=True):
-                    if value > 0:
-                        texts.append(text)
-                        replies.append(_reply(metas[row]))
-        self.index = indexes.Index.of(texts, replies)
+        self.index = _known(train, validation) if where == "known" else _entries_of(Path(base or ".") / where)
 
     def furnish(self, folder: Path, engine: Any) -> None:
         """Write the index beside a model, its vectors made by the very engine that will answer."""
@@ -420,8 +409,7 @@ class Task(Base):
         if self.towers:
             read = encode(self.index.texts, engine.tokenizer, max_length=engine.max_length)
             vectors = np.asarray(engine.outputs(read), dtype=np.float32)
-        self.index = replace(self.index, vectors=vectors)
-        self.index.save(folder)
+        replace(self.index, vectors=vectors).save(folder)
 
     def opened(self, folder: Path) -> None:
         """Find the index beside a model."""
@@ -505,7 +493,11 @@ class Task(Base):
         """Chance, how often a candidate was relevant in training, and BM25."""
         taught, asked = _lists.queries_of(train), _lists.queries_of(test)
         counts = Counter(text for query in taught for text in query.relevant)
-        pool = self.index.texts if self.index and self.pooled else _pool(self.inputs(test)) if self.pooled else []
+        pool: list[str] = []
+        if self.pooled:
+            known = self.settings["candidates"] == "known"
+            pool = self.index.texts if self.index else _known(train, validation).texts if known else []
+            pool = pool or _pool(self.inputs(test))
         random = np.random.Generator(np.random.PCG64(seed))
         yield "random", self._by(test, asked, pool, lambda query, texts: random.random(len(texts))), {}
         met = sum(counts[text] > 0 for query in asked for text in query.candidates)
@@ -618,7 +610,8 @@ def _by_record(examples: Examples, count: int) -> list[np.ndarray]:
     query = examples.targets[:, RELEVANCE] == QUERY
     if not query.any():
         return [rows[:1] for rows in windows]
-    assert examples.groups is not None
+    if examples.groups is None:  # targets laid over what `encode` made
+        return windows
     of_group = {int(examples.groups[row]): int(row) for row in np.flatnonzero(query)}
     made = []
     for rows in windows:
@@ -636,6 +629,22 @@ def _ranking(texts: Sequence[str], scores: np.ndarray, *, count: int | None = No
 def _pool(inputs: Sequence[Input]) -> list[str]:
     """The distinct candidates of these inputs."""
     return list(dict.fromkeys(given["text_b"] for given in inputs if given.get("text_b") is not None))
+
+
+def _known(*tables: pa.Table | None) -> indexes.Index:
+    """All that is relevant to something in these records, with the `reply` beside it."""
+    texts: list[str] = []
+    replies: list[str | None] = []
+    for table in tables:
+        if table is None:
+            continue
+        metas = table["meta"].to_pylist() if "meta" in table.column_names else [None] * len(table)
+        for query in _lists.queries_of(table):
+            for row, text, value in zip(query.rows, query.candidates, query.relevance, strict=True):
+                if value > 0:
+                    texts.append(text)
+                    replies.append(_reply(metas[row]))
+    return indexes.Index.of(texts, replies)
 
 
 def _entries_of(path: Path) -> indexes.Index:

@@ -270,6 +270,7 @@ class Task(Base):
         listed = self._candidates(inputs)
         scores = [self._scores(at, windows, examples, outputs, card) for at in range(len(inputs))]
         pooled = self._from_pool(inputs, windows, outputs) if self.towers else {}
+        place = {text: row for row, text in enumerate(self.index.texts)} if self.index else {}
         answers: list[Answer] = []
         for at, (given, candidates) in enumerate(zip(inputs, listed, strict=True)):
             answer: Answer = {}
@@ -283,7 +284,10 @@ class Task(Base):
                 if at in pooled:
                     answer["ranking"] = pooled[at]
                 elif not self.towers and len(candidates) > skip:
-                    answer["ranking"] = _ranking(candidates[skip:], own[skip:])[:SHOWN]
+                    answer["ranking"] = [
+                        one | {"index": place.get(one["text"], one["index"])}
+                        for one in _ranking(candidates[skip:], own[skip:], count=SHOWN)
+                    ]
                 if not skip:
                     answer = self._matched(answer, card)
             answers.append(answer)

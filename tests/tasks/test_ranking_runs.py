@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from ranking_data import backbone, pairs_only, world
 
+from burnish.core.records import iterate, to_table
 from burnish.core.stage import TaskSpec
 from burnish.tasks.predictor import load
 from burnish.tasks.ranking import rerank
@@ -62,6 +65,30 @@ def test_two_towers_from_files_to_answers(burnish, tmp_path):
         assert "chi auto" in first["text"] and first["score"] > 0.5 and len(first["ranking"]) == 10
         assert second["ranking"][0]["text"] == "lv mug"
         assert rerank(answers, "黑 lamp", ["bai mug", "hei light"])[0]["index"] == 1
+
+
+def test_a_query_stays_on_one_side_and_a_changed_faq_makes_the_model_again(burnish, tmp_path):
+    write(
+        tmp_path / "train.jsonl",
+        to_table(replace(one, group=None) for one in iterate([world(queries=60, candidates=4, seed=0)])),
+    )
+    (tmp_path / "faq.jsonl").write_text('{"text": "chi auto"}\n', "utf-8")
+    backbone(tmp_path / "tiny")
+    spec = SPEC.format(task="model: two-tower, loss: pairwise, candidates: faq.jsonl").splitlines()
+    (tmp_path / "burnish.yaml").write_text("\n".join(spec[:-2]) + "\n", "utf-8")
+    done = burnish("run", "burnish.yaml", "--to", "split", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    sides = [
+        set(pq.read_table(tmp_path / "runs" / "small" / "split" / f"{side}.parquet")["text"].to_pylist())
+        for side in ("train", "validation")
+    ]
+    assert sides[0] and sides[1] and not sides[0] & sides[1]
+    before = json.loads(burnish("plan", "burnish.yaml", "--json", cwd=tmp_path).stdout)
+    with (tmp_path / "faq.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"text": "lv mug"}\n')
+    after = json.loads(burnish("plan", "burnish.yaml", "--json", cwd=tmp_path).stdout)
+    changed = [new["step"] for old, new in zip(before, after, strict=True) if old["key"] != new["key"]]
+    assert changed == ["train.tune"]
 
 
 @pytest.mark.slow

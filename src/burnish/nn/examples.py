@@ -112,6 +112,24 @@ class Examples:
         return total.hexdigest()
 
 
+def distinct(examples: Examples) -> tuple[np.ndarray, np.ndarray]:
+    """(rows, inverse): the first of every kind of equal windows, and for each window which of those it is (W).
+
+    A query that stands beside a hundred candidates is read once: outputs of `examples.take(rows)`, taken at `inverse`,
+    are those of all windows.
+    """
+    seen: dict[tuple[bytes, bytes], int] = {}
+    rows: list[int] = []
+    inverse = np.empty(len(examples), dtype=np.int64)
+    for at in range(len(examples)):
+        where = examples.window(at)
+        key = (examples.tokens[where].tobytes(), b"" if examples.types is None else examples.types[where].tobytes())
+        inverse[at] = seen.setdefault(key, len(rows))
+        if inverse[at] == len(rows):
+            rows.append(at)
+    return np.array(rows, dtype=np.int64), inverse
+
+
 def _at(array: np.ndarray | None, where: np.ndarray) -> np.ndarray | None:
     return None if array is None else array[where]
 

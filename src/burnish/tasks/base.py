@@ -68,6 +68,7 @@ class Task(abc.ABC):
     reads: ClassVar[tuple[str, ...]] = ("text", "text_b")  # record columns that an input is made of
     options: ClassVar[Mapping[str, Any]] = {}  # settings of the section beyond labels and languages, with defaults
     figure: ClassVar[str]  # the one by which epochs and models are chosen, higher is better
+    together: ClassVar[tuple[str, ...]] = ()  # record columns whose equal values stay on one side of a split
     least_labels: ClassVar[int] = 0
     engine: ClassVar[str] = "encoder"  # what answers: an encoder under a head, or a generator
 
@@ -92,6 +93,11 @@ class Task(abc.ABC):
             wants = f"{cls.name} needs at least {count}, got {list(spec.labels)}"
             found.append(("labels", wants, "labels: [negative, positive]"))
         return found
+
+    @classmethod
+    def files(cls, spec: TaskSpec) -> dict[str, str]:
+        """Files that the section names, relative to the spec, by option."""
+        return {}
 
     @abc.abstractmethod
     def problem(self, record: Record) -> str | None:

@@ -14,7 +14,7 @@ from burnish.core.errors import BurnishError
 from burnish.core.progress import Progress, Silent
 from burnish.core.stage import TaskSpec
 from burnish.core.tasktypes import open_task
-from burnish.nn.examples import Examples
+from burnish.nn.examples import Examples, distinct
 from burnish.nn.runtime import read_card
 from burnish.tasks.base import Answer, Answers, Input, Task
 
@@ -73,12 +73,20 @@ class Predictor:
             for at in range(0, len(inputs), chunk):
                 part = inputs[at : at + chunk]
                 examples = self.encode(part)
-                answered = self.task.decode(part, examples, self.engine.outputs(examples), self.info)
+                answered = self.task.decode(part, examples, self._outputs(examples), self.info)
                 items += answered.items
                 if answered.probabilities is not None:
                     shares.append(answered.probabilities)
                 bar.advance(len(part))
         return Answers(items, np.concatenate(shares) if shares else None)
+
+    def _outputs(self, examples: Examples) -> Any:
+        """Outputs of all windows; equal ones are computed once."""
+        rows, inverse = distinct(examples)
+        if len(rows) == len(examples):
+            return self.engine.outputs(examples)
+        outputs = self.engine.outputs(examples.take(rows))
+        return outputs[inverse] if isinstance(outputs, np.ndarray) else [outputs[at] for at in inverse]
 
     def stream(self, inputs: Sequence[Input]) -> Iterator[tuple[list[int], list[Answer]]]:
         """(positions, their answers) as soon as the windows of an input are all computed."""

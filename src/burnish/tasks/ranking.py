@@ -68,6 +68,7 @@ class Task(Base):
         "retrieve": 20,
     }
     figure = "ndcg@10"
+    together = ("text",)
 
     def __init__(self, spec: TaskSpec) -> None:
         super().__init__(spec)
@@ -107,6 +108,12 @@ class Task(Base):
             hint = "model: two-tower with loss: listwise, or negatives: mined"
             found.append(("negatives", "in-batch negatives are for two towers and the listwise loss", hint))
         return found
+
+    @classmethod
+    def files(cls, spec: TaskSpec) -> dict[str, str]:
+        """The entries of the index, where a file holds them."""
+        where = spec.options.get("candidates", "given")
+        return {} if where in ("given", "known") else {"candidates": where}
 
     def problem(self, record: Record) -> str | None:
         """Say what is wrong with a record, None when it is valid."""

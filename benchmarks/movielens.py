@@ -14,9 +14,13 @@ import argparse
 import json
 import lzma
 import random
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 HISTORY = 10  # titles in a query
 TAUGHT = 4  # films of each user, before the last one, that are asked for in training
@@ -55,12 +59,32 @@ def main() -> None:
     counts = prepare(args.data, args.out, users=args.users, seed=args.seed)
     (args.out / "burnish.yaml").write_text(SPEC.format(model=args.model), "utf-8")
     print(", ".join(f"{count:,} {name}" for name, count in counts.items()), f"-> {args.out}")
+    figures = popularity(args.data, args.out)
+    print("popularity over all earlier ratings:", ", ".join(f"{name} {value:.4f}" for name, value in figures.items()))
+
+
+def popularity(data: Path, out: Path) -> dict[str, float]:
+    """What it is worth to rank test candidates by how many users rated them before their own last film."""
+    from burnish.tasks import _ranks
+
+    titles = read_titles(data / "u.item")
+    rated = by_user(read_ratings(data / "u.data.xz"), titles)
+    counts = Counter(titles[film] for films in rated.values() for film in films[:-1])
+    lists: dict[str, list[dict[str, Any]]] = {}
+    for line in (out / "test.jsonl").read_text("utf-8").splitlines():
+        row = json.loads(line)
+        lists.setdefault(row["group"], []).append(row)
+    sums = np.zeros(len(_ranks.NAMES))
+    for rows in lists.values():
+        order = _ranks.order_of([counts[row["candidate"]] for row in rows], [row["candidate"] for row in rows])
+        sums += _ranks.scores_of_order([rows[at]["value"] for at in order], [1.0])
+    return dict(zip(_ranks.NAMES, (sums / len(lists)).tolist(), strict=True))
 
 
 def prepare(data: Path, out: Path, *, users: int | None = None, seed: int = 0) -> dict[str, int]:
     """Write train.jsonl and test.jsonl; return how many queries each has."""
     titles = read_titles(data / "u.item")
-    rated = by_user(read_ratings(data / "u.data.xz"))
+    rated = by_user(read_ratings(data / "u.data.xz"), titles)
     everything = sorted(titles)
     out.mkdir(parents=True, exist_ok=True)
     counts = {"training queries": 0, "test queries": 0}
@@ -99,18 +123,19 @@ def read_ratings(path: Path) -> list[Rating]:
         return [Rating(user, film, int(time)) for user, film, _, time in parts]
 
 
-def by_user(ratings: list[Rating]) -> dict[str, list[str]]:
-    """The films of each user in order of time; of equal times, by number of the film."""
+def by_user(ratings: list[Rating], titles: Mapping[str, str]) -> dict[str, list[str]]:
+    """The films of each user in order of time; of equal times, by number. A film without a title (267) is left out."""
     found: dict[str, list[Rating]] = {}
     for one in ratings:
-        found.setdefault(one.user, []).append(one)
+        if one.film in titles:
+            found.setdefault(one.user, []).append(one)
     return {user: [one.film for one in sorted(own, key=lambda r: (r.time, int(r.film)))] for user, own in found.items()}
 
 
 def read_titles(path: Path) -> dict[str, str]:
     """u.item: number -> title, "Usual Suspects, The (1995)" as "The Usual Suspects (1995)"."""
     titles = {}
-    for line in path.read_text("latin-1").splitlines():
+    for line in path.read_text("latin-1").strip().split("\n"):
         number, title = line.split("|")[:2]
         name, _, year = title.rpartition(" (")
         for article in (", The", ", A", ", An"):

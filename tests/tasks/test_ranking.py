@@ -317,6 +317,15 @@ def test_sums_over_queries_are_the_mean_of_their_figures():
     assert figures(task, table, answers)["ndcg@10"] == pytest.approx(np.mean(one_by_one))
 
 
+def test_the_loss_of_a_query_stands_at_the_relevant_record_that_scored_least():
+    rows = [("x", 1, 0.1), ("y", 0, 0.9), ("z", 1, 0.5)]
+    table = to_table(Record("q", text_b=text, value=value) for text, value, _ in rows)
+    answers = Answers([{"score": score} for *_, score in rows])
+    losses = task_of().losses(table, answers)
+    assert losses[0] > 0 and losses[1:].tolist() == [0, 0]
+    assert losses[0] == pytest.approx(1 - figures(task_of(), table, answers)["ndcg@10"])
+
+
 def test_baselines_answer_every_record_and_words_beat_chance_where_words_are_shared():
     records = []
     for number, word in enumerate(["红茶", "绿茶", "咖啡", "牛奶", "果汁", "啤酒"] * 4):

@@ -490,9 +490,18 @@ class Task(Base):
         return made
 
     def losses(self, table: pa.Table, answers: Answers) -> np.ndarray:
-        """(n,) 1 - nDCG of the query at its first record, 0 at the others."""
+        """(n,) 1 - nDCG of a query at the relevant record that scored least, for that is what went wrong; 0 at the others."""
         sums = self.tally(table, answers)
-        return np.where(sums[:, 0] > 0, 1.0 - sums[:, 1], 0.0)
+        made = np.zeros(len(table))
+        for query in _lists.queries_of(table):
+            if sums[query.rows[0], 0]:
+                relevant = [row for row, value in zip(query.rows, query.relevance, strict=True) if value > 0]
+                lowest = min(relevant, key=lambda row: float(answers.items[row].get("score", 0.0)))
+                made[lowest] = 1.0 - sums[query.rows[0], 1]
+        return made
+
+    def headline(self, value: float, low: float, high: float, count: int) -> str:
+        return f"{self.figure} {value:.3f} ({low:.3f} to {high:.3f}) over the queries of {count:,} records"
 
     def agreement(self, before: Answers, after: Answers) -> np.ndarray:
         """(n,) 0..1: of lists, whether the same candidate is first; of pairs, 1 less the distance of their scores."""
@@ -545,6 +554,14 @@ class Task(Base):
         said = record.label if record.value is None else f"{record.value:g}"
         texts = [" ".join((text or "").split())[:100] for text in (record.text, record.text_b)]
         return f"[{said if said is not None else '?'}] {texts[0]} ⇢ {texts[1]}"
+
+    def brief(self, answer: Mapping[str, Any] | None) -> str:
+        """What came first of a list, or the score of a pair."""
+        if answer is None:
+            return ""
+        if answer.get("ranking"):
+            return str(answer["ranking"][0]["text"])
+        return f"score {float(answer.get('score', 0.0)):.1f}"
 
     def pieces(self, given: Mapping[str, Any], answer: Mapping[str, Any] | None) -> list[Piece]:
         """The query, its candidate, and what came first."""

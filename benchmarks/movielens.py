@@ -18,9 +18,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 HISTORY = 10  # titles in a query
 TAUGHT = 4  # films of each user, before the last one, that are asked for in training
@@ -65,20 +62,20 @@ def main() -> None:
 
 def popularity(data: Path, out: Path) -> dict[str, float]:
     """What it is worth to rank test candidates by how many users rated them before their own last film."""
-    from burnish.tasks import _ranks
+    from burnish.measures import ranking
 
     titles = read_titles(data / "u.item")
     rated = by_user(read_ratings(data / "u.data.xz"), titles)
     counts = Counter(titles[film] for films in rated.values() for film in films[:-1])
-    lists: dict[str, list[dict[str, Any]]] = {}
-    for line in (out / "test.jsonl").read_text("utf-8").splitlines():
-        row = json.loads(line)
-        lists.setdefault(row["group"], []).append(row)
-    sums = np.zeros(len(_ranks.NAMES))
-    for rows in lists.values():
-        order = _ranks.order_of([counts[row["candidate"]] for row in rows], [row["candidate"] for row in rows])
-        sums += _ranks.scores_of_order([rows[at]["value"] for at in order], [1.0])
-    return dict(zip(_ranks.NAMES, (sums / len(lists)).tolist(), strict=True))
+    rows = [json.loads(line) for line in (out / "test.jsonl").read_text("utf-8").splitlines()]
+    order = ranking.ranked(
+        [counts[row["candidate"]] for row in rows], [row["value"] for row in rows], [row["group"] for row in rows]
+    )
+    return {
+        "hr@10": float(ranking.hit_rate(order, 10).mean()),
+        "ndcg@10": float(ranking.ndcg(order, 10).mean()),
+        "mrr@10": float(ranking.reciprocal_rank(order, 10).mean()),
+    }
 
 
 def prepare(data: Path, out: Path, *, users: int | None = None, seed: int = 0) -> dict[str, int]:

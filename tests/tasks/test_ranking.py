@@ -24,7 +24,7 @@ from burnish.nn.examples import Examples
 from burnish.nn.index import Index, nearest, shortened
 from burnish.nn.predict import predict_outputs
 from burnish.nn.ranking_losses import QUERY, RankingLoss, contrastive, listwise, pairwise
-from burnish.tasks import _lists, _ranks
+from burnish.tasks import _lists
 from burnish.tasks.base import Answers
 from burnish.tasks.ranking import Task, rerank
 from burnish.text.normalise import normalise
@@ -266,27 +266,26 @@ def test_shortened_vectors_are_learnt_too():
 
 
 def test_figures_of_an_order():
-    made = dict(zip(_ranks.NAMES, _ranks.scores_of_order([0, 1, 0, 1], [1, 1]), strict=True))
+    task = task_of()
+    table = to_table(Record("q", text_b=str(at), value=value) for at, value in enumerate([0, 1, 0, 1]))
+    made = figures(task, table, Answers([{"score": -float(at)} for at in range(4)]))
     ideal = 1 + 1 / np.log2(3)
     assert made["ndcg@10"] == pytest.approx((1 / np.log2(3) + 1 / np.log2(5)) / ideal)
-    assert (made["mrr@10"], made["recall@1"], made["recall@10"], made["map"]) == (0.5, 0.0, 1.0, 0.5)
-    graded = _ranks.scores_of_order([2, 3], [3, 2])[0]
-    assert graded == pytest.approx((3 + 7 / np.log2(3)) / (7 + 3 / np.log2(3)))
-    assert _ranks.scores_of_order([0] * 10 + [1], [1])[:4].tolist() == [0, 0, 0, 0]
+    assert [made[name] for name in ("mrr@10", "recall@1", "recall@10", "map")] == pytest.approx([0.5, 0.0, 1.0, 0.5])
 
 
-def test_ndcg_agrees_with_scikit_learn_on_graded_lists():
-    from sklearn.metrics import ndcg_score
-
-    draw = np.random.default_rng(3)
-    for _ in range(20):
-        relevance, scores = draw.integers(0, 4, 15), draw.permutation(15)
-        if not relevance.any():
-            continue
-        ranked = relevance[np.argsort(-scores)]
-        assert _ranks.scores_of_order(ranked, relevance)[0] == pytest.approx(
-            ndcg_score([2.0**relevance - 1], [scores], k=10)
-        )
+def test_what_an_index_did_not_find_is_lost_in_every_figure():
+    task = task_of(model="two-tower", candidates="known")
+    table = to_table(Record("q", text_b=text, value=1) for text in ("found", "lost"))
+    listed = [{"index": at, "text": text, "score": 1.0 - at} for at, text in enumerate(["other", "found"])]
+    answers = Answers([{"score": 0.5, "ranking": listed}, {"score": 0.4, "ranking": listed}])
+    made = figures(task, table, answers)
+    assert made["ndcg@10"] == pytest.approx((1 / np.log2(3)) / (1 + 1 / np.log2(3)))
+    assert [made[name] for name in ("hr@10", "mrr@10", "recall@10", "map")] == pytest.approx([1.0, 0.5, 0.5, 0.25])
+    assert task.details(table, answers)["first_relevant_at"] == {"2-3": 1}
+    nothing = Answers([{"score": 0.5, "ranking": []}] * 2)
+    assert all(value == 0 for value in figures(task, table, nothing).values())
+    assert task.details(table, nothing)["first_relevant_at"] == {"not found": 1}
 
 
 def test_a_model_that_says_the_same_of_all_is_worth_chance():

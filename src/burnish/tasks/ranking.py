@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,10 +26,11 @@ import pyarrow as pa
 
 from burnish.core.records import Record
 from burnish.core.stage import TaskSpec, nearest
+from burnish.measures import ranking
 from burnish.nn import index as indexes
 from burnish.nn.examples import Examples, encode
 from burnish.nn.models import Head
-from burnish.tasks import _lists, _ranks
+from burnish.tasks import _lists
 from burnish.tasks.base import Answer, Answers, Input, Piece
 from burnish.tasks.base import Task as Base
 from burnish.text.bm25 import Bm25
@@ -430,51 +431,52 @@ class Task(Base):
 
     def tally(self, table: pa.Table, answers: Answers) -> np.ndarray:
         """(n, 1 + len(NAMES)): queries, and the sums of their figures, at the first record of each."""
-        made = np.zeros((len(table), 1 + len(_ranks.NAMES)))
-        for query in _lists.queries_of(table):
-            ranked = self._ranked(query, answers)
-            if ranked is not None:
-                made[query.rows[0], 0] = 1.0
-                made[query.rows[0], 1:] = _ranks.scores_of_order(ranked, query.relevance)
+        made = np.zeros((len(table), 1 + len(NAMES)))
+        judged = self._judged_lists(table, answers)
+        if judged:
+            made[[one.query.rows[0] for one in judged], 0] = 1.0
+            made[[one.query.rows[0] for one in judged], 1:] = _figures_of(judged)
         return made
 
-    def _ranked(self, query: _lists.Query, answers: Answers) -> list[float] | None:
-        """Relevance in the order the model put it, None where there is no order to judge."""
+    def _judged_lists(self, table: pa.Table, answers: Answers) -> list[_List]:
+        """The lists that have an order to judge."""
+        found = (self._list(query, answers) for query in _lists.queries_of(table))
+        return [one for one in found if one is not None]
+
+    def _list(self, query: _lists.Query, answers: Answers) -> _List | None:
+        """How a query's candidates were scored, None where there is no order to judge."""
         if not query.relevant:
             return None
+        if not self.pooled:
+            scores = [float(answers.items[row].get("score", 0.0)) for row in query.rows]
+            return (
+                None if len(query.relevant) == len(query.rows) else _List(query, scores, query.relevance, len(scores))
+            )
         own = dict(zip(query.candidates, query.relevance, strict=True))
-        if self.pooled:
-            listed = answers.items[query.rows[0]].get("ranking", [])
-            return [own.get(one["text"], 0.0) for one in listed]
-        if len(query.relevant) == len(query.rows):
-            return None
-        scores = [answers.items[row].get("score", 0.0) for row in query.rows]
-        keys = [f"{query.text}\n{candidate}" for candidate in query.candidates]
-        return [query.relevance[at] for at in _ranks.order_of(scores, keys)]
+        listed = [one["text"] for one in answers.items[query.rows[0]].get("ranking", [])][:SHOWN]
+        relevance = [own.get(text, 0.0) for text in listed] + [0.0] * (SHOWN - len(listed))
+        relevance += [value for text, value in own.items() if text not in listed]  # not found: behind all that was
+        return _List(query, [-float(at) for at in range(len(relevance))], relevance, SHOWN)
 
     def figures(self, sums: np.ndarray) -> dict[str, np.ndarray]:
         """Means over queries."""
         queries = sums[..., 0]
         with np.errstate(invalid="ignore", divide="ignore"):
-            return {name: sums[..., 1 + at] / queries for at, name in enumerate(_ranks.NAMES)}
+            return {name: sums[..., 1 + at] / queries for at, name in enumerate(NAMES)}
 
     def details(self, table: pa.Table, answers: Answers) -> dict[str, Any]:
         """How many queries were judged, where their first relevant candidate came, and figures by number of candidates."""
         queries = _lists.queries_of(table)
         sums = self.tally(table, answers)
+        judged_lists = self._judged_lists(table, answers)
         ranks: Counter[str] = Counter()
         by_size: dict[str, list[np.ndarray]] = {}
-        for query in queries:
-            ranked = self._ranked(query, answers)
-            if ranked is None:
-                continue
-            hit = next((at + 1 for at, value in enumerate(ranked) if value > 0), 0)
-            ranks[_rank_name(hit)] += 1
-            by_size.setdefault(_size_name(len(query.rows)), []).append(sums[query.rows[0]])
-        judged = int(sums[:, 0].sum())
+        for one, first in zip(judged_lists, _first_ranks(judged_lists), strict=True):
+            ranks[_rank_name(first if first <= one.shown else 0)] += 1
+            by_size.setdefault(_size_name(len(one.query.rows)), []).append(sums[one.query.rows[0]])
         made: dict[str, Any] = {
             "queries": len(queries),
-            "queries_judged": judged,
+            "queries_judged": len(judged_lists),
             "queries_without_relevant": sum(not query.relevant for query in queries),
             "first_relevant_at": {name: ranks[name] for name in RANKS if ranks[name]},
             "by_candidates": {
@@ -597,6 +599,53 @@ def rerank(predictor: Any, query: str, candidates: Sequence[str]) -> list[dict[s
     answer = predictor.predict([{"query": query, "candidates": list(candidates)}])[0]
     ranking: list[dict[str, Any]] = answer["ranking"]
     return ranking
+
+
+NAMES = ("ndcg@10", "hr@10", "mrr@10", "recall@1", "recall@10", "map")
+
+
+@dataclass(frozen=True)
+class _List:
+    """A query's candidates as they were scored. shown: of a list from an index, how many were found; the rest are
+    relevant ones that were not."""
+
+    query: _lists.Query
+    scores: Sequence[float]
+    relevance: Sequence[float]
+    shown: int
+
+
+def _figures_of(lists: Sequence[_List]) -> np.ndarray:
+    """(Q, len(NAMES)) of lists that each have a relevant candidate; MAP counts what was not found as never met."""
+    order = _order(lists)
+    shown = _order(
+        [replace(one, scores=one.scores[: one.shown], relevance=one.relevance[: one.shown]) for one in lists]
+    )
+    relevant = order.relevance > 0
+    share = shown.total(shown.relevance > 0) / order.total(relevant)
+    precision = np.nan_to_num(ranking.average_precision(shown)) * share
+    columns = [
+        ranking.ndcg(order, 10, gain="exponential"),
+        ranking.hit_rate(order, 10),
+        ranking.reciprocal_rank(order, 10),
+        ranking.recall(order, 1),
+        ranking.recall(order, 10),
+        precision,
+    ]
+    return np.stack(columns, axis=1)
+
+
+def _first_ranks(lists: Sequence[_List]) -> list[int]:
+    """The rank of the first relevant candidate of each, from 1; of ties the likely one."""
+    return [round(1 / value) for value in ranking.reciprocal_rank(_order(lists))] if lists else []
+
+
+def _order(lists: Sequence[_List]) -> ranking.Ranked:
+    return ranking.ranked(
+        [score for one in lists for score in one.scores],
+        [value for one in lists for value in one.relevance],
+        np.repeat(np.arange(len(lists)), [len(one.scores) for one in lists]),
+    )
 
 
 RANKS = ("1", "2-3", "4-10", "beyond 10", "not found")

@@ -43,4 +43,15 @@ SAMPLES = {
     "classification": (TASK, sample_records()),
     "tagging": (TaskSpec("tagging", ("PER", "ORG"), {}, LANGUAGES), tagged()),
     "question_answering": (TaskSpec("question_answering", (), {}, LANGUAGES), questions()),
+    "ranking": (
+        TaskSpec("ranking", (), {}, ("en", "zh")),
+        to_table(
+            [
+                Record("how do I reset my password", text_b="Resetting a password", value=1.0, group="1"),
+                Record("how do I reset my password", text_b="Opening an account", value=0.0, group="1"),
+                Record("怎么重置密码", text_b="重置密码的步骤", label="1"),
+                Record("怎么重置密码", text_b="如何开户", label="0"),
+            ]
+        ),
+    ),
 }

@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,11 +26,11 @@ import pyarrow as pa
 
 from burnish.core.records import Record
 from burnish.core.stage import TaskSpec, nearest
-from burnish.measures import ranking
 from burnish.nn import index as indexes
 from burnish.nn.examples import Examples, encode
 from burnish.nn.models import Head
 from burnish.tasks import _lists
+from burnish.tasks._listed import NAMES, RANKS, Listed, figures_of, first_ranks, rank_name, size_name
 from burnish.tasks.base import Answer, Answers, Input, Piece
 from burnish.tasks.base import Task as Base
 from burnish.text.bm25 import Bm25
@@ -435,28 +435,28 @@ class Task(Base):
         judged = self._judged_lists(table, answers)
         if judged:
             made[[one.query.rows[0] for one in judged], 0] = 1.0
-            made[[one.query.rows[0] for one in judged], 1:] = _figures_of(judged)
+            made[[one.query.rows[0] for one in judged], 1:] = figures_of(judged)
         return made
 
-    def _judged_lists(self, table: pa.Table, answers: Answers) -> list[_List]:
+    def _judged_lists(self, table: pa.Table, answers: Answers) -> list[Listed]:
         """The lists that have an order to judge."""
         found = (self._list(query, answers) for query in _lists.queries_of(table))
         return [one for one in found if one is not None]
 
-    def _list(self, query: _lists.Query, answers: Answers) -> _List | None:
+    def _list(self, query: _lists.Query, answers: Answers) -> Listed | None:
         """How a query's candidates were scored, None where there is no order to judge."""
         if not query.relevant:
             return None
         if not self.pooled:
             scores = [float(answers.items[row].get("score", 0.0)) for row in query.rows]
             return (
-                None if len(query.relevant) == len(query.rows) else _List(query, scores, query.relevance, len(scores))
+                None if len(query.relevant) == len(query.rows) else Listed(query, scores, query.relevance, len(scores))
             )
         own = dict(zip(query.candidates, query.relevance, strict=True))
         listed = [one["text"] for one in answers.items[query.rows[0]].get("ranking", [])][:SHOWN]
         relevance = [own.get(text, 0.0) for text in listed] + [0.0] * (SHOWN - len(listed))
         relevance += [value for text, value in own.items() if text not in listed]  # not found: behind all that was
-        return _List(query, [-float(at) for at in range(len(relevance))], relevance, SHOWN)
+        return Listed(query, [-float(at) for at in range(len(relevance))], relevance, SHOWN)
 
     def figures(self, sums: np.ndarray) -> dict[str, np.ndarray]:
         """Means over queries."""
@@ -471,9 +471,9 @@ class Task(Base):
         judged_lists = self._judged_lists(table, answers)
         ranks: Counter[str] = Counter()
         by_size: dict[str, list[np.ndarray]] = {}
-        for one, first in zip(judged_lists, _first_ranks(judged_lists), strict=True):
-            ranks[_rank_name(first if first <= one.shown else 0)] += 1
-            by_size.setdefault(_size_name(len(one.query.rows)), []).append(sums[one.query.rows[0]])
+        for one, first in zip(judged_lists, first_ranks(judged_lists), strict=True):
+            ranks[rank_name(first if first <= one.shown else 0)] += 1
+            by_size.setdefault(size_name(len(one.query.rows)), []).append(sums[one.query.rows[0]])
         made: dict[str, Any] = {
             "queries": len(queries),
             "queries_judged": len(judged_lists),
@@ -599,74 +599,6 @@ def rerank(predictor: Any, query: str, candidates: Sequence[str]) -> list[dict[s
     answer = predictor.predict([{"query": query, "candidates": list(candidates)}])[0]
     ranking: list[dict[str, Any]] = answer["ranking"]
     return ranking
-
-
-NAMES = ("ndcg@10", "hr@10", "mrr@10", "recall@1", "recall@10", "map")
-
-
-@dataclass(frozen=True)
-class _List:
-    """A query's candidates as they were scored. shown: of a list from an index, how many were found; the rest are
-    relevant ones that were not."""
-
-    query: _lists.Query
-    scores: Sequence[float]
-    relevance: Sequence[float]
-    shown: int
-
-
-def _figures_of(lists: Sequence[_List]) -> np.ndarray:
-    """(Q, len(NAMES)) of lists that each have a relevant candidate; MAP counts what was not found as never met."""
-    order = _order(lists)
-    shown = _order(
-        [replace(one, scores=one.scores[: one.shown], relevance=one.relevance[: one.shown]) for one in lists]
-    )
-    relevant = order.relevance > 0
-    share = shown.total(shown.relevance > 0) / order.total(relevant)
-    precision = np.nan_to_num(ranking.average_precision(shown)) * share
-    columns = [
-        ranking.ndcg(order, 10, gain="exponential"),
-        ranking.hit_rate(order, 10),
-        ranking.reciprocal_rank(order, 10),
-        ranking.recall(order, 1),
-        ranking.recall(order, 10),
-        precision,
-    ]
-    return np.stack(columns, axis=1)
-
-
-def _first_ranks(lists: Sequence[_List]) -> list[int]:
-    """The rank of the first relevant candidate of each, from 1; of ties the likely one."""
-    return [round(1 / value) for value in ranking.reciprocal_rank(_order(lists))] if lists else []
-
-
-def _order(lists: Sequence[_List]) -> ranking.Ranked:
-    return ranking.ranked(
-        [score for one in lists for score in one.scores],
-        [value for one in lists for value in one.relevance],
-        np.repeat(np.arange(len(lists)), [len(one.scores) for one in lists]),
-    )
-
-
-RANKS = ("1", "2-3", "4-10", "beyond 10", "not found")
-
-
-def _rank_name(rank: int) -> str:
-    return (
-        "not found"
-        if rank == 0
-        else "1"
-        if rank == 1
-        else "2-3"
-        if rank <= 3
-        else "4-10"
-        if rank <= 10
-        else "beyond 10"
-    )
-
-
-def _size_name(size: int) -> str:
-    return f"{size}" if size < 10 else "10-99" if size < 100 else "100 and more"
 
 
 def _agree(before: Mapping[str, Any], after: Mapping[str, Any]) -> float:

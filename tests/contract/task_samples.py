@@ -82,4 +82,15 @@ SAMPLES = {
     "multitask": (TaskSpec("multitask", (), {}, LANGUAGES, {"tasks": SEVERAL}), several()),
     "relation_extraction": (TaskSpec("relation_extraction", ("met", "works_for"), {}, LANGUAGES), related()),
     "regression": (TaskSpec("regression", (), {}, LANGUAGES, {"minimum": 0, "maximum": 5}), rated()),
+    "ranking": (
+        TaskSpec("ranking", (), {}, ("en", "zh")),
+        to_table(
+            [
+                Record("how do I reset my password", text_b="Resetting a password", value=1.0, group="1"),
+                Record("how do I reset my password", text_b="Opening an account", value=0.0, group="1"),
+                Record("怎么重置密码", text_b="重置密码的步骤", label="1"),
+                Record("怎么重置密码", text_b="如何开户", label="0"),
+            ]
+        ),
+    ),
 }

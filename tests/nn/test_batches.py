@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from burnish.nn.batches import encode, make_batch, padding_rate, reading_order, training_order
+from burnish.nn.examples import Examples, distinct
 
 lengths = st.lists(st.integers(1, 300), min_size=1, max_size=200).map(np.array)
 
@@ -88,3 +89,11 @@ def test_a_change_of_any_part_changes_the_digest(tokenizer):
     assert examples.digest() == encode(["a day", "the film"], tokenizer, max_length=8).with_targets([0, 1]).digest()
     assert examples.digest() != examples.with_targets([1, 1]).digest()
     assert examples.digest() != encode(["a day", "the room"], tokenizer, max_length=8).with_targets([0, 1]).digest()
+
+
+def test_equal_windows_are_found_once():
+    tokens = np.array([2, 5, 3, 2, 6, 3, 2, 5, 3, 2, 5, 3], dtype=np.int32)
+    types = np.array([0] * 9 + [0, 1, 1], dtype=np.int8)
+    examples = Examples(tokens, np.arange(0, 13, 3), types=types)
+    rows, inverse = distinct(examples)
+    assert rows.tolist() == [0, 1, 3] and inverse.tolist() == [0, 1, 0, 2]

@@ -111,6 +111,7 @@ def _deploy(
             card["pad_token_id"] = tokenizer.pad_token_id
         _write_json(made / CARD, card)
         ours = Predictor(model_folder, card, torch_engine)
+        ours.task.furnish(made, OnnxRuntimeEngine(made))
         inputs = ours.task.inputs(records)
         began = time.perf_counter()
         before = ours.answers(inputs)

@@ -30,6 +30,7 @@ from burnish.core.progress import Progress, Silent
 from burnish.core.spec import Spec, Step, dump, fill
 from burnish.core.stage import ROOMS, Context, Need, nearest
 from burnish.core.store import Store
+from burnish.core.tasktypes import task_files
 
 # where a room's artefacts are linked in a run folder, and files that get the name people look for
 SHOWN_AS = {"train": "model", "compress": "deploy", "evaluate": "evaluation"}
@@ -104,11 +105,14 @@ def _inputs(step: Step, settings: dict[str, Any], spec: Spec, store: Store) -> d
         except BurnishError as error:
             where = f"{spec.path}:{step.line}"
             raise type(error)(f"{step.address}.{name}: {error.message}", where=where, hint=error.hint) from error
+    if step.stage.makes == "Model":  # what stands beside a model may come from a file that the task section names
+        found |= {f"task.{name}": store.digest(spec.base / path) for name, path in task_files(spec.task).items()}
     return found
 
 
 def _key(step: Step, settings: dict[str, Any], inputs: dict[str, str], spec: Spec, takes: Iterable[Any]) -> str:
     own = {name: inputs.get(name, value) for name, value in settings.items()}
+    own |= {name: digest for name, digest in inputs.items() if name.startswith("task.")}
     parts = [step.room, step.use, step.stage.version, own, spec.task.plain(), spec.seed, list(takes)]
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -52,3 +52,9 @@ def option_problems(spec: TaskSpec) -> list[tuple[str, str, str]]:
     """(key, message, hint) for what the task type finds wrong with its section."""
     found: list[tuple[str, str, str]] = task_class(spec.type).problems(spec)
     return found
+
+
+def task_files(spec: TaskSpec) -> dict[str, str]:
+    """The files that the task section names, by option: models are made of them, so their content is part of the key."""
+    found: dict[str, str] = getattr(task_class(spec.type), "files", lambda spec: {})(spec)
+    return found

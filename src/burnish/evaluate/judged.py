@@ -87,6 +87,7 @@ def ask(model: Model, table: pa.Table, context: Context) -> tuple[Any, Any]:
 
     opened = predictor.load(model.folder)
     task, wanted = open_task(context.task), list(context.task.labels)
+    task.opened(model.folder)
     if set(opened.labels) != set(wanted):
         raise BurnishError(
             f"the model answers {', '.join(opened.labels)}, the task asks for {', '.join(wanted)}",

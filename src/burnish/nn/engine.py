@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,20 @@ from burnish.nn import models
 from burnish.nn.examples import Examples
 from burnish.nn.predict import predict_outputs, stream_outputs
 from burnish.nn.runtime import read_card
+
+
+@dataclass(frozen=True)
+class Live:
+    """A model in memory that answers as a saved one does: for what a task writes beside the model it has just trained."""
+
+    module: Any
+    head: models.Head
+    tokenizer: Any
+    max_length: int
+
+    def outputs(self, examples: Examples) -> Any:
+        """float32 (W, C), or a list of one array a window (`nn.models.per_window`)."""
+        return predict_outputs(self.module, examples, self.head)
 
 
 class TorchEngine:

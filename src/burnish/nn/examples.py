@@ -15,7 +15,7 @@ import numpy as np
 IGNORED = -100  # the class of a token that has none
 CHUNK = 4096  # texts per call of the tokenizer: enough to use its threads, little enough to stream
 PER_TOKEN = ("tokens", "types", "starts", "ends", "parts", "token_targets")
-PER_WINDOW = ("targets", "weights", "records")
+PER_WINDOW = ("targets", "weights", "records", "groups")
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Examples:
     output: the sequences a decoder should write, one a window, where an encoder reads `tokens`; or None.
     several: for several heads on the same windows, the targets of each: Examples that share all arrays with these but
     targets, token_targets, spans and weights; weight 0 where a window has no target for that head. None for one head.
+    groups: int64 (W), windows with one number are learnt in one batch (a query and its candidates); or None.
     weights: float32 (W), what each example counts in the loss, or None for one each.
     num_truncated: texts that were longer than max_length and lost their end (never those cut into windows).
     """
@@ -50,6 +51,7 @@ class Examples:
     spans: np.ndarray | None = None
     output: Examples | None = None
     several: Mapping[str, Examples] | None = None
+    groups: np.ndarray | None = None
     weights: np.ndarray | None = None
     num_truncated: int = 0
 
@@ -127,6 +129,24 @@ class Examples:
                 if value is not None:
                     total.update(np.ascontiguousarray(value).tobytes())
         return total.hexdigest()
+
+
+def distinct(examples: Examples) -> tuple[np.ndarray, np.ndarray]:
+    """(rows, inverse): the first of every kind of equal windows, and for each window which of those it is (W).
+
+    A query that stands beside a hundred candidates is read once: outputs of `examples.take(rows)`, taken at `inverse`,
+    are those of all windows.
+    """
+    seen: dict[tuple[bytes, bytes], int] = {}
+    rows: list[int] = []
+    inverse = np.empty(len(examples), dtype=np.int64)
+    for at in range(len(examples)):
+        where = examples.window(at)
+        key = (examples.tokens[where].tobytes(), b"" if examples.types is None else examples.types[where].tobytes())
+        inverse[at] = seen.setdefault(key, len(rows))
+        if inverse[at] == len(rows):
+            rows.append(at)
+    return np.array(rows, dtype=np.int64), inverse
 
 
 def _at(array: np.ndarray | None, where: np.ndarray) -> np.ndarray | None:

@@ -262,7 +262,11 @@ class _Run:
 
     def _one_epoch(self) -> None:
         order = training_order(
-            self.train.lengths, batch_tokens=int(self.settings.batch_tokens), seed=self.seed, epoch=self.epoch
+            self.train.lengths,
+            batch_tokens=int(self.settings.batch_tokens),
+            seed=self.seed,
+            epoch=self.epoch,
+            groups=self.train.groups,
         )
         self.history.padding_rate = padding_rate(self.train.lengths, order)
         left = order[self.position :]

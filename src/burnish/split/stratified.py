@@ -15,7 +15,7 @@ from burnish.core.artifacts import SIDES, Gold, Records, Split
 from burnish.core.errors import BurnishError
 from burnish.core.records import TARGETS, Reject, content_hashes
 from burnish.core.stage import Context, Share, stage
-from burnish.core.tasktypes import open_task
+from burnish.core.tasktypes import open_task, task_class
 from burnish.measures.duplicates import leaks
 from burnish.split.components import components, group_values, links
 from burnish.text.inputs import said
@@ -75,6 +75,8 @@ def stratified(
     strata = _strata(chosen)
     order = _newest_first(chosen) if time else _by_hash(chosen, context.seed)
     groups = [] if group == "none" else [group_values(chosen, field) for field in dict.fromkeys((None, group))]
+    together = getattr(task_class(context.task.type), "together", ())  # a query and all its candidates
+    groups += [chosen[name].to_pylist() for name in together]
     joined = links(texts, groups, near=near_duplicates, templates=templates)
     pairs = np.concatenate(list(joined.values()))
     for _ in range(ROUNDS):

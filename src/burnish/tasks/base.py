@@ -20,6 +20,7 @@ import abc
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -91,6 +92,7 @@ class Task(abc.ABC):
     reads: ClassVar[tuple[str, ...]] = ("text", "text_b")  # record columns that an input is made of
     options: ClassVar[Mapping[str, Any]] = {}  # settings of the section beyond COMMON, with defaults
     figure: ClassVar[str]  # the one by which epochs and models are chosen, higher is better
+    together: ClassVar[tuple[str, ...]] = ()  # record columns whose equal values stay on one side of a split
     least_labels: ClassVar[int] = 0
     engine: ClassVar[str] = "encoder"  # what answers: an encoder under a head, or a generator
 
@@ -124,6 +126,11 @@ class Task(abc.ABC):
             wants = f"{cls.name} needs at least {count}, got {list(spec.labels)}"
             found.append(("labels", wants, "labels: [negative, positive]"))
         return found
+
+    @classmethod
+    def files(cls, spec: TaskSpec) -> dict[str, str]:
+        """Files that the section names, relative to the spec, by option."""
+        return {}
 
     @abc.abstractmethod
     def problem(self, record: Record) -> str | None:
@@ -232,6 +239,19 @@ class Task(abc.ABC):
     def agreement(self, before: Answers, after: Answers) -> np.ndarray:
         """(n,) 0..1: how far two models say the same; by default 1 where the answers are equal but for their numbers."""
         return np.array([_said(a) == _said(b) for a, b in zip(before.items, after.items, strict=True)], dtype=float)
+
+    # -- what stands beside the model: an index, for tasks that answer from one
+
+    def collect(  # noqa: B027 - most tasks answer from their network alone
+        self, train: pa.Table, validation: pa.Table | None = None, *, base: Path | None = None
+    ) -> None:
+        """Take from the training and validation side what the task answers from. base: the spec's folder."""
+
+    def furnish(self, folder: Path, engine: Any) -> None:  # noqa: B027
+        """Write what was collected or opened beside a model; engine: the one that will answer from that folder."""
+
+    def opened(self, folder: Path) -> None:  # noqa: B027
+        """A model folder was opened: find in it what `furnish` wrote."""
 
     # -- 5. which scores
 

@@ -14,7 +14,7 @@ from burnish.core.errors import BurnishError
 from burnish.core.progress import Progress, Silent
 from burnish.core.stage import TaskSpec
 from burnish.core.tasktypes import open_task
-from burnish.nn.examples import Examples
+from burnish.nn.examples import Examples, distinct
 from burnish.nn.runtime import read_card
 from burnish.tasks.base import Answer, Answers, Input, Task, joined
 
@@ -38,6 +38,7 @@ class Predictor:
     def __init__(self, folder: Path, info: Mapping[str, Any], engine: Engine) -> None:
         self.folder, self.info, self.engine = folder, info, engine
         self.task: Task = open_task(task_spec(info["task"]))
+        self.task.opened(folder)
         self.labels = self.task.labels
         place = folder.absolute()
         inside_run = place.name in ("deploy", "model")
@@ -71,9 +72,17 @@ class Predictor:
             for at in range(0, len(inputs), chunk):
                 part = inputs[at : at + chunk]
                 examples = self.encode(part)
-                made.append(self.task.decode(part, examples, self.engine.outputs(examples), self.info))
+                made.append(self.task.decode(part, examples, self._outputs(examples), self.info))
                 bar.advance(len(part))
         return joined(made)
+
+    def _outputs(self, examples: Examples) -> Any:
+        """Outputs of all windows; equal ones are computed once."""
+        rows, inverse = distinct(examples)
+        if len(rows) == len(examples):
+            return self.engine.outputs(examples)
+        outputs = self.engine.outputs(examples.take(rows))
+        return outputs[inverse] if isinstance(outputs, np.ndarray) else [outputs[at] for at in inverse]
 
     def stream(self, inputs: Sequence[Input]) -> Iterator[tuple[list[int], list[Answer]]]:
         """(positions, their answers) as soon as the windows of an input are all computed."""

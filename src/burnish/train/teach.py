@@ -134,7 +134,7 @@ def run(model: Any, examples: Examples, head: Head, objective: Objective) -> tup
 
     def batches() -> Any:
         nonlocal total
-        order = reading_order(examples.lengths, batch_tokens=READ_TOKENS)
+        order = reading_order(examples.lengths, batch_tokens=READ_TOKENS, groups=examples.groups)
         for batch in batches_of(examples, order, pad_token=pad_token_of(model)):
             outputs = forward(model, batch) if forward else outputs_of(model, batch)
             total += float(objective.loss(outputs, batch, model).double().sum())

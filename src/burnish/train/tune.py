@@ -83,6 +83,7 @@ def tune(
     from burnish.core.tasktypes import open_task
     from burnish.nn import models
     from burnish.nn.backbones import resolve
+    from burnish.nn.engine import Live
     from burnish.nn.loop import Training
     from burnish.train.sides import Sides
     from burnish.train.teach import teach
@@ -120,6 +121,8 @@ def tune(
     out = context.scratch / "model"
     shutil.rmtree(out, ignore_errors=True)
     models.save(model, out, head, tokenizer=sides.tokenizer)
+    task.collect(sides.table, sides.validation_table, base=context.base)
+    task.furnish(out, Live(model, head, sides.tokenizer, sides.max_length))
     info = {
         "burnish": 1,
         "task": task.spec.plain(),

@@ -47,7 +47,7 @@ def serve(
     token_file: a file whose content every request must send as `Authorization: Bearer ...`.
     max_batch_tokens: tokens that a session takes from the queue at a time.
     max_wait_ms: how long a free session may hold back a text to fill its batch; 0 answers at once.
-    max_queue: texts that may wait, per model; beyond it requests get 503 and Retry-After.
+    max_queue: inputs that may wait, per model; beyond it requests get 503 and Retry-After.
     max_body_bytes, max_inputs: the largest request.
     request_timeout_s: seconds until a request is given up. read_timeout_s: seconds a client may take to send one.
     stop_timeout_s: how long a stop waits for the last answers.
@@ -85,7 +85,7 @@ def serve(
     limits = Limits(max_body_bytes=max_body_bytes, read_timeout_s=read_timeout_s)
     _run(_serve(api, listener, limits, stop_timeout_s=stop_timeout_s, on_ready=on_ready))
     for model in models.values():
-        model.batcher.stop()
+        model.stop()
 
 
 async def _serve(

@@ -192,4 +192,3 @@ class Batcher:
             job.withdrawn = True
         job.failed = error
         job.done(job)
-

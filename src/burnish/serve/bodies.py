@@ -52,7 +52,9 @@ def read_json(request: Request, example: str) -> dict[str, Any]:
     if b"content-length" not in headers and b"transfer-encoding" not in headers:
         raise ApiError(411, "length_required", "send Content-Length")
     if b"inference-header-content-length" in headers:
-        raise ApiError(415, "unsupported_media_type", "tensors in binary after the JSON are not read: send them as JSON")
+        raise ApiError(
+            415, "unsupported_media_type", "tensors in binary after the JSON are not read: send them as JSON"
+        )
     kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if kind != b"application/json":
         raise ApiError(415, "unsupported_media_type", "send Content-Type: application/json")

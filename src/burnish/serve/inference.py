@@ -48,7 +48,9 @@ def routes(api: Api) -> list[Route]:
     def chosen(request: Request, name: str, version: str | None) -> ServedModel:
         model = api.model(name, request)
         if version is not None and version != model.version:
-            message = f"no version {ascii_of(version)} of {model.name}; served is {model.version or 'one without a version'}"
+            message = (
+                f"no version {ascii_of(version)} of {model.name}; served is {model.version or 'one without a version'}"
+            )
             raise ApiError(404, "unknown_version", message)
         return model
 
@@ -142,7 +144,11 @@ def inputs_of(tensors: Any, model: ServedModel) -> list[Any]:
         if len(columns) > 1:
             raise ApiError(422, "invalid_inputs", f"{WHOLE} holds whole inputs: it stands alone")
         return [_parsed(f"inputs[{index}]", element) for index, element in enumerate(columns[WHOLE])]
-    texts = {"text", "text_b", *(k for form in model.inputs.forms for k, v in form.sample.items() if isinstance(v, str))}
+    texts = {
+        "text",
+        "text_b",
+        *(k for form in model.inputs.forms for k, v in form.sample.items() if isinstance(v, str)),
+    }
     made = []
     for index in range(next(iter(sizes.values()))):
         one = {
@@ -174,7 +180,9 @@ def elements_of(tensor: dict[str, Any]) -> tuple[str, list[str]]:
     if not all(isinstance(one, str) for one in flat):
         raise ApiError(422, "invalid_inputs", f"{at}: data must be strings")
     if len(flat) != math.prod(shape):
-        raise ApiError(422, "invalid_inputs", f"{at}: shape {shape} asks for {math.prod(shape)} elements, data has {len(flat)}")
+        raise ApiError(
+            422, "invalid_inputs", f"{at}: shape {shape} asks for {math.prod(shape)} elements, data has {len(flat)}"
+        )
     return name, flat
 
 

@@ -88,7 +88,7 @@ class ServedModel:
         with self.busy:
             yield from self.predictor.stream(inputs)
 
-    def embed(self, inputs: Sequence[Input]) -> Iterator[tuple[Sequence[int], Sequence[np.ndarray]]]:
+    def embed(self, inputs: Sequence[Input]) -> Iterator[tuple[Sequence[int], list[tuple[np.ndarray, int]]]]:
         """Vectors (D,) of texts, batch after batch, and how many tokens each text has."""
         from burnish.nn.examples import encode
 

@@ -118,7 +118,9 @@ class OpenAI:
         prompts = body.get("prompt")
         prompts = [prompts] if isinstance(prompts, str) else prompts
         if not isinstance(prompts, list) or not prompts or not all(isinstance(one, str) and one for one in prompts):
-            raise ApiError(422, "invalid_prompt", "prompt must be a text or a list of texts; token numbers are not read")
+            raise ApiError(
+                422, "invalid_prompt", "prompt must be a text or a list of texts; token numbers are not read"
+            )
         self._check_count("prompt", prompts)
         return await self._write(COMPLETION, model, [_sound("prompt", one) for one in prompts], body)
 
@@ -175,8 +177,8 @@ class OpenAI:
     async def _write(self, style: Style, model: ServedModel, prompts: list[Any], body: dict[str, Any]) -> Response:
         sampling = _sampling(body)
         head = {"id": style.prefix + uuid.uuid4().hex, "created": int(time.time()), "model": model.name}
-        streams = [self._pieces(model, prompt, sampling) for prompt in prompts]
         stream = _boolean(body, "stream")
+        streams = [self._pieces(model, prompt, sampling, whole=not stream) for prompt in prompts]
         options = body.get("stream_options")
         if options is not None and (not stream or not isinstance(options, dict) or options.keys() - {"include_usage"}):
             raise ApiError(422, "invalid_request", "stream_options is for streams, and holds include_usage")
@@ -235,7 +237,7 @@ class OpenAI:
                 await pieces.aclose()
 
     async def _pieces(
-        self, model: ServedModel, prompt: Messages | str, sampling: Sampling
+        self, model: ServedModel, prompt: Messages | str, sampling: Sampling, *, whole: bool
     ) -> AsyncGenerator[Piece, None]:
         """What the model's writer writes, as it writes; to stop listening stops the writing."""
         assert model.writer
@@ -247,7 +249,7 @@ class OpenAI:
         def deliver(piece: Piece | BaseException) -> None:
             loop.call_soon_threadsafe(arrived.put_nowait, piece)
 
-        talk = Talk(prompt, sampling, deliver)
+        talk = Talk(prompt, sampling, deliver, whole=whole)
         try:
             model.writer.submit(talk)
             while True:
@@ -316,13 +318,14 @@ def _sampling(body: dict[str, Any]) -> Sampling:
         _number(body, "temperature", 0.0, 2.0),
         _number(body, "top_p", 0.0, 1.0),
         tuple(stops),
-        seed,
+        seed or 0,
     )
 
 
-def _number(body: dict[str, Any], name: str, low: float, high: float) -> float:
+def _number(body: dict[str, Any], name: str, low: float, high: float) -> float | None:
     value = body.get(name)
-    value = 1.0 if value is None else value
+    if value is None:
+        return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
         raise ApiError(422, "invalid_request", f"{name} must be a number from {low:g} to {high:g}")
     return float(value)

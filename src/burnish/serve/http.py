@@ -17,13 +17,15 @@ from burnish.serve.api import Api
 from burnish.serve.metrics import Metrics
 from burnish.serve.models import ServedModel
 from burnish.serve.protocol import Hub, Limits
+from burnish.tasks.predictor import Predictor
 
 MIN_TOKEN = 16
+NAMES = "a model is served by its run's name: give one spec another `name:`, or change `name` in one burnish.json"
 IDLE_GRACE_S = 0.25  # a request may already be on its way when the server begins to stop: it is told so
 
 
 def serve(
-    folders: Path | str | Sequence[Path | str],
+    folders: Path | str | Predictor | Sequence[Path | str | Predictor],
     *,
     host: str = "127.0.0.1",
     port: int = 8080,
@@ -39,10 +41,10 @@ def serve(
     workers: int | Literal["auto"] = "auto",
     on_ready: Callable[[str], Any] | None = None,
 ) -> None:
-    """Answer POST /v1/predict with one or more deployed models, until SIGTERM or SIGINT.
+    """Answer over HTTP with one or more models, until SIGTERM or SIGINT.
 
-    folders: model folders with model.onnx; each answers under the name in its burnish.json, the first also when a
-    request names none.
+    folders: run or model folders, or open Predictors; each answers under the name in its burnish.json, the first also
+    when a request names none. All are open and warm before the server listens.
     host, port: where to listen; beyond this machine only with a token. Port 0 takes a free one.
     token_file: a file whose content every request must send as `Authorization: Bearer ...`.
     max_batch_tokens: tokens that a session takes from the queue at a time.
@@ -64,7 +66,7 @@ def serve(
         )
     metrics = Metrics()
     models = _open_models(
-        [folders] if isinstance(folders, (str, Path)) else folders,
+        [folders] if isinstance(folders, (str, Path, Predictor)) else folders,
         metrics,
         sessions=usable_cores() if workers == "auto" else workers,
         max_batch_tokens=max_batch_tokens,
@@ -137,13 +139,13 @@ def _run(main: Any) -> None:
         uvloop.run(main)
 
 
-def _open_models(folders: Sequence[Path | str], metrics: Metrics, **settings: Any) -> dict[str, ServedModel]:
+def _open_models(folders: Sequence[Path | str | Predictor], metrics: Metrics, **settings: Any) -> dict[str, ServedModel]:
     models: dict[str, ServedModel] = {}
     for folder in folders:
-        model = ServedModel(Path(folder), metrics=metrics, **settings)
+        model = ServedModel(folder, metrics=metrics, **settings)
         if model.name in models:
             raise BurnishError(
-                f"two models are called {model.name!r}", where=str(folder), hint="change the name in one burnish.json"
+                f"two models are called {model.name!r}", where=str(folder), hint=NAMES
             )
         models[model.name] = model
     if not models:

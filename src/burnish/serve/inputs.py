@@ -31,6 +31,10 @@ class Form:
         return tuple(self.sample)
 
 
+ENTITIES: dict[str, Any] = {
+    "text": "first words, second words",
+    "spans": [{"start": 0, "end": 11, "label": "other"}, {"start": 13, "end": 25, "label": "other"}],
+}
 # The order is that of preference: the first form a task takes is the one it is shown with.
 FORMS = (
     Form("chat", {"messages": [{"role": "user", "content": "first words"}]}),
@@ -38,13 +42,8 @@ FORMS = (
     Form("question", {"question": "first words", "context": "second words"}),
     Form("text", {"text": "first words"}),
     Form("pair", {"text": "first words", "text_b": "second words"}, instead=("ranking", "question")),
-    Form(
-        "entities",
-        {
-            "text": "first words, second words",
-            "spans": [{"start": 0, "end": 11, "label": "other"}, {"start": 13, "end": 25, "label": "other"}],
-        },
-    ),
+    Form("entities", ENTITIES),
+    Form("relations", ENTITIES | {"relations": [{"head": 0, "tail": 1}]}),
 )
 
 
@@ -119,8 +118,8 @@ def _takes(task: Any, form: Form) -> bool:
     except ValueError:
         return False
     kept = set(_strings(made))
-    return all(word in kept for word in _strings(form.sample) if "words" in word) and (
-        "spans" not in form.sample or bool(made.get("spans"))
+    return all(word in kept for word in _strings(form.sample) if "words" in word) and all(
+        made.get(name) for name in ("spans", "relations") if name in form.sample
     )
 
 

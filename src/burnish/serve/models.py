@@ -25,7 +25,7 @@ log = logging.getLogger("burnish.serve")
 class ServedModel:
     """One model, open and warm: its name, version, task, and the sessions that answer.
 
-    folder: a run folder (its accepted deployed model, else the PyTorch one) or a model folder.
+    source: a run folder (its accepted deployed model, else the PyTorch one), a model folder, or an open Predictor.
     sessions: threads that compute batches; PyTorch, which has threads of its own, always gets one.
     inputs: how its inputs are read. sample: an answer of its own, from which it is known what answers hold.
     vectors: a queue of texts for their embeddings, where its head is one; writer: where it writes text; else None.
@@ -33,7 +33,7 @@ class ServedModel:
 
     def __init__(
         self,
-        folder: Path,
+        source: Path | str | Predictor,
         *,
         metrics: Metrics,
         sessions: int,
@@ -41,24 +41,22 @@ class ServedModel:
         max_queue: int,
         max_wait_s: float,
     ) -> None:
-        folder = model_folder(Path(folder))
-        card = read_card(folder)
-        if card.get("format") == "onnx":
-            self.predictor = Predictor(folder, card, OnnxRuntimeEngine(folder, sessions=1))
-        else:
-            self.predictor, sessions = load(folder), 1
+        self.predictor = opened(Path(source)) if isinstance(source, (str, Path)) else source
         self.engine: Any = self.predictor.engine
+        folder, card = self.predictor.folder, self.predictor.info
+        if not isinstance(self.engine, OnnxRuntimeEngine):
+            sessions = 1
         self.name, self.version = self.predictor.name, self.predictor.version
         self.task: dict[str, Any] = dict(card["task"])
         self.format = str(card.get("format", "torch"))
-        self.created = int((folder / CARD).stat().st_mtime)
+        self.created = int((folder / CARD).stat().st_mtime) if (folder / CARD).is_file() else 0
         self.inputs = Inputs(self.predictor.task)
         self.busy = threading.Lock()  # a generator keeps what it has read and written so far: one at a time
-        self.writes = getattr(self.predictor.task, "engine", "encoder") == "generator"
+        self.writes = self.predictor.task.engine == "generator"
         self.sample = self._warm_up(folder)
         batcher = partial(
             Batcher,
-            sessions=1 if self.writes else sessions,
+            sessions=sessions,
             max_batch_tokens=max_batch_tokens,
             max_queue=max_queue,
             max_wait_s=max_wait_s,
@@ -133,3 +131,10 @@ class ServedModel:
                 hint=f"{CARD} and the network do not fit: export the model again",
             ) from error
         return answer
+
+
+def opened(path: Path) -> Predictor:
+    """The Predictor of a folder, its engine computing one batch in the thread that asks."""
+    folder = model_folder(path)
+    card = read_card(folder)
+    return Predictor(folder, card, OnnxRuntimeEngine(folder, sessions=1)) if card.get("format") == "onnx" else load(folder)

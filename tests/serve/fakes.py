@@ -131,9 +131,34 @@ class Reader:
     def __init__(self) -> None:
         from tokenizers import Tokenizer, models, pre_tokenizers
 
-        words = ["[END]", "[UNK]", *"you said : the a cat sat on mat one two three four five hello 你 好".split()]
-        self.tokenizer: Any = Tokenizer(models.WordLevel({word: at for at, word in enumerate(words)}, unk_token="[UNK]"))
+        words = [
+            "[END]",
+            "[UNK]",
+            *[
+                "you",
+                "said",
+                ":",
+                "the",
+                "a",
+                "cat",
+                "sat",
+                "on",
+                "mat",
+                "one",
+                "two",
+                "three",
+                "four",
+                "five",
+                "hello",
+                "你",
+                "好",
+            ],
+        ]
+        self.tokenizer: Any = Tokenizer(
+            models.WordLevel({word: at for at, word in enumerate(words)}, unk_token="[UNK]")
+        )
         self.tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+        self.tokenizer.add_special_tokens(["[END]"])
         self.written: list[int] = []
 
     @staticmethod
@@ -221,7 +246,11 @@ MODELS = {
 
 def models(*names: str) -> list[Fake]:
     """Fakes by name, all where none is named."""
-    return [Fake(one.task, name, labels=one.labels, head=one.head) for name, one in MODELS.items() if name in names or not names]
+    return [
+        Fake(one.task, name, labels=one.labels, head=one.head)
+        for name, one in MODELS.items()
+        if name in names or not names
+    ]
 
 
 if __name__ == "__main__":

@@ -139,14 +139,14 @@ def _run(main: Any) -> None:
         uvloop.run(main)
 
 
-def _open_models(folders: Sequence[Path | str | Predictor], metrics: Metrics, **settings: Any) -> dict[str, ServedModel]:
+def _open_models(
+    folders: Sequence[Path | str | Predictor], metrics: Metrics, **settings: Any
+) -> dict[str, ServedModel]:
     models: dict[str, ServedModel] = {}
     for folder in folders:
         model = ServedModel(folder, metrics=metrics, **settings)
         if model.name in models:
-            raise BurnishError(
-                f"two models are called {model.name!r}", where=str(folder), hint=NAMES
-            )
+            raise BurnishError(f"two models are called {model.name!r}", where=str(folder), hint=NAMES)
         models[model.name] = model
     if not models:
         raise BurnishError("no model to serve", hint="name a model folder, such as runs/NAME/deploy")

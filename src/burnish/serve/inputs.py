@@ -98,6 +98,8 @@ class Inputs:
         if not own:
             there = ", ".join(map(str, row)) or "none"
             raise ValueError(f"no field {' or '.join(dict.fromkeys(self.fields))} (it has: {there[:200]})")
+        for name, value in own.items():
+            _bytes(name, value)
         made: Input = self.task.input(own)
         return made
 

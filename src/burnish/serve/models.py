@@ -137,4 +137,6 @@ def opened(path: Path) -> Predictor:
     """The Predictor of a folder, its engine computing one batch in the thread that asks."""
     folder = model_folder(path)
     card = read_card(folder)
-    return Predictor(folder, card, OnnxRuntimeEngine(folder, sessions=1)) if card.get("format") == "onnx" else load(folder)
+    return (
+        Predictor(folder, card, OnnxRuntimeEngine(folder, sessions=1)) if card.get("format") == "onnx" else load(folder)
+    )

@@ -87,7 +87,10 @@ class Inputs:
 
     def of_row(self, row: Mapping[str, Any], *, text: str) -> Input:
         """The input in a row of a file, which may hold much else. text: the field that holds the text."""
-        renamed = text != "text" and text in row
+        there = ", ".join(map(str, row))[:200] or "none"
+        renamed = text != "text"
+        if renamed and text not in row:
+            raise ValueError(f"no field {text!r} (it has: {there})")
         own = {name: _parsed(name, row[name]) for name in self.fields if _there(row.get(name))}
         if renamed:
             own.pop("text", None)
@@ -96,8 +99,10 @@ class Inputs:
             if name not in own and _there(value := row.get(found.get(name, ""))):
                 own[name] = value
         if not own:
-            there = ", ".join(map(str, row)) or "none"
-            raise ValueError(f"no field {' or '.join(dict.fromkeys(self.fields))} (it has: {there[:200]})")
+            empty = [key for name, key in found.items() if name in self.fields]
+            if empty:
+                raise ValueError(f"{empty[0]} is empty")
+            raise ValueError(f"no field {' or '.join(dict.fromkeys(self.fields))} (it has: {there})")
         for name, value in own.items():
             _bytes(name, value)
         made: Input = self.task.input(own)

@@ -61,7 +61,7 @@ class Inputs:
         taken = [form for form in FORMS if _takes(task, form)]
         names = {form.name for form in taken}
         self.forms = [form for form in taken if not names.intersection(form.instead)]
-        self.fields = (*task.reads, *dict.fromkeys(name for form in taken for name in form.fields))
+        self.fields = tuple(dict.fromkeys((*task.reads, *(name for form in taken for name in form.fields))))
 
     def read(self, given: Any) -> Input:
         """What the task makes of what was sent: its own names first, else those of any file of records (`core.rows`).
@@ -77,8 +77,7 @@ class Inputs:
         for name, value in given.items():
             own = name if name in self.fields else ALIASES.get(name)
             if own not in self.fields or (own != name and own in given):
-                known = list(dict.fromkeys(self.fields))
-                raise ValueError(f"unknown field {ascii_of(name)} ({nearest(name, known, 'known are')})")
+                raise ValueError(f"unknown field {ascii_of(name)} ({nearest(name, self.fields, 'known are')})")
             if own == "text_b" and isinstance(value, str) and not value.strip():
                 raise ValueError(f"{name} is empty")
             named[own] = value
@@ -102,7 +101,7 @@ class Inputs:
             empty = [key for name, key in found.items() if name in self.fields]
             if empty:
                 raise ValueError(f"{empty[0]} is empty")
-            raise ValueError(f"no field {' or '.join(dict.fromkeys(self.fields))} (it has: {there})")
+            raise ValueError(f"no field {' or '.join(self.fields)} (it has: {there})")
         for name, value in own.items():
             _bytes(name, value)
         made: Input = self.task.input(own)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from burnish.nn.runtime import CARD, OnnxRuntimeEngine, read_card
 from burnish.serve.batching import Batcher, Input
 from burnish.serve.inputs import Inputs
 from burnish.serve.metrics import Metrics
-from burnish.serve.writing import Writer
+from burnish.serve.writing import Messages, Writer
 from burnish.tasks.predictor import Predictor, load, model_folder
 
 log = logging.getLogger("burnish.serve")
@@ -94,6 +95,18 @@ class ServedModel:
         for rows, vectors in self.engine.stream(examples):
             yield rows, list(zip(vectors, examples.lengths[rows].tolist(), strict=True))
 
+    def prompt(self, messages: Messages) -> Messages | str:
+        """A conversation as the task puts it to its network: with its system turn, in its own words around the text.
+
+        A task that takes texts, such as translation, is given the last thing said. ValueError where the task refuses.
+        """
+        task: Any = self.predictor.task
+        talks = any(form.name == "chat" for form in self.inputs.forms)
+        given = task.input({"messages": list(messages)} if talks else messages[-1]["content"])
+        put = getattr(task, "source" if self.engine.reads_first else "turns", None)
+        made: Messages | str = put(given) if put else messages
+        return made
+
     def describe(self) -> dict[str, Any]:
         """What a client may know of it, in the shape OpenAI clients expect of a model."""
         return {
@@ -109,7 +122,7 @@ class ServedModel:
             "answers": list(self.sample),
             "endpoints": [
                 "/v1/predict",
-                f"/v2/models/{self.name}/infer",
+                f"/v2/models/{quote(self.name, safe='')}/infer",
                 *(("/v1/embeddings",) if self.vectors else ()),
                 *(("/v1/chat/completions", "/v1/completions") if self.writer else ()),
             ],

@@ -108,7 +108,12 @@ class OpenAI:
         body = read_json(request, '{"model": "...", "messages": [{"role": "user", "content": "..."}]}')
         model = self._generator(body, request)
         _known(body, {"model", "messages"})
-        return await self._write(CHAT, model, [_messages(body.get("messages"))], body)
+        messages = _messages(body.get("messages"))
+        try:
+            prompt = model.prompt(messages)
+        except ValueError as error:
+            raise ApiError(422, "invalid_messages", str(error)) from None
+        return await self._write(CHAT, model, [prompt], body)
 
     async def complete(self, request: Request) -> Response:
         """Go on with a text, or with each of several."""

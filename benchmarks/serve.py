@@ -3,7 +3,8 @@
     python benchmarks/serve.py --deploy runs/x/deploy --model runs/x/model [--texts texts.txt] [--seconds 8]
 
 --deploy: a folder with model.onnx, tokenizer.json, burnish.json. --model: the same network as transformers saves it,
-for the pipeline; without it that peer is left out. Peers: pip install fastapi litserve uvicorn.
+for the pipeline; without it that peer is left out. A classifier or a tagger (of that there is no LitServe peer). Peers:
+pip install fastapi litserve uvicorn.
 Every request carries one text of 5 to 60 words; clients keep their connection and ask again when they are answered.
 Load comes from a process of its own, over the loopback only, and shares the cores with the server, for everybody alike.
 The limit is ONNX Runtime on the same texts, sorted into batches, one thread per core, without HTTP.
@@ -45,6 +46,24 @@ def read_texts(path: Path | None, count: int = 4096) -> list[str]:
     return lines[:count]
 
 
+# What answers for a task of ours in transformers.
+PIPELINES: dict[str, tuple[str, dict[str, Any]]] = {
+    "classification": ("text-classification", {"top_k": None}),
+    "tagging": ("token-classification", {"aggregation_strategy": "first"}),
+}
+
+
+def task_of(folder: Path) -> str:
+    return str(json.loads((folder / "burnish.json").read_text("utf-8"))["task"]["type"])
+
+
+def plain(value: Any) -> Any:
+    """Numbers of numpy, which FastAPI does not write, as Python's."""
+    if isinstance(value, dict):
+        return {name: plain(one) for name, one in value.items()}
+    return [plain(one) for one in value] if isinstance(value, list) else getattr(value, "item", lambda: value)()
+
+
 # -- servers; each runs in its own process: `serve.py --contender NAME`
 
 
@@ -59,12 +78,13 @@ def pipeline(args: argparse.Namespace) -> None:
     import transformers
     import uvicorn
 
-    classify = transformers.pipeline("text-classification", model=str(args.model), device="cpu", top_k=None)
+    kind, settings = PIPELINES[task_of(args.model)]
+    answer = transformers.pipeline(kind, model=str(args.model), device="cpu", **settings)
     app = fastapi.FastAPI()
 
     @app.post("/v1/predict")
     async def predict(body: dict) -> dict:  # type: ignore[type-arg]
-        return {"predictions": classify(body["inputs"])}
+        return {"predictions": plain(answer(body["inputs"]))}
 
     uvicorn.run(app, port=args.port, log_level="warning", access_log=False)
 
@@ -239,16 +259,16 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 def limit(args: argparse.Namespace) -> float:
     """Texts per second of the exported model without HTTP, tokenisation included: the better of two passes."""
-    from burnish.nn.runtime import OnnxRuntimeEngine
+    from burnish.tasks.predictor import load
 
-    engine = OnnxRuntimeEngine(args.deploy)
-    texts = read_texts(args.texts)
-    engine.logits(texts[:256])
+    predictor = load(args.deploy)
+    inputs = [predictor.task.input(text) for text in read_texts(args.texts)]
+    predictor.engine.outputs(predictor.encode(inputs[:256]))
     best = 0.0
     for _ in range(2):
         began = time.perf_counter()
-        engine.logits(texts)
-        best = max(best, len(texts) / (time.perf_counter() - began))
+        predictor.engine.outputs(predictor.encode(inputs))
+        best = max(best, len(inputs) / (time.perf_counter() - began))
     return best
 
 
@@ -274,7 +294,10 @@ def main() -> None:
         return None
     if not args.deploy:
         parser.error("--deploy FOLDER")
-    names = args.only or [name for name in CONTENDERS if args.model or name != "pipeline"]
+    classifies = task_of(args.deploy) == "classification"
+    names = args.only or [
+        name for name in CONTENDERS if (args.model or name != "pipeline") and (classifies or name != "litserve")
+    ]
     ceiling = limit(args)
     rows = [measure(name, args) for name in names]
     show(rows, ceiling, args.clients)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -224,7 +225,7 @@ def _gathered(encodings: Sequence[Any], at: int, paired: bool, windows: bool, ch
     total = int(offsets[-1])
 
     def column(name: str, kind: Any) -> np.ndarray:
-        return np.fromiter((value for one in encodings for value in getattr(one, name)), kind, total)
+        return np.fromiter(chain.from_iterable(getattr(one, name) for one in encodings), kind, total)
 
     starts = ends = parts = None
     if characters:

@@ -1,7 +1,7 @@
 """Requests in, batches out: whatever waits when a session falls free is its next batch.
 
 There is no fixed wait. An idle server answers a lone request at once; a busy one finds, each time a session is
-done, everything that came in meanwhile. Jobs take turns: a request with a thousand texts gives way, one share at a
+done, everything that came in meanwhile. Jobs take turns: a request with a thousand inputs gives way, one share at a
 time, to the small ones behind it.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 
 log = logging.getLogger("burnish.serve")
 
-Text = tuple[str, str | None]  # a text and, where the task compares two, the other
+Input = dict[str, Any]  # as the task's `input` made it
 
 
 class Full(Exception):
@@ -31,33 +31,38 @@ class Stopped(Exception):
     """The server is stopping and takes nothing new."""
 
 
-Watch = Callable[[int, float], None]  # told after every batch: texts in it, seconds it took
+Watch = Callable[[int, float], None]  # told after every batch: inputs in it, seconds it took
 
 
 class Job:
-    """Texts of one request; `answers[i]` belongs to `texts[i]`. `done` is called once, from a session's thread."""
+    """Inputs of one request; `answers[i]` belongs to `inputs[i]`. `done` is called once, from a session's thread.
 
-    __slots__ = ("answers", "deadline", "done", "failed", "left", "sent", "texts", "withdrawn")
+    tokens: estimated, of each input.
+    """
 
-    def __init__(self, texts: Sequence[Text], done: Callable[[Job], None], deadline: float) -> None:
-        self.texts, self.done, self.deadline = texts, done, deadline
-        self.answers: list[Any] = [None] * len(texts)
-        self.sent, self.left = 0, len(texts)
+    __slots__ = ("answers", "deadline", "done", "failed", "inputs", "left", "sent", "tokens", "withdrawn")
+
+    def __init__(
+        self, inputs: Sequence[Input], tokens: Sequence[int], done: Callable[[Job], None], deadline: float
+    ) -> None:
+        self.inputs, self.tokens, self.done, self.deadline = inputs, tokens, done, deadline
+        self.answers: list[Any] = [None] * len(inputs)
+        self.sent, self.left = 0, len(inputs)
         self.failed: BaseException | None = None
         self.withdrawn = False  # the client has gone: what is not computed yet never will be
 
 
-Place = tuple[Job, int]  # a text of a job
-Compute = Callable[[Sequence[Text]], Iterable[tuple[Sequence[int], Sequence[Any]]]]
+Place = tuple[Job, int]  # an input of a job
+Compute = Callable[[Sequence[Input]], Iterable[tuple[Sequence[int], Sequence[Any]]]]
 
 
 class Batcher:
-    """Sessions, each a thread, that compute batches of texts taken from one bounded queue.
+    """Sessions, each a thread, that compute batches of inputs taken from one bounded queue.
 
-    compute: texts -> batch after batch, positions and answers of its texts; called from several threads at once.
+    compute: inputs -> batch after batch, positions and answers of its inputs; called from several threads at once.
     sessions: threads. max_batch_tokens: estimated tokens that one session takes at a time.
-    max_queue: texts that may wait before `submit` raises Full. max_wait_s: how long a session may hold back the
-    oldest text to fill its batch; 0 takes what is there.
+    max_queue: inputs that may wait before `submit` raises Full. max_wait_s: how long a session may hold back the
+    oldest input to fill its batch; 0 takes what is there.
     """
 
     def __init__(
@@ -86,12 +91,12 @@ class Batcher:
         with self._free:
             if self._stopping:
                 raise Stopped
-            if self.waiting + len(job.texts) > self.max_queue:
+            if self.waiting + len(job.inputs) > self.max_queue:
                 raise Full
             if not self._jobs:
                 self._oldest = time.monotonic()
             self._jobs.append(job)
-            self.waiting += len(job.texts)
+            self.waiting += len(job.inputs)
             self._free.notify()
 
     def stop(self) -> None:
@@ -107,10 +112,10 @@ class Batcher:
             began = time.perf_counter()
             try:
                 # what is ready goes out before the rest is computed: a short text does not wait for a long one
-                for positions, answers in self.compute([job.texts[index] for job, index in places]):
+                for positions, answers in self.compute([job.inputs[index] for job, index in places]):
                     self._hand_out([places[position] for position in positions], answers)
             except BaseException as error:
-                log.exception("a batch of %d texts failed", len(places))
+                log.exception("a batch of %d inputs failed", len(places))
                 for job in {id(job): job for job, _ in places}.values():
                     self._fail(job, error)
             if self.watch:
@@ -141,8 +146,8 @@ class Batcher:
     def _enough(self) -> bool:
         budget = self.max_batch_tokens
         for job in self._jobs:
-            for text in job.texts[job.sent :]:
-                budget -= estimated_tokens(text)
+            for tokens in job.tokens[job.sent :]:
+                budget -= tokens
                 if budget <= 0:
                     return True
         return False
@@ -154,17 +159,17 @@ class Batcher:
         while self._jobs and budget > 0:
             job = self._jobs.popleft()
             if job.withdrawn or job.deadline < now:
-                self.waiting -= len(job.texts) - job.sent
+                self.waiting -= len(job.inputs) - job.sent
                 if not job.withdrawn:
                     late.append(job)
                 continue
             start = job.sent
-            while job.sent < len(job.texts) and budget > 0:
-                budget -= estimated_tokens(job.texts[job.sent])
+            while job.sent < len(job.inputs) and budget > 0:
+                budget -= job.tokens[job.sent]
                 job.sent += 1
             places += [(job, index) for index in range(start, job.sent)]
             self.waiting -= job.sent - start
-            if job.sent < len(job.texts):
+            if job.sent < len(job.inputs):
                 self._jobs.append(job)
         self._oldest = now
         return places
@@ -187,12 +192,3 @@ class Batcher:
             job.withdrawn = True
         job.failed = error
         job.done(job)
-
-
-def estimated_tokens(text: Text) -> int:
-    """Guess how many tokens a text will have, without a tokenizer: UTF-8 bytes / 4, and a few for marks.
-
-    English has about four bytes a token; Chinese three bytes a character and about a character a token.
-    """
-    first, second = text
-    return 3 + (len(first.encode()) + (len(second.encode()) if second else 0)) // 4

@@ -17,13 +17,15 @@ from burnish.serve.api import Api
 from burnish.serve.metrics import Metrics
 from burnish.serve.models import ServedModel
 from burnish.serve.protocol import Hub, Limits
+from burnish.tasks.predictor import Predictor
 
 MIN_TOKEN = 16
+NAMES = "a model is served by its run's name: give one spec another `name:`, or change `name` in one burnish.json"
 IDLE_GRACE_S = 0.25  # a request may already be on its way when the server begins to stop: it is told so
 
 
 def serve(
-    folders: Path | str | Sequence[Path | str],
+    folders: Path | str | Predictor | Sequence[Path | str | Predictor],
     *,
     host: str = "127.0.0.1",
     port: int = 8080,
@@ -39,15 +41,15 @@ def serve(
     workers: int | Literal["auto"] = "auto",
     on_ready: Callable[[str], Any] | None = None,
 ) -> None:
-    """Answer POST /v1/predict with one or more deployed models, until SIGTERM or SIGINT.
+    """Answer over HTTP with one or more models, until SIGTERM or SIGINT.
 
-    folders: model folders with model.onnx; each answers under the name in its burnish.json, the first also when a
-    request names none.
+    folders: run or model folders, or open Predictors; each answers under the name in its burnish.json, the first also
+    when a request names none. All are open and warm before the server listens.
     host, port: where to listen; beyond this machine only with a token. Port 0 takes a free one.
     token_file: a file whose content every request must send as `Authorization: Bearer ...`.
     max_batch_tokens: tokens that a session takes from the queue at a time.
     max_wait_ms: how long a free session may hold back a text to fill its batch; 0 answers at once.
-    max_queue: texts that may wait, per model; beyond it requests get 503 and Retry-After.
+    max_queue: inputs that may wait, per model; beyond it requests get 503 and Retry-After.
     max_body_bytes, max_inputs: the largest request.
     request_timeout_s: seconds until a request is given up. read_timeout_s: seconds a client may take to send one.
     stop_timeout_s: how long a stop waits for the last answers.
@@ -64,7 +66,7 @@ def serve(
         )
     metrics = Metrics()
     models = _open_models(
-        [folders] if isinstance(folders, (str, Path)) else folders,
+        [folders] if isinstance(folders, (str, Path, Predictor)) else folders,
         metrics,
         sessions=usable_cores() if workers == "auto" else workers,
         max_batch_tokens=max_batch_tokens,
@@ -85,7 +87,7 @@ def serve(
     limits = Limits(max_body_bytes=max_body_bytes, read_timeout_s=read_timeout_s)
     _run(_serve(api, listener, limits, stop_timeout_s=stop_timeout_s, on_ready=on_ready))
     for model in models.values():
-        model.batcher.stop()
+        model.stop()
 
 
 async def _serve(
@@ -137,14 +139,14 @@ def _run(main: Any) -> None:
         uvloop.run(main)
 
 
-def _open_models(folders: Sequence[Path | str], metrics: Metrics, **settings: Any) -> dict[str, ServedModel]:
+def _open_models(
+    folders: Sequence[Path | str | Predictor], metrics: Metrics, **settings: Any
+) -> dict[str, ServedModel]:
     models: dict[str, ServedModel] = {}
     for folder in folders:
-        model = ServedModel(Path(folder), metrics=metrics, **settings)
+        model = ServedModel(folder, metrics=metrics, **settings)
         if model.name in models:
-            raise BurnishError(
-                f"two models are called {model.name!r}", where=str(folder), hint="change the name in one burnish.json"
-            )
+            raise BurnishError(f"two models are called {model.name!r}", where=str(folder), hint=NAMES)
         models[model.name] = model
     if not models:
         raise BurnishError("no model to serve", hint="name a model folder, such as runs/NAME/deploy")

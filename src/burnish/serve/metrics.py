@@ -40,6 +40,8 @@ class Metrics:
         self.requests: Counter[tuple[str, int]] = Counter()
         self.errors: Counter[str] = Counter()
         self.latency = Histogram(LATENCY_S)
+        self.asked: Counter[tuple[str, str, int]] = Counter()  # of a model: route, status
+        self.took: dict[str, Histogram] = {}
         self.batches: dict[str, Histogram] = {}
         self.compute_s: dict[str, float] = {}
         self._lock = threading.Lock()
@@ -48,6 +50,11 @@ class Metrics:
         self.requests[route, status] += 1
         if route == "/v1/predict":
             self.latency.add(seconds)
+
+    def answered(self, model: str, route: str, status: int, seconds: float) -> None:
+        """A request to one model."""
+        self.asked[model, route, status] += 1
+        self.took.setdefault(model, Histogram(LATENCY_S)).add(seconds)
 
     def error(self, kind: str) -> None:
         self.errors[kind] += 1
@@ -58,7 +65,7 @@ class Metrics:
             self.compute_s[model] = self.compute_s.get(model, 0.0) + seconds
 
     def page(self, *, queued: dict[str, int], in_flight: int, connections: int) -> str:
-        """Everything counted so far; queued: texts that wait, by model."""
+        """Everything counted so far; queued: inputs that wait, by model."""
         lines = ["# HELP burnish_requests_total Requests answered.", "# TYPE burnish_requests_total counter"]
         lines += [
             f'burnish_requests_total{{route="{_escape(route)}",status="{status}"}} {count}'
@@ -70,7 +77,20 @@ class Metrics:
             "# HELP burnish_request_seconds Time from the last byte of a prediction request to its answer.",
             "# TYPE burnish_request_seconds histogram",
             *self.latency.lines("burnish_request_seconds"),
-            "# HELP burnish_batch_texts Texts in a batch.",
+            "# HELP burnish_model_requests_total Requests to a model.",
+            "# TYPE burnish_model_requests_total counter",
+            *(
+                f'burnish_model_requests_total{{model="{_escape(model)}",route="{_escape(route)}",status="{status}"}} {count}'
+                for (model, route, status), count in sorted(self.asked.items())
+            ),
+            "# HELP burnish_model_request_seconds Time to the answer of a model, of a stream to its beginning.",
+            "# TYPE burnish_model_request_seconds histogram",
+            *(
+                line
+                for model, took in sorted(self.took.items())
+                for line in took.lines("burnish_model_request_seconds", f'model="{_escape(model)}"')
+            ),
+            "# HELP burnish_batch_texts Inputs in a batch.",
             "# TYPE burnish_batch_texts histogram",
         ]
         with self._lock:
@@ -84,7 +104,7 @@ class Metrics:
                 f'burnish_compute_seconds_total{{model="{_escape(model)}"}} {seconds:.6f}'
                 for model, seconds in sorted(self.compute_s.items())
             ]
-        lines += ["# HELP burnish_queue_texts Texts that wait.", "# TYPE burnish_queue_texts gauge"]
+        lines += ["# HELP burnish_queue_texts Inputs that wait.", "# TYPE burnish_queue_texts gauge"]
         lines += [f'burnish_queue_texts{{model="{_escape(model)}"}} {count}' for model, count in sorted(queued.items())]
         lines += [
             "# HELP burnish_in_flight_requests Requests being answered.",

@@ -18,7 +18,7 @@ def _hashes(tag: str) -> str:
 PAGE_HEADERS = (
     (
         "Content-Security-Policy",
-        f"default-src 'none'; script-src {_hashes('script')}; style-src {_hashes('style')}; connect-src 'self'; "
+        f"default-src 'none'; script-src {_hashes('script')}; style-src {_hashes('style')}; connect-src 'self'; img-src data:; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     ),
 )

@@ -6,15 +6,18 @@ The parser is httptools' (llhttp, strict). A framework between it and the model 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any
 
 import httptools
+
+log = logging.getLogger("burnish.serve")
 
 MAX_HEAD_BYTES = 32 * 1024
 MAX_PIPELINED = 16
@@ -33,6 +36,8 @@ class Request:
     headers: dict[bytes, bytes]  # names in lower case; of a repeated header the last
     body: bytes
     keep_alive: bool
+    chunks: bool = True  # does the client understand an answer in chunks (HTTP/1.1)
+    model: str = ""  # who answers it, once that is known
     began: float = field(default_factory=time.perf_counter)
 
 
@@ -43,10 +48,11 @@ class Response:
     content_type: str = "application/json"
     headers: tuple[tuple[str, str], ...] = ()
     close: bool = False
+    stream: AsyncGenerator[bytes, None] | None = None  # instead of `body`: pieces that are sent as they come
 
 
 Answer = Callable[[Request], Awaitable[Response]]
-Refuse = Callable[[int, str, str], Response]  # status, type, message
+Refuse = Callable[[int, str, str, str], Response]  # status, type, message, path
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,7 @@ class Connection(asyncio.Protocol):
         self.ready: deque[Request] = deque()
         self.task: asyncio.Task[None] | None = None
         self.closing = False
+        self.writable: asyncio.Future[None] | None = None  # while the client reads more slowly than we write
         self.deadline = time.monotonic() + hub.limits.read_timeout_s
         self._clear()
 
@@ -133,8 +140,14 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.deadline = time.monotonic() + self.hub.limits.read_timeout_s
+        self.writable = asyncio.get_running_loop().create_future()
 
     def resume_writing(self) -> None:
+        if self.writable and not self.writable.done():
+            self.writable.set_result(None)
+        self.writable = None
+        if self.task:
+            self.deadline = float("inf")
         self._rest()
 
     def eof_received(self) -> bool:
@@ -176,7 +189,12 @@ class Connection(asyncio.Protocol):
         path = self.url.partition(b"?")[0].decode("latin-1")
         self.ready.append(
             Request(
-                self.parser.get_method().decode("latin-1"), path, self.headers, body, self.parser.should_keep_alive()
+                self.parser.get_method().decode("latin-1"),
+                path,
+                self.headers,
+                body,
+                self.parser.should_keep_alive(),
+                self.parser.get_http_version() != "1.0",
             )
         )
         self._clear()
@@ -196,7 +214,10 @@ class Connection(asyncio.Protocol):
     async def _answer(self, request: Request) -> None:
         try:
             response = await self.hub.answer(request)
-            self._write(response, request)
+            if response.stream is None:
+                self._write(response, request)
+            else:
+                await self._send(response, response.stream, request)
         finally:
             self.hub.in_flight -= 1
             self.task = None
@@ -215,19 +236,44 @@ class Connection(asyncio.Protocol):
         else:
             self.deadline = time.monotonic() + self.hub.limits.keep_alive_s
 
-    def _write(self, response: Response, request: Request | None, *, linger: bool = False) -> None:
-        close = response.close or self.closing or self.hub.draining or not (request and request.keep_alive)
+    async def _send(self, response: Response, stream: AsyncGenerator[bytes, None], request: Request) -> None:
+        """Write pieces as they come, no faster than the client reads; a client that goes ends the stream."""
+        close = response.close or self.closing or self.hub.draining or not request.keep_alive or not request.chunks
+        length = b"Transfer-Encoding: chunked\r\n" if request.chunks else b""
+        self.transport.write(self._head(response, length, close=close))
+        whole = False
+        try:
+            async for piece in stream:
+                self.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece) if request.chunks else piece)
+                if self.writable:
+                    await self.writable
+            whole = True
+        except Exception:
+            log.exception("%s %s failed half way", request.method, request.path)
+        finally:
+            await stream.aclose()
+        if whole and request.chunks:
+            self.transport.write(b"0\r\n\r\n")
+        if close or not whole:  # without its last chunk, nobody takes half an answer for a whole one
+            self.closing = True
+            self.transport.close()
+
+    def _head(self, response: Response, length: bytes, *, close: bool) -> bytes:
         extra = "".join(f"{name}: {value}\r\n" for name, value in response.headers).encode("latin-1")
-        head = b"HTTP/1.1 %d %b\r\n%bContent-Type: %b\r\nContent-Length: %d\r\n%b%b%b\r\n" % (
+        return b"HTTP/1.1 %d %b\r\n%bContent-Type: %b\r\n%b%b%b%b\r\n" % (
             response.status,
             REASONS.get(response.status, b"Unknown"),
             self.hub.date,
             response.content_type.encode("latin-1"),
-            len(response.body),
+            length,
             SECURITY_HEADERS,
             extra,
             b"Connection: close\r\n" if close else b"",
         )
+
+    def _write(self, response: Response, request: Request | None, *, linger: bool = False) -> None:
+        close = response.close or self.closing or self.hub.draining or not (request and request.keep_alive)
+        head = self._head(response, b"Content-Length: %d\r\n" % len(response.body), close=close)
         headless = request is not None and request.method == "HEAD"
         self.transport.write(head if headless else head + response.body)
         if close:
@@ -250,7 +296,8 @@ class Connection(asyncio.Protocol):
             self.closing = True
             self.ready.clear()
             return
-        self._write(self.hub.refuse(status, kind, message), None, linger=True)
+        path = self.url.partition(b"?")[0].decode("latin-1")
+        self._write(self.hub.refuse(status, kind, message, path), None, linger=True)
 
     def expire(self) -> None:
         if self.closing or self.transport.get_write_buffer_size():

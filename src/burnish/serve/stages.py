@@ -30,28 +30,27 @@ def http(
     stop_timeout_s: Seconds = 30.0,
     workers: Positive | Literal["auto"] = "auto",
 ) -> None:
-    """Answer over HTTP until SIGTERM or SIGINT, with dynamic batching.
+    """Answer over HTTP until SIGTERM or SIGINT, with dynamic batching: every task, several models, three protocols.
 
     host: where to listen; beyond this machine only with a token.
     port: 0 takes a free one.
     token_file: a file whose content every request must send as `Authorization: Bearer ...`.
     max_batch_tokens: tokens that a session takes from the queue at a time.
-    max_wait_ms: how long a free session may hold back a text to fill its batch; 0 answers at once.
-    max_queue: texts that may wait, per model; beyond it requests get 503 and Retry-After.
+    max_wait_ms: how long a free session may hold back an input to fill its batch; 0 answers at once.
+    max_queue: inputs that may wait, per model; beyond it requests get 503 and Retry-After.
     max_body_bytes: of the largest request.
-    max_inputs: texts in the largest request.
-    request_timeout_s: seconds until a request is given up.
+    max_inputs: in the largest request.
+    request_timeout_s: seconds until a request is given up; of a stream, between two pieces.
     stop_timeout_s: how long a stop waits for the last answers.
     workers: sessions per model, of one thread each; auto is one per core.
     """
+    from burnish.nn.runtime import read_card
     from burnish.serve.http import serve
 
+    names = [str(read_card(model.folder).get("name") or model.folder.parent.name) for model in models]
+
     def ready(address: str) -> None:
-        print(
-            f"serving {', '.join(model.folder.parent.name for model in models)} on {address} (ctrl-c stops)",
-            file=sys.stderr,
-            flush=True,
-        )
+        print(f"serving {', '.join(names)} on {address} (ctrl-c stops)", file=sys.stderr, flush=True)
 
     serve(
         [model.folder for model in models],

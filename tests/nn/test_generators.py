@@ -28,14 +28,14 @@ WORDS = "the cat sat on a mat and 今天 天气 很 好 我们 去 公园 12 dog
 HEAD = Head("generator", (), {"generation": {"max_new_tokens": 16}})
 
 
-def dialogues(count: int, *, seed: int = 0) -> list[list[dict[str, str]]]:
+def dialogues(count: int, *, seed: int = 0, longest: int = 5) -> list[list[dict[str, str]]]:
     draw = random.Random(seed)
 
     def said(least: int, most: int) -> str:
         return " ".join(draw.choices(WORDS, k=draw.randint(least, most)))
 
     return [
-        [{"role": "user", "content": f"{i} {said(1, 6)}"}, {"role": "assistant", "content": said(1, 5)}]
+        [{"role": "user", "content": f"{i} {said(1, 6)}"}, {"role": "assistant", "content": said(1, longest)}]
         for i in range(count)
     ]
 
@@ -62,7 +62,7 @@ def translator(tmp_path_factory) -> Path:
 def test_examples_that_share_a_row_learn_as_they_would_alone(decoder: Path) -> None:
     """Loss and every gradient, packed and not, and with each example alone in its batch."""
     model = build(decoder, HEAD, seed=0)
-    examples = encode_conversations(dialogues(9), tokenizer_of(decoder), max_length=64)
+    examples = encode_conversations(dialogues(9, longest=60), tokenizer_of(decoder), max_length=300)
     examples = replace(examples, weights=np.arange(1, 10, dtype=np.float32))
     batch = make_batch(examples, np.arange(9), pad_token=0)
     lengths = (batch.mask_BL[:, :-1].sum(1)).tolist()
@@ -90,7 +90,7 @@ def test_examples_that_share_a_row_learn_as_they_would_alone(decoder: Path) -> N
 def test_a_neighbour_in_the_row_changes_nothing(decoder: Path) -> None:
     """Other words in one example leave the losses of those it shares a row with as they were, to the bit."""
     model = build(decoder, HEAD, seed=0).eval()
-    examples = encode_conversations(dialogues(6), tokenizer_of(decoder), max_length=64)
+    examples = encode_conversations(dialogues(6, longest=60), tokenizer_of(decoder), max_length=300)
     batch = make_batch(examples, np.arange(6), pad_token=0)
     other = make_batch(replace(examples, tokens=_changed(examples, 0)), np.arange(6), pad_token=0)
     objective = NextToken()
@@ -169,7 +169,7 @@ def test_merged_adapters_write_the_same(decoder: Path, tmp_path: Path) -> None:
 def test_a_tiny_decoder_memorises_dialogues(decoder: Path, tmp_path: Path) -> None:
     model, tokenizer, told = build(decoder, HEAD, seed=0), tokenizer_of(decoder), dialogues(20)
     examples = encode_conversations(told, tokenizer, max_length=64)
-    settings = Training(epochs=40, learning_rate=0.005, batch_tokens=256, precision="fp32", weight_decay=0.0)
+    settings = Training(epochs=25, learning_rate=0.003, batch_tokens=128, precision="fp32", weight_decay=0.0)
     history = fit(model, examples, None, objective=NextToken(), settings=settings, scratch=None, progress=Silent(), seed=0)
     assert history.losses[-1] < 0.1 < 3 < history.losses[0]
     save(model, tmp_path / "m", tokenizer=tokenizer)
@@ -257,7 +257,7 @@ def test_every_text_comes_back_from_the_learnt_tokenizer(text: str) -> None:
 
 
 def test_the_learnt_tokenizer_knows_words_of_both_languages() -> None:
-    assert LEARNT.encode("公园 the cat 🤔").tokens[:3] == ["公园", " the", " cat"]
+    assert LEARNT.encode("公园 sat cat 🤔").tokens[:3] == ["公园", " sat", " cat"]
     assert LEARNT.decode(LEARNT.encode("<0x41>").ids) == "<0x41>"
 
 

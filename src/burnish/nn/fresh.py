@@ -86,6 +86,7 @@ def _config(architecture: Architecture, *, hidden: int, layers: int, pieces: int
             num_attention_heads=heads,
             num_key_value_heads=heads,
             tie_word_embeddings=True,
+            initializer_range=hidden**-0.5,  # as torch draws a linear layer; 0.02 is for widths of thousands
             bos_token_id=None,
             eos_token_id=SPECIAL.index(TURN_END),
         )

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import json
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,18 +90,29 @@ def with_lora(network: Any, *, rank: int, seed: int) -> nn.Module:
         raise MissingExtra("tuning a large decoder by LoRA (or set task.strategy: full)", "peft") from error
     kind = "SEQ_2_SEQ_LM" if network.config.is_encoder_decoder else "CAUSAL_LM"
     settings = LoraConfig(task_type=kind, r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear")
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft reads a name that transformers is about to drop
         torch.manual_seed(seed)
         made: nn.Module = get_peft_model(network, settings)
     return made
 
 
 def _network(folder: str | Path) -> Any:
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
+    from transformers import (
+        MODEL_FOR_CAUSAL_LM_MAPPING,
+        MODEL_FOR_MASKED_LM_MAPPING,
+        MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
+        AutoConfig,
+        AutoModelForCausalLM,
+        AutoModelForSeq2SeqLM,
+    )
 
     config = AutoConfig.from_pretrained(folder)
-    family: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-    if type(config) not in family._model_mapping:
+    both = config.is_encoder_decoder
+    family: Any = AutoModelForSeq2SeqLM if both else AutoModelForCausalLM
+    writes = type(config) in (MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING if both else MODEL_FOR_CAUSAL_LM_MAPPING)
+    masked = type(config) in MODEL_FOR_MASKED_LM_MAPPING and not getattr(config, "is_decoder", False)
+    if not writes or (masked and not both):  # transformers would put an untrained head on BERT
         raise WeightsError(
             f"{config.model_type} is not a model that writes",
             where=str(folder),
@@ -144,7 +156,9 @@ def save(model: Generator, folder: Path, *, tokenizer: Any) -> None:
     """Write the layout of save_pretrained with adapters merged, load it again, and compare the logits."""
     stock = model.plain
     if model.network is not stock:
-        stock = copy.deepcopy(model.network).merge_and_unload()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            stock = copy.deepcopy(model.network).merge_and_unload()
     stock.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     ours, theirs = (_sample_logits(one) for one in (model.plain, _network(folder)))

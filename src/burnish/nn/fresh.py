@@ -23,6 +23,7 @@ PAD, END, UNKNOWN, TURN, TURN_END = "<pad>", "</s>", "<unk>", "<|im_start|>", "<
 SPECIAL = (PAD, END, UNKNOWN, TURN, TURN_END)
 BYTES = tuple(f"<0x{byte:02X}>" for byte in range(256))
 POSITIONS = 1024
+MARK = "backbone.json"  # beside every backbone of ours: what it is
 LEARNT_CHARS = 20_000_000  # of the texts are enough to learn a vocabulary from
 
 
@@ -68,7 +69,14 @@ def fresh(
         torch.manual_seed(seed)
         family.from_config(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    (folder / MARK).write_text(json.dumps({"name": "fresh", "seed": seed}), "utf-8")
     return folder
+
+
+def is_fresh(folder: str | Path) -> bool:
+    """Whether a backbone folder holds random weights of `fresh`."""
+    mark = Path(folder) / MARK
+    return mark.is_file() and json.loads(mark.read_text("utf-8")).get("name") == "fresh"
 
 
 def _config(architecture: Architecture, *, hidden: int, layers: int, pieces: int) -> Any:

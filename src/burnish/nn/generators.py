@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from burnish.core.errors import MissingExtra, WeightsError
 from burnish.nn.conversations import Messages, gathered, prompt_tokens, tokens_and_targets, with_template
 from burnish.nn.examples import Examples, encode
-from burnish.nn.fresh import fresh
+from burnish.nn.fresh import fresh, is_fresh
 from burnish.nn.models import Head
 from burnish.nn.quiet import silent_loading
 from burnish.nn.writing import sound, write
@@ -43,8 +43,9 @@ class Generator(nn.Module):
 
     exact = ()
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, *, start: str = "pretrained") -> None:
         super().__init__()
+        self.start = start  # pretrained | adapters | nothing: how fast it should learn
         self.network: Any = network
         self.config: Any = self.plain.config
 
@@ -76,10 +77,11 @@ def build(folder: str | Path, head: Head, *, seed: int) -> Generator:
     strategy = head.more.get("strategy", "auto")
     if strategy == "auto":
         count = sum(p.numel() for p in network.parameters())
-        strategy = "lora" if count > LIGHT and not network.config.is_encoder_decoder else "full"
+        large = count > LIGHT and not network.config.is_encoder_decoder
+        strategy = "lora" if large and not is_fresh(folder) else "full"
     if strategy == "lora":
-        return Generator(with_lora(network, rank=int(head.more.get("rank", RANK)), seed=seed))
-    return Generator(network)
+        return Generator(with_lora(network, rank=int(head.more.get("rank", RANK)), seed=seed), start="adapters")
+    return Generator(network, start="nothing" if is_fresh(folder) else "pretrained")
 
 
 def with_lora(network: Any, *, rank: int, seed: int) -> nn.Module:

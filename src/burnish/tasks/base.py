@@ -20,12 +20,14 @@ import abc
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 
 from burnish.core.errors import DataError
+from burnish.core.progress import Progress
 from burnish.core.records import Record, to_table
 from burnish.core.stage import TaskSpec, nearest
 from burnish.nn.models import Head
@@ -91,6 +93,7 @@ class Task(abc.ABC):
     reads: ClassVar[tuple[str, ...]] = ("text", "text_b")  # record columns that an input is made of
     options: ClassVar[Mapping[str, Any]] = {}  # settings of the section beyond COMMON, with defaults
     figure: ClassVar[str]  # the one by which epochs and models are chosen, higher is better
+    points: ClassVar[float] = 100.0  # that 1.0 of the chief figure is when people speak of points
     least_labels: ClassVar[int] = 0
     engine: ClassVar[str] = "encoder"  # what answers: an encoder under a head, or a generator
 
@@ -204,6 +207,12 @@ class Task(abc.ABC):
         """Labelled records as `nn.examples.Examples` with targets. soft: learn how sure the labels are, where they say."""
 
     # -- 3. which head and loss
+
+    def backbone(self, name: str, table: pa.Table, *, folder: Path, seed: int, progress: Progress) -> Path:
+        """The weights a model starts from: what `name` means. table: what is learnt from; folder: for weights made anew."""
+        from burnish.nn.backbones import resolve
+
+        return resolve(name, languages=self.spec.languages, progress=progress)
 
     @abc.abstractmethod
     def head(self) -> Head:

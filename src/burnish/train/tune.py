@@ -82,12 +82,13 @@ def tune(
     """
     from burnish.core.tasktypes import open_task
     from burnish.nn import models
-    from burnish.nn.backbones import resolve
     from burnish.nn.loop import Training
     from burnish.train.sides import Sides
     from burnish.train.teach import teach
 
-    folder = resolve(backbone, languages=context.task.languages, progress=context.progress)
+    folder = open_task(context.task).backbone(
+        backbone, split.train.table(), folder=context.scratch / "fresh", seed=context.seed, progress=context.progress
+    )
     settings = Training(
         epochs=epochs,
         learning_rate=learning_rate,

@@ -288,7 +288,7 @@ def _baselines(numbers: Mapping[str, Any]) -> p.Html:
     for one in reversed(numbers["baselines"]):
         gain = one["gain"][chief]
         figures = (one[name] for name in (chief, *other))
-        rows.append((one["name"], *figures, _points(gain["value"]), _points(*gain["interval"]), gain["p_value"]))
+        rows.append((one["name"], *figures, _points(numbers, gain["value"]), _points(numbers, *gain["interval"]), gain["p_value"]))
     top = max([1.0, *(abs(row[1]) for row in rows)])
     bars = p.bars([(row[0], max(row[1], 0.0)) for row in rows], maximum=top, caption=_word(chief).capitalize())
     heads = ["", _word(chief), *map(_word, other), "the model is better by", "95% interval", "p"]
@@ -327,7 +327,7 @@ def _models(numbers: Mapping[str, Any]) -> p.Html:
     rows = [
         (
             one["name"], *(one[name] for name in (*names, *more)), p.share(one["agreement"]), one["parameters"],
-            "serves" if one["serves"] else _points(one["difference"][numbers["figure"]]),
+            "serves" if one["serves"] else _points(numbers, one["difference"][numbers["figure"]]),
         )
         for one in numbers["models"]
     ]  # fmt: skip
@@ -340,6 +340,6 @@ def _between(pair: Sequence[float]) -> str:
     return f"{pair[0]:.3f}–\u2060{pair[1]:.3f}"
 
 
-def _points(*values: float) -> str:
-    """Differences of shares in points."""
-    return " to ".join(f"{100 * value:+.1f}" for value in values)
+def _points(numbers: Mapping[str, Any], *values: float) -> str:
+    """Differences of the chief figure in points."""
+    return " to ".join(f"{numbers.get('points', 100.0) * value:+.1f}" for value in values)

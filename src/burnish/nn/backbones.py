@@ -24,11 +24,13 @@ import yaml
 from burnish.core.errors import MissingExtra, WeightsError
 from burnish.core.packages import extract, fetch_archives, home, locked, scratch, sha256_of
 from burnish.core.progress import Progress
+from burnish.core.stage import TaskSpec
+from burnish.core.tasktypes import open_task
 
 __all__ = ["Backbone", "Known", "describe", "have", "home", "known", "pull", "resolve"]
 
 CONVERSION = 1  # goes up when a converted folder changes, so that old ones are made anew and keys change
-AUTO = "auto"
+AUTO, FRESH = "auto", "fresh"
 Kind = Literal["encoder", "decoder"]
 _BESIDE = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?(@[\w./-]+)?")
@@ -313,6 +315,18 @@ class Backbone(str):
             return f"{name}@{_pins()[name].identity}"
         folder = Path(name).expanduser()
         return f"folder@{_folder_identity(folder)}" if folder.is_dir() else f"hub:{name}"
+
+
+class Start(Backbone):
+    """The weights that training starts from: a backbone, where "auto" is what the task says, "fresh" random weights."""
+
+    __slots__ = ()
+
+    @staticmethod
+    def identify_for(value: str, task: TaskSpec) -> str:
+        """As `Backbone.identify`, for a task."""
+        name = open_task(task).automatic() if value == AUTO else value
+        return FRESH if name == FRESH else Backbone.identify(name, task.languages)
 
 
 def _folder_identity(folder: Path) -> str:

@@ -38,7 +38,6 @@ OPTIONS: Mapping[str, Any] = {
 }
 CHOICES = {"architecture": ("auto", "encoder-decoder", "decoder"), "strategy": ("auto", "full", "lora")}
 NUMBERS = {"max_new_tokens": 1, "beams": 1, "rank": 1, "hidden": 16, "layers": 1, "vocabulary": 300}  # the least
-FRESH = "fresh"  # as a backbone: a model from nothing
 
 
 class Writes(base.Task):
@@ -143,25 +142,34 @@ class Writes(base.Task):
 
     # -- model
 
-    def backbone(
-        self, name: str, table: pa.Table, *, folder: Path, seed: int, progress: Progress
-    ) -> Path:
-        """Pretrained weights where there are some for the languages, else a model from nothing in `folder`."""
+    @property
+    def shape(self) -> str:
+        """encoder-decoder or decoder."""
+        chosen = self.settings["architecture"]
+        return self.architecture if chosen == "auto" else str(chosen)
+
+    def automatic(self) -> str:
+        """The smallest pretrained model of this shape that speaks the languages; a model from nothing where none does."""
         from burnish.nn import backbones
 
-        chosen = self.settings["architecture"]
-        wanted = self.architecture if chosen == "auto" else chosen
-        if name not in (backbones.AUTO, FRESH):
+        spoken = {language for pin in backbones.known() if pin.kind == self.shape for language in pin.languages}
+        able = self.shape == "decoder" and set(self.spec.languages) <= spoken
+        return backbones.choose(self.spec.languages, kind="decoder") if able else backbones.FRESH
+
+    def backbone(self, name: str, table: pa.Table, *, folder: Path, seed: int, progress: Progress) -> Path:
+        """Pretrained weights, or a model from nothing in `folder` with a tokenizer learnt from the training side."""
+        from burnish.nn import backbones
+
+        name = self.automatic() if name == backbones.AUTO else name
+        if name != backbones.FRESH:
             return super().backbone(name, table, folder=folder, seed=seed, progress=progress)
-        spoken = {language for pin in backbones.known() if pin.kind == wanted for language in pin.languages}
-        if name == backbones.AUTO and set(self.spec.languages) <= spoken:
-            return backbones.resolve(name, languages=self.spec.languages, progress=progress, kind="decoder")
         from burnish.nn.fresh import fresh
 
         size = {key: self.settings[key] for key in ("hidden", "layers", "vocabulary")}
-        progress.tell(f"  no backbone: a {wanted} from nothing, {size['hidden']} wide, {size['layers']} layers")
-        texts = [text for one in self.inputs(table) for text in (self.source(one),)] + self.wanted(table)
-        return fresh(folder, texts, architecture=wanted, seed=seed, **size)
+        progress.tell(f"  from nothing: {self.shape} of {size['layers']} layers, {size['hidden']} wide")
+        table = table.filter(pa.array(self.labelled(table)))
+        texts = [*(self.source(one) for one in self.inputs(table)), *self.wanted(table)]
+        return fresh(folder, texts, architecture=self.shape, seed=seed, **size)
 
     def head(self) -> Head:
         generation = {

@@ -26,7 +26,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
-from burnish.core.errors import DataError
+from burnish.core.errors import BurnishError, DataError
 from burnish.core.progress import Progress
 from burnish.core.records import Record, to_table
 from burnish.core.stage import TaskSpec, nearest
@@ -208,10 +208,20 @@ class Task(abc.ABC):
 
     # -- 3. which head and loss
 
+    def automatic(self) -> str:
+        """The backbone that "auto" means. WeightsError where none speaks the languages."""
+        from burnish.nn.backbones import choose
+
+        return choose(self.spec.languages)
+
     def backbone(self, name: str, table: pa.Table, *, folder: Path, seed: int, progress: Progress) -> Path:
         """The weights a model starts from: what `name` means. table: what is learnt from; folder: for weights made anew."""
-        from burnish.nn.backbones import resolve
+        from burnish.nn.backbones import FRESH, resolve
 
+        if name == FRESH:
+            raise BurnishError(
+                f"{self.spec.type} does not learn from nothing", where="train.tune.backbone", hint="auto, or a name"
+            )
         return resolve(name, languages=self.spec.languages, progress=progress)
 
     @abc.abstractmethod

@@ -204,15 +204,15 @@ class Writes(base.Task):
         return lost
 
     def details(self, table: pa.Table, answers: Answers) -> dict[str, Any]:
-        """How long and how often right to the letter."""
-        from burnish.text.lengths import lengths
+        """How often right to the letter, how often silent, and how long in words (characters of Chinese) beside the references."""
+        from burnish.text.words import words
 
         texts, wanted = texts_of(answers), self.wanted(table)
-        ours, theirs = (np.asarray(lengths(some), dtype=float) for some in (texts, wanted))
+        ours, theirs = (sum(len(words(text)) for text in some) for some in (texts, wanted))
         return {
             "exact_match": float(np.mean([a.strip() == b.strip() for a, b in zip(texts, wanted, strict=True)])),
             "empty": int(sum(not text for text in texts)),
-            "length_ratio": round(float(ours.sum() / max(theirs.sum(), 1.0)), 4),
+            "length_ratio": round(ours / max(theirs, 1), 4),
         }
 
     # -- shown

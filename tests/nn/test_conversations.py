@@ -43,7 +43,7 @@ ZEPHYR = (
 QWEN25 = (
     "{%- if messages[0]['role'] == 'system' %}\n{{- '<|im_start|>system\\n' + messages[0]['content'] + '<|im_end|>\\n' }}\n"
     "{%- else %}\n{{- '<|im_start|>system\\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\\n' }}\n"
-    "{%- endif %}\n{%- for message in messages %}\n{%- if (message.role == \"user\") or (message.role == \"system\" and not "
+    '{%- endif %}\n{%- for message in messages %}\n{%- if (message.role == "user") or (message.role == "system" and not '
     "loop.first) or (message.role == \"assistant\") %}\n{{- '<|im_start|>' + message.role + '\\n' + message.content + "
     "'<|im_end|>' + '\\n' }}\n{%- endif %}\n{%- endfor %}\n{%- if add_generation_prompt %}\n"
     "{{- '<|im_start|>assistant\\n' }}\n{%- endif %}\n"

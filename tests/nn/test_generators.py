@@ -24,7 +24,25 @@ from burnish.nn.loop import Training, fit
 from burnish.nn.models import Head
 from burnish.nn.writing import write
 
-WORDS = "the cat sat on a mat and 今天 天气 很 好 我们 去 公园 12 dogs ran".split()
+WORDS = [
+    "the",
+    "cat",
+    "sat",
+    "on",
+    "a",
+    "mat",
+    "and",
+    "今天",
+    "天气",
+    "很",
+    "好",
+    "我们",
+    "去",
+    "公园",
+    "12",
+    "dogs",
+    "ran",
+]
 HEAD = Head("generator", (), {"generation": {"max_new_tokens": 16}})
 
 
@@ -49,9 +67,7 @@ def tokenizer_of(folder: Path):
 @pytest.fixture(scope="module")
 def decoder(tmp_path_factory) -> Path:
     texts = [turn["content"] for one in dialogues(60) for turn in one]
-    return fresh(
-        tmp_path_factory.mktemp("decoder"), texts, architecture="decoder", hidden=64, layers=2, vocabulary=340
-    )
+    return fresh(tmp_path_factory.mktemp("decoder"), texts, architecture="decoder", hidden=64, layers=2, vocabulary=340)
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +178,9 @@ def test_merged_adapters_write_the_same(decoder: Path, tmp_path: Path) -> None:
     merged = load(tmp_path / "m")
     assert not [name for name in merged.state_dict() if "lora" in name]
     prompts = encode_prompts([one[:1] for one in dialogues(5)], tokenizer, max_length=64)
-    ours, theirs = ([tokens.tolist() for _, some in write(one, prompts) for tokens in some] for one in (model.plain, merged.plain))
+    ours, theirs = (
+        [tokens.tolist() for _, some in write(one, prompts) for tokens in some] for one in (model.plain, merged.plain)
+    )
     assert ours == theirs
 
 
@@ -170,7 +188,9 @@ def test_a_tiny_decoder_memorises_dialogues(decoder: Path, tmp_path: Path) -> No
     model, tokenizer, told = build(decoder, HEAD, seed=0), tokenizer_of(decoder), dialogues(20)
     examples = encode_conversations(told, tokenizer, max_length=64)
     settings = Training(epochs=25, learning_rate=0.003, batch_tokens=128, precision="fp32", weight_decay=0.0)
-    history = fit(model, examples, None, objective=NextToken(), settings=settings, scratch=None, progress=Silent(), seed=0)
+    history = fit(
+        model, examples, None, objective=NextToken(), settings=settings, scratch=None, progress=Silent(), seed=0
+    )
     assert history.losses[-1] < 0.1 < 3 < history.losses[0]
     save(model, tmp_path / "m", tokenizer=tokenizer)
     engine = GeneratorEngine(tmp_path / "m")

@@ -73,7 +73,14 @@ def test_the_contract_holds_for_chat() -> None:
 
 
 def test_a_section_that_makes_no_sense_is_refused() -> None:
-    wrong = {"architecture": "encoder", "beams": 0, "temperature": -1, "prompt": "translate", "hidden": 100, "rank": True}
+    wrong = {
+        "architecture": "encoder",
+        "beams": 0,
+        "temperature": -1,
+        "prompt": "translate",
+        "hidden": 100,
+        "rank": True,
+    }
     assert {key for key, _, _ in Translation.problems(spec("translation", **wrong))} == set(wrong)
     assert not Translation.problems(spec("translation", prompt="to German: {text}", beams=4, architecture="decoder"))
     assert [key for key, _, _ in Chat.problems(spec("chat", prompt="{text}", system=3))] == ["prompt", "system"]
@@ -99,7 +106,9 @@ def test_an_encoder_decoder_learns_the_output_and_its_end(folders: dict[str, Pat
     for row, (source, target) in enumerate(PAIRS):
         assert tokenizer.decode(made.output.tokens[made.output.window(row)].tolist()) == target + "</s>"
         assert tokenizer.decode(made.tokens[made.window(row)].tolist()) == source + "</s>"
-    answers = task.decode(task.inputs(pairs_table()), made, [made.output.tokens[made.output.window(i)] for i in range(4)], {})
+    answers = task.decode(
+        task.inputs(pairs_table()), made, [made.output.tokens[made.output.window(i)] for i in range(4)], {}
+    )
     assert [one["text"] for one in answers.items] == [target for _, target in PAIRS]
 
 
@@ -148,13 +157,24 @@ def test_figures_are_the_packages_own_and_right_for_chinese() -> None:
 
 def test_simple_means_to_be_compared_with() -> None:
     table = pairs_table()
-    found = {name: answers for name, answers, _ in Translation(spec("translation")).baselines(table, table, table, seed=0)}
+    found = {
+        name: answers for name, answers, _ in Translation(spec("translation")).baselines(table, table, table, seed=0)
+    }
     assert [one["text"] for one in found["the source, copied"].items] == [a for a, _ in PAIRS]
     assert [one["text"] for one in found["translation of the nearest training text"].items] == [b for _, b in PAIRS]
-    found = {name: answers for name, answers, _ in Chat(spec("chat")).baselines(talks_table(), talks_table(), talks_table(), seed=0)}
+    found = {
+        name: answers
+        for name, answers, _ in Chat(spec("chat")).baselines(talks_table(), talks_table(), talks_table(), seed=0)
+    }
     assert [one["text"] for one in found["the commonest answer"].items] == ["Hi there"] * 3
-    assert [one["text"] for one in found["answer to the nearest training question"].items] == ["Hi there", "再会。", "Hi there"]
-    assert lead("天气好。我们走。好！", 2) == "天气好。我们走。" and lead("One. Two.", 1) == "One." and lead("", 2) == ""
+    assert [one["text"] for one in found["answer to the nearest training question"].items] == [
+        "Hi there",
+        "再会。",
+        "Hi there",
+    ]
+    assert (
+        lead("天气好。我们走。好！", 2) == "天气好。我们走。" and lead("One. Two.", 1) == "One." and lead("", 2) == ""
+    )
 
 
 def test_the_prompt_names_the_languages() -> None:
@@ -201,7 +221,9 @@ def test_from_a_file_to_answers(tmp_path: Path, monkeypatch) -> None:
     assert {"n", "bleu", "chrf", "intervals", "baselines"} <= set(report) and 0 <= report["bleu"] <= 100
     card = json.loads((tmp_path / "runs/x/model/burnish.json").read_text())
     assert card["head"]["kind"] == "generator" and card["backbone"] == "fresh"
-    (tmp_path / "in.jsonl").write_text('{"source": "abc"}\n{"text": "dab"}\n{"x": 1}\n')
+    (tmp_path / "in.jsonl").write_text('{"text": "abc"}\n{"text": "dab"}\n{"x": 1}\n')
     done = CliRunner().invoke(app, ["predict", "runs/x", "-i", "in.jsonl", "-o", "out.jsonl"])
     said_of = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
-    assert [isinstance((one["prediction"] or {}).get("text"), str) for one in said_of] == [True, True, False], done.output
+    assert [isinstance((one["prediction"] or {}).get("text"), str) for one in said_of] == [True, True, False], (
+        done.output
+    )

@@ -157,9 +157,7 @@ def gathered(
     return Examples(
         tokens=np.concatenate(rows).astype(np.int32) if rows else np.zeros(0, np.int32),
         offsets=offsets,
-        token_targets=None
-        if targets is None
-        else np.concatenate([np.zeros(0, np.int64), *targets]).astype(np.int64),
+        token_targets=None if targets is None else np.concatenate([np.zeros(0, np.int64), *targets]).astype(np.int64),
         num_truncated=num_truncated,
     )
 
@@ -248,7 +246,9 @@ def _ended(tokenizer: Any, tokens: np.ndarray, written: np.ndarray) -> np.ndarra
                 out[last + 1 : end] = False
             continue
         behind = end
-        while behind < len(tokens) and not special[behind] and not _text(tokenizer, tokens[behind : behind + 1]).strip():
+        while (
+            behind < len(tokens) and not special[behind] and not _text(tokenizer, tokens[behind : behind + 1]).strip()
+        ):
             behind += 1
         if behind < len(tokens) and special[behind]:
             out[end : behind + 1] = True

@@ -8,17 +8,15 @@ decoder is llama's.
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from burnish.nn.conversations import CHATML
 from burnish.nn.quiet import silent_loading
 from burnish.text.scripts import UNSPACED_CLASS
 
-Architecture = Literal["encoder-decoder", "decoder"]
 PAD, END, UNKNOWN, TURN, TURN_END = "<pad>", "</s>", "<unk>", "<|im_start|>", "<|im_end|>"
 SPECIAL = (PAD, END, UNKNOWN, TURN, TURN_END)
 BYTES = tuple(f"<0x{byte:02X}>" for byte in range(256))
@@ -32,7 +30,7 @@ def fresh(
     folder: str | Path,
     texts: Iterable[str],
     *,
-    architecture: Architecture = "encoder-decoder",
+    architecture: str = "encoder-decoder",
     hidden: int = 256,
     layers: int = 3,
     vocabulary: int = 8000,
@@ -40,12 +38,15 @@ def fresh(
 ) -> Path:
     """Write a backbone folder: config, random weights, tokenizer learnt from `texts`.
 
+    architecture: encoder-decoder or decoder.
     hidden: width, a multiple of 8; layers: of the decoder and, where there is one, as many of the encoder.
     vocabulary: pieces at most, those of 256 bytes among them; fewer where the texts have no more.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, PreTrainedTokenizerFast
 
+    if architecture not in ("encoder-decoder", "decoder"):
+        raise ValueError(f"architecture is encoder-decoder or decoder, not {architecture!r}")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     learnt = learn_tokenizer(texts, vocabulary=vocabulary)
@@ -53,7 +54,8 @@ def fresh(
     end = END if architecture == "encoder-decoder" else TURN_END
     if architecture == "encoder-decoder":
         _end_with(learnt, END)
-    tokenizer = PreTrainedTokenizerFast(
+    fast: Any = PreTrainedTokenizerFast
+    tokenizer = fast(
         tokenizer_object=learnt,
         pad_token=PAD,
         eos_token=end,
@@ -79,12 +81,12 @@ def is_fresh(folder: str | Path) -> bool:
     return mark.is_file() and json.loads(mark.read_text("utf-8")).get("name") == "fresh"
 
 
-def _config(architecture: Architecture, *, hidden: int, layers: int, pieces: int) -> Any:
+def _config(architecture: str, *, hidden: int, layers: int, pieces: int) -> Any:
     from transformers import LlamaConfig, PegasusConfig
 
     heads = max(2, hidden // 64)
     rows = -(-pieces // 8) * 8
-    names = {"vocab_size": rows, "pad_token_id": 0, "max_position_embeddings": POSITIONS}
+    names: dict[str, Any] = {"vocab_size": rows, "pad_token_id": 0, "max_position_embeddings": POSITIONS}
     if architecture == "decoder":
         return LlamaConfig(
             **names,
@@ -147,9 +149,11 @@ def learn_tokenizer(texts: Iterable[str], *, vocabulary: int) -> Any:
 
 def _limited(texts: Iterable[str]) -> Iterator[str]:
     total = 0
-    for text in itertools.takewhile(lambda _: total < LEARNT_CHARS, texts):
-        total += len(text)
+    for text in texts:
         yield text
+        total += len(text)
+        if total >= LEARNT_CHARS:
+            return
 
 
 def _end_with(tokenizer: Any, token: str) -> None:

@@ -140,7 +140,8 @@ def _settle_generation(network: Any, folder: str | Path, wanted: Mapping[str, An
         if (value := getattr(before, name, None)) is not None
     }
     settings = {"max_new_tokens": NEW_TOKENS, **starts, **sound(wanted)}
-    network.generation_config = GenerationConfig(eos_token_id=sorted(stops), pad_token_id=padding, **settings)
+    made: Any = GenerationConfig
+    network.generation_config = made(eos_token_id=sorted(stops), pad_token_id=padding, **settings)
     network.config.pad_token_id = padding
 
 
@@ -178,7 +179,7 @@ def _sample_logits(network: Any) -> Tensor:
     ids_BL = torch.randint(0, network.config.vocab_size, (4, 12), generator=generator).to(device)
     mask_BL = (torch.arange(12)[None] < torch.tensor([12, 9, 5, 2])[:, None]).long().to(device)
     more = {"decoder_input_ids": ids_BL.flip(1)} if network.config.is_encoder_decoder else {}
-    logits = network(input_ids=ids_BL, attention_mask=mask_BL, use_cache=False, **more).logits.float().cpu()
+    logits: Tensor = network(input_ids=ids_BL, attention_mask=mask_BL, use_cache=False, **more).logits.float().cpu()
     network.train(was_training)
     return logits if more else logits[mask_BL.bool().cpu()]
 
@@ -226,9 +227,7 @@ class GeneratorEngine:
                 found[row] = tokens
         return found
 
-    def stream(
-        self, examples: Examples, *, seed: int = 0, **settings: Any
-    ) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
+    def stream(self, examples: Examples, *, seed: int = 0, **settings: Any) -> Iterator[tuple[Any, list[np.ndarray]]]:
         """(rows, what was written for them), batch by batch, longest first."""
         return write(self.network, examples, seed=seed, **settings)
 

@@ -56,7 +56,9 @@ class Task(_generation.Writes):
         side = side.filter(pa.array(self.labelled(side)))
         read = [one["text"] for one in self.inputs(side)]
         tried = {k: said(lead(text, k) for text in read) for k in LEADS}
-        chosen = best_of(tried, lambda one: float(self.figures(self.tally(side, one).sum(0))[self.figure])) if read else 1
+        chosen = (
+            best_of(tried, lambda one: float(self.figures(self.tally(side, one).sum(0))[self.figure])) if read else 1
+        )
         yield "the first sentences", said(lead(text, chosen) for text in texts), {"sentences": chosen}
 
 

@@ -60,7 +60,11 @@ class Task(_generation.Writes):
         train = train.filter(pa.array(self.labelled(train)))
         if len(train):
             known = [one["text"] for one in self.inputs(train)]
-            yield "translation of the nearest training text", said(nearest_answers(known, self.wanted(train), sources)), {}
+            yield (
+                "translation of the nearest training text",
+                said(nearest_answers(known, self.wanted(train), sources)),
+                {},
+            )
 
     def prompt(self, text: str, *, language: str = "en") -> str:
         """What a teacher is asked."""

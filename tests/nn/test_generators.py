@@ -20,7 +20,7 @@ from burnish.nn.examples import IGNORED, encode
 from burnish.nn.fresh import SPECIAL, fresh, learn_tokenizer
 from burnish.nn.generation_objectives import NextToken, packed_rows
 from burnish.nn.generators import GeneratorEngine, build, load, save
-from burnish.nn.loop import Training, fit
+from burnish.nn.loop import Training, fit, settle
 from burnish.nn.models import Head
 from burnish.nn.writing import write
 
@@ -225,6 +225,9 @@ def test_a_tiny_encoder_decoder_learns_to_reverse(tmp_path: Path) -> None:
         written = engine.outputs(encode(asked, tokenizer, max_length=16), num_beams=beams)
         said = [tokenizer.decode(one, skip_special_tokens=True) for one in written]
         assert sum(a == b[::-1] for a, b in zip(said, asked, strict=True)) >= 3, said
+    several = engine.candidates(encode(asked, tokenizer, max_length=16), count=3)
+    assert [len(one) for one in several] == [3] * 4 and len({tuple(one.tolist()) for one in several[0]}) == 3
+    assert several[0][0].tolist() == written[0].tolist()
 
 
 def test_writing_does_not_depend_on_the_batch_and_sampling_on_nothing_but_the_seed(decoder: Path) -> None:
@@ -242,6 +245,36 @@ def test_writing_does_not_depend_on_the_batch_and_sampling_on_nothing_but_the_se
     before = torch.get_rng_state()
     assert all_of(temperature=0.0) == all_of(num_beams=1)
     assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("hidden", [16, 80, 144, 208, 320])
+def test_any_width_has_heads_that_fit(tmp_path: Path, hidden: int) -> None:
+    for shape in ("decoder", "encoder-decoder"):
+        folder = fresh(tmp_path / shape, WORDS, architecture=shape, hidden=hidden, layers=1, vocabulary=300)
+        network = load(folder).plain
+        assert (
+            sum(
+                1
+                for _, some in write(network, encode(["a"], tokenizer_of(folder), max_length=8), max_new_tokens=2)
+                for _ in some
+            )
+            == 1
+        )
+
+
+def test_random_weights_learn_longer_and_faster() -> None:
+    examples = encode_like(1000)
+    plain, made = (
+        settle(Training(), train=examples, hidden=64, layers=2, start=start)[0] for start in ("pretrained", "nothing")
+    )
+    assert made.learning_rate > 3 * plain.learning_rate and made.epochs > 3 * plain.epochs
+    assert made.batch_tokens <= plain.batch_tokens
+
+
+def encode_like(count: int):
+    from burnish.nn.conversations import gathered
+
+    return gathered([np.ones(20, np.int32)] * count)
 
 
 def test_a_folder_that_cannot_write_is_refused(tmp_path: Path) -> None:

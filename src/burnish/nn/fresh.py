@@ -84,7 +84,8 @@ def is_fresh(folder: str | Path) -> bool:
 def _config(architecture: str, *, hidden: int, layers: int, pieces: int) -> Any:
     from transformers import LlamaConfig, PegasusConfig
 
-    heads = max(2, hidden // 64)
+    # about 64 numbers a head, and an even number of them, for rotary positions turn pairs
+    heads = next(n for n in range(max(1, hidden // 64), 0, -1) if hidden % (2 * n) == 0)
     rows = -(-pieces // 8) * 8
     names: dict[str, Any] = {"vocab_size": rows, "pad_token_id": 0, "max_position_embeddings": POSITIONS}
     if architecture == "decoder":

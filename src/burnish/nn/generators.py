@@ -231,6 +231,16 @@ class GeneratorEngine:
         """(rows, what was written for them), batch by batch, longest first."""
         return write(self.network, examples, seed=seed, **settings)
 
+    def candidates(self, examples: Examples, *, count: int, seed: int = 0, **settings: Any) -> list[list[np.ndarray]]:
+        """`count` different answers for each window, for a reranker: the best beams, or draws where a temperature is set."""
+        if not settings.get("temperature"):
+            settings = {"num_beams": max(count, settings.get("num_beams") or 1), **settings}
+        found: list[list[np.ndarray]] = [[] for _ in range(len(examples))]
+        for rows, written in self.stream(examples, seed=seed, num_return_sequences=count, **settings):
+            for row, tokens in zip(rows, written, strict=True):
+                found[row].append(tokens)
+        return found
+
     def chat(self, messages: Messages, **sampling: Any) -> Reply:
         """Answer a conversation. sampling: as `complete` takes it. ValueError where the template refuses the turns."""
         return self._reply(self._prompt(messages), **sampling)

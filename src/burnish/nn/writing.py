@@ -47,7 +47,11 @@ def write(
     for at, rows in enumerate(order):
         with torch.random.fork_rng(devices=[]), torch.inference_mode(), silent_loading():
             torch.manual_seed(seed * 1_000_003 + at)
-            yield rows, _written(network, make_batch(examples, rows, pad_token=chosen.pad_token_id or 0), chosen, more)
+            # with several sequences an example, its row stands once for each of them
+            yield (
+                np.repeat(rows, chosen.num_return_sequences or 1),
+                _written(network, make_batch(examples, rows, pad_token=chosen.pad_token_id or 0), chosen, more),
+            )
 
 
 def sound(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -75,6 +75,19 @@ def rated() -> pa.Table:
     return to_table(Record(text=text, text_b=other, value=value) for text, other, value in pairs)
 
 
+def written() -> pa.Table:
+    pairs = [("A dog sleeps. It is old.", "一只狗在睡觉。"), ("质量很好。", "Good."), ("emoji 🙂", "表情 🙂")]
+    return to_table([Record(text=text, output=output) for text, output in pairs])
+
+
+def talks() -> pa.Table:
+    short = [{"role": "user", "content": "你好"}, {"role": "assistant", "content": "你好！"}]
+    more = [{"role": "user", "content": "And now?"}, {"role": "assistant", "content": "Goodbye 🙂"}]
+    return to_table(
+        [Record(messages=short), Record(messages=[{"role": "system", "content": "Be brief."}, *short, *more])]
+    )
+
+
 SAMPLES = {
     "classification": (TASK, sample_records()),
     "tagging": (TaskSpec("tagging", ("PER", "ORG"), {}, LANGUAGES), tagged()),
@@ -93,4 +106,7 @@ SAMPLES = {
             ]
         ),
     ),
+    "translation": (TaskSpec("translation", (), {}, LANGUAGES), written()),
+    "summarization": (TaskSpec("summarization", (), {}, LANGUAGES), written()),
+    "chat": (TaskSpec("chat", (), {}, LANGUAGES), talks()),
 }

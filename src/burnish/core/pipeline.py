@@ -100,7 +100,7 @@ def _inputs(step: Step, settings: dict[str, Any], spec: Spec, store: Store) -> d
         try:
             if setting.is_path and not isinstance(value, int | float):
                 found[name] = store.digest(spec.base / value)
-            elif identity := setting.identity(value, spec.task.languages):
+            elif identity := setting.identity(value, spec.task):
                 found[name] = identity
         except BurnishError as error:
             where = f"{spec.path}:{step.line}"

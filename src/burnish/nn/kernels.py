@@ -285,8 +285,18 @@ def _is_big_table(module: nn.Module, model: nn.Module) -> bool:
     return sum(module.weight is p for part in model.modules() for p in part.parameters(recurse=False)) == 1  # not tied
 
 
+def _looks_back(model: nn.Module) -> bool:
+    """Whether there is causal attention in it: a decoder."""
+    config: Any = model.config
+    decodes = getattr(config, "is_decoder", False) or getattr(config, "is_encoder_decoder", False)
+    return bool(decodes) or any(getattr(part, "is_causal", False) for part in model.modules())
+
+
 def _set_attention(model: nn.Module, kernels: Kernels) -> list[tuple[Any, str]]:
-    """Set the attention of every transformers model inside; return what was, to be set back."""
+    """Set the attention of every transformers model inside; return what was, to be set back.
+
+    One that looks at what came before only gets transformers' own products: sdpa's backward is as slow for it.
+    """
     if kernels.attention != "matmul":
         return []
     from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
@@ -296,10 +306,10 @@ def _set_attention(model: nn.Module, kernels: Kernels) -> list[tuple[Any, str]]:
     AttentionMaskInterface.register(operators.ATTENTION, eager_mask)
     previous = []
     for part in model.modules():
-        if isinstance(part, PreTrainedModel) and not getattr(part.config, "is_decoder", False):
-            before = part.config._attn_implementation
+        if isinstance(part, PreTrainedModel):
+            before, name = part.config._attn_implementation, "eager" if _looks_back(part) else operators.ATTENTION
             if before in ("sdpa", "eager"):
-                part.set_attn_implementation(operators.ATTENTION)
+                part.set_attn_implementation(name)
                 previous.append((part, before))
             break  # sub-models share the outermost one's implementation
     return previous

@@ -116,7 +116,9 @@ def auto_max_length(lengths: np.ndarray, *, limit: int) -> tuple[int, str]:
     return chosen, f"99% of texts have at most {wanted} tokens; {cut:.1%} lose their end at {chosen}"
 
 
-def settle(settings: Training, *, train: Examples, hidden: int, layers: int) -> tuple[Training, dict[str, str]]:
+def settle(
+    settings: Training, *, train: Examples, hidden: int, layers: int, start: str = "pretrained"
+) -> tuple[Training, dict[str, str]]:
     """Decide every "auto" but max_length and precision; returns the settings and a reason for each decision.
 
     The evidence is thin where it says so (docs/log.md, "Training on a CPU"). epochs: 20 at 20 examples, 15 at 50, 5 at
@@ -124,24 +126,28 @@ def settle(settings: Training, *, train: Examples, hidden: int, layers: int) -> 
     however small its batch; 38 steps lost 3 points on SST-2 with one
     seed of two. A multiple of the rows `stack` rounds up to. learning_rate: 6 layers of 384 want 3e-4 (TREC, SST-2); 12 layers of 384 fell to chance
     at 3e-4 in one of six runs on 100 Chinese reviews.
+    start: "nothing" for random weights, which want ten times the rate and some thousand steps; "adapters" for LoRA, whose
+    few weights move faster.
     """
     count, tokens = len(train), int(train.offsets[-1])
     reasons: dict[str, str] = {}
     chosen: dict[str, Any] = {}
     if settings.epochs == "auto":
-        epochs = int(np.clip(round(60 / count**0.35), 2, 20))
+        wanted = 400 / count**0.36 if start == "nothing" else 60 / count**0.35
+        epochs = int(np.clip(round(wanted), *((10, 100) if start == "nothing" else (2, 20))))
         chosen["epochs"], reasons["epochs"] = epochs, f"{count:,} examples"
     epochs = chosen.get("epochs", settings.epochs)
     if settings.batch_tokens == "auto":
         longest = int(train.lengths.max())
-        fit = tokens * epochs / 60
+        fit = tokens * epochs / (1500 if start == "nothing" else 60)
         size = int(np.clip(round(fit / ROWS) * ROWS, 256, 2048))
         chosen["batch_tokens"] = max(size, longest)
         reasons["batch_tokens"] = f"about {tokens * epochs / size:,.0f} steps of the {tokens * epochs:,} tokens"
     if settings.learning_rate == "auto":
         rate = 3e-4 if hidden <= 512 and layers <= 6 else 1e-4 if hidden < 1024 else 3e-5
+        rate = {"nothing": 2e-3 if hidden <= 128 else 1e-3, "adapters": 5e-4}.get(start, rate)
         chosen["learning_rate"] = rate
-        reasons["learning_rate"] = f"an encoder of {layers} layers, {hidden} wide"
+        reasons["learning_rate"] = f"{layers} layers, {hidden} wide, from {start}"
     return replace(settings, **chosen), reasons
 
 
@@ -181,7 +187,8 @@ def fit(
     config = getattr(model, "config", None)
     hidden = int(getattr(config, "hidden_size", 384))
     layers = int(getattr(config, "num_hidden_layers", 6))
-    settled, reasons = settle(settings, train=train, hidden=hidden, layers=layers)
+    start = getattr(model, "start", "pretrained")
+    settled, reasons = settle(settings, train=train, hidden=hidden, layers=layers, start=start)
     objective = objective or _classes(model, train, settled)
     if judge is None and validation is not None and len(validation):
         judge = Judge("accuracy", functools.partial(_accuracy, examples=validation))

@@ -183,7 +183,8 @@ class _OneDnnLinear(torch.autograd.Function):
             by_onednn = weight.dtype == torch.float32  # bf16 products reach oneDNN anyway
             grad_x = onednn_linear(flat, weight.t().contiguous(), None) if by_onednn else flat @ weight
             grad_x = grad_x.view(x.shape)
-        return grad_x, _weight_gradient(flat, x_flat), flat.sum(0) if ctx.has_bias else None
+        grad_weight = _weight_gradient(flat, x_flat) if ctx.needs_input_grad[1] else None  # frozen under adapters
+        return grad_x, grad_weight, flat.sum(0) if ctx.has_bias and ctx.needs_input_grad[2] else None
 
 
 _linear: Callable[..., Tensor] = _OneDnnLinear.apply

@@ -111,6 +111,7 @@ def _taking_part(table: pa.Table, task: Any) -> tuple[Array, dict[str, int]]:
     target = np.asarray(task.labelled(table), dtype=bool)  # wherever the task keeps it, meta included
     for name in TARGETS:
         target |= np.array(table[name].is_valid().to_pylist(), dtype=bool)
+    target |= task.labelled(table)  # a conversation holds its target: its last answer
     left_out = {"set aside": int((~keep).sum()), "unlabelled": int((keep & ~target).sum())}
     return np.flatnonzero(keep & target), left_out
 

@@ -26,7 +26,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
-from burnish.core.errors import DataError
+from burnish.core.errors import BurnishError, DataError
+from burnish.core.progress import Progress
 from burnish.core.records import Record, to_table
 from burnish.core.stage import TaskSpec, nearest
 from burnish.nn.models import Head
@@ -93,6 +94,7 @@ class Task(abc.ABC):
     options: ClassVar[Mapping[str, Any]] = {}  # settings of the section beyond COMMON, with defaults
     figure: ClassVar[str]  # the one by which epochs and models are chosen, higher is better
     together: ClassVar[tuple[str, ...]] = ()  # record columns whose equal values stay on one side of a split
+    points: ClassVar[float] = 100.0  # that 1.0 of the chief figure is when people speak of points
     least_labels: ClassVar[int] = 0
     engine: ClassVar[str] = "encoder"  # what answers: an encoder under a head, or a generator
 
@@ -211,6 +213,22 @@ class Task(abc.ABC):
         """Labelled records as `nn.examples.Examples` with targets. soft: learn how sure the labels are, where they say."""
 
     # -- 3. which head and loss
+
+    def automatic(self) -> str:
+        """The backbone that "auto" means. WeightsError where none speaks the languages."""
+        from burnish.nn.backbones import choose
+
+        return choose(self.spec.languages)
+
+    def backbone(self, name: str, table: pa.Table, *, folder: Path, seed: int, progress: Progress) -> Path:
+        """The weights a model starts from: what `name` means. table: what is learnt from; folder: for weights made anew."""
+        from burnish.nn.backbones import FRESH, resolve
+
+        if name == FRESH:
+            raise BurnishError(
+                f"{self.spec.type} does not learn from nothing", where="train.tune.backbone", hint="auto, or a name"
+            )
+        return resolve(name, languages=self.spec.languages, progress=progress)
 
     @abc.abstractmethod
     def head(self) -> Head:

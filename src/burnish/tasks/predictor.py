@@ -90,7 +90,9 @@ class Predictor:
         windows = _windows_of(examples, len(inputs))
         if windows is None:  # one window an input: every batch is whole answers
             for rows, outputs in self.engine.stream(examples):
-                alone = len(inputs) == 1 and examples.records is None  # as an idle server gets them: 40 microseconds less
+                alone = (
+                    len(inputs) == 1 and examples.records is None
+                )  # as an idle server gets them: 40 microseconds less
                 part = inputs if alone else [inputs[row] for row in rows]
                 of = examples if alone else replace(examples.take(rows), records=None)
                 yield list(rows), self.task.decode(part, of, outputs, self.info).items

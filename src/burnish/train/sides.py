@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from burnish.core.artifacts import Split
@@ -36,8 +37,9 @@ class Sides:
         self.centred = bool(about(folder).get("centred"))
         limit = longest(folder, self.tokenizer)
         if max_length == "auto":
-            whole = task.encode(task.inputs(self.table.slice(0, LOOKED_AT)), self.tokenizer, max_length=limit)
-            self.max_length, self.why = auto_max_length(whole.lengths, limit=limit)
+            whole = task.examples(self.table.slice(0, LOOKED_AT), self.tokenizer, max_length=limit, soft=soft)
+            lengths = whole.lengths if whole.output is None else np.maximum(whole.lengths, whole.output.lengths)
+            self.max_length, self.why = auto_max_length(lengths, limit=limit)
         else:
             self.max_length, self.why = min(int(max_length), limit), "asked for"
 

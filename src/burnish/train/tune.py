@@ -11,7 +11,7 @@ from annotated_types import Ge, Gt
 
 from burnish.core.artifacts import Gold, Model, Split
 from burnish.core.stage import Context, Count, Positive, Share, stage
-from burnish.nn.backbones import Backbone
+from burnish.nn.backbones import Start
 
 Rate = Annotated[float, Gt(0)]
 TOKENS_PER_S = 9000.0  # trained tokens a second of a 22M encoder on two cores with bf16 (benchmarks/train.py)
@@ -37,7 +37,7 @@ def tune(
     gold: Gold | None,
     context: Context,
     *,
-    backbone: Backbone = Backbone("auto"),
+    backbone: Start = Start("auto"),
     strategy: Literal["full"] = "full",
     epochs: Positive | Literal["auto"] = "auto",
     learning_rate: Rate | Literal["auto"] = "auto",
@@ -58,7 +58,8 @@ def tune(
 ) -> Model:
     """Fine-tune a pretrained network for the task, on soft or hard labels.
 
-    backbone: "auto" (by language), a name of `burnish backbones`, a folder, or a hub name.
+    backbone: "auto" (by task and language), a name of `burnish backbones`, a folder, a hub name, or, for a task that
+    writes, "fresh": random weights and a tokenizer learnt from the training side.
     strategy: which weights move; full moves all.
     epochs: passes over the training side; auto by its size.
     learning_rate: peak of the schedule; auto by the width of the encoder.
@@ -82,13 +83,14 @@ def tune(
     """
     from burnish.core.tasktypes import open_task
     from burnish.nn import models
-    from burnish.nn.backbones import resolve
     from burnish.nn.engine import Live
     from burnish.nn.loop import Training
     from burnish.train.sides import Sides
     from burnish.train.teach import teach
 
-    folder = resolve(backbone, languages=context.task.languages, progress=context.progress)
+    folder = open_task(context.task).backbone(
+        backbone, split.train.table(), folder=context.scratch / "fresh", seed=context.seed, progress=context.progress
+    )
     settings = Training(
         epochs=epochs,
         learning_rate=learning_rate,

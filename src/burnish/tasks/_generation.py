@@ -1,0 +1,279 @@
+"""What translation, summarization and chat share: prompts and targets, a model that writes, answers that are texts.
+
+A decoder reads a conversation and continues it; an encoder-decoder reads the text and writes another. Which of the two a
+model is, its tokenizer says: one with a chat template is a decoder's (`tokenizer` makes it so).
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from burnish.core.errors import BurnishError
+from burnish.core.progress import Progress
+from burnish.core.records import Record
+from burnish.core.stage import TaskSpec
+from burnish.nn.examples import Examples, encode
+from burnish.nn.models import Head
+from burnish.tasks import base
+from burnish.tasks.base import Answer, Answers, Input, Piece
+
+OPTIONS: Mapping[str, Any] = {
+    "architecture": "auto",  # encoder-decoder | decoder; auto is the task's own
+    "max_new_tokens": 128,
+    "beams": 1,
+    "temperature": 0.0,  # 0 is greedy
+    "prompt": "",  # what a model is asked, with {text}; empty is the task's own for decoders, the bare text for others
+    "strategy": "auto",  # full | lora; auto is lora for a pretrained decoder
+    "rank": 8,  # of lora
+    "hidden": 256,  # width, layers and pieces of a model from nothing
+    "layers": 3,
+    "vocabulary": 8000,
+}
+CHOICES = {"architecture": ("auto", "encoder-decoder", "decoder"), "strategy": ("auto", "full", "lora")}
+NUMBERS = {"max_new_tokens": 1, "beams": 1, "rank": 1, "hidden": 16, "layers": 1, "vocabulary": 300}  # the least
+
+
+class Writes(base.Task):
+    """A task whose answer is a text."""
+
+    target = ("output",)
+    reads = ("text",)
+    options = OPTIONS
+    engine = "generator"
+    architecture: ClassVar[str] = "encoder-decoder"
+    asks: ClassVar[Mapping[str, str]]  # language -> what a decoder is asked, with {text}
+
+    def __init__(self, spec: TaskSpec) -> None:
+        super().__init__(spec)
+        self._reader: Any = None  # the tokenizer of the last `encode`: what was written is read with it
+
+    # -- records
+
+    @classmethod
+    def problems(cls, spec: TaskSpec) -> list[tuple[str, str, str]]:
+        found = super().problems(spec)
+        given = {name: value for name, value in spec.options.items() if name in cls.options}
+        for name, value in given.items():
+            if name in CHOICES and value not in CHOICES[name]:
+                found.append((name, f"{name} must be {' or '.join(CHOICES[name])}, got {value!r}", ""))
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            if name in NUMBERS and not (whole and value >= NUMBERS[name]):
+                found.append((name, f"{name} must be a whole number from {NUMBERS[name]} up, got {value!r}", ""))
+            if name == "hidden" and whole and value % 16:
+                found.append((name, f"hidden must be a multiple of 16, got {value}", "for example 128 or 256"))
+            if name == "temperature" and not (isinstance(value, int | float) and 0 <= value <= 5):
+                found.append((name, f"temperature must be a number from 0 to 5, got {value!r}", "0 is greedy"))
+            if name == "prompt" and not (isinstance(value, str) and _fits(value)):
+                hint = 'for example prompt: "translate English to German: {text}"'
+                found.append((name, f"prompt must be a text with {{text}} in it, got {value!r}", hint))
+        return found
+
+    def problem(self, record: Record) -> str | None:
+        if not (record.text or "").strip():
+            return "empty text"
+        if record.output is not None and not record.output.strip():
+            return "empty output"
+        return None
+
+    def labelled(self, table: pa.Table) -> np.ndarray:
+        return np.array([bool((text or "").strip()) for text in table["output"].to_pylist()], dtype=bool)
+
+    def wanted(self, table: pa.Table) -> list[str]:
+        """The reference of each labelled record."""
+        return [text or "" for text in table["output"].to_pylist()]
+
+    def input(self, given: Any) -> Input:
+        if isinstance(given, Mapping) and "text" not in given and "source" in given:
+            given = {"text": given["source"]}
+        return super().input(given)
+
+    # -- encoding
+
+    def turns(self, given: Input) -> list[dict[str, str]]:
+        """The conversation a decoder continues."""
+        return [{"role": "user", "content": self._asked(given["text"], decoder=True)}]
+
+    def source(self, given: Input) -> str:
+        """The text an encoder reads."""
+        return self._asked(given["text"], decoder=False)
+
+    def _asked(self, text: str, *, decoder: bool) -> str:
+        own = self.asks.get(self.spec.languages[0], self.asks["en"]) if decoder else "{text}"
+        return (self.settings["prompt"] or own).replace("{text}", text)
+
+    def tokenizer(self, tokenizer: Any) -> Any:
+        from transformers import AutoConfig
+
+        from burnish.nn.conversations import with_template
+
+        if AutoConfig.from_pretrained(tokenizer.name_or_path).is_encoder_decoder:
+            tokenizer.chat_template = None
+            return tokenizer
+        return with_template(tokenizer)
+
+    def encode(self, inputs: Sequence[Input], tokenizer: Any, *, max_length: int) -> Examples:
+        from burnish.nn.conversations import encode_prompts
+
+        self._reader = tokenizer
+        if tokenizer.chat_template:
+            return encode_prompts([self.turns(one) for one in inputs], tokenizer, max_length=max_length)
+        return encode([self.source(one) for one in inputs], tokenizer, max_length=max_length)
+
+    def examples(self, table: pa.Table, tokenizer: Any, *, max_length: int, soft: bool = True) -> Examples:
+        from burnish.nn.conversations import encode_conversations
+
+        table = table.filter(pa.array(self.labelled(table)))
+        inputs, wanted = self.inputs(table), self.wanted(table)
+        if tokenizer.chat_template:
+            whole = [
+                [*self.turns(one), {"role": "assistant", "content": text}]
+                for one, text in zip(inputs, wanted, strict=True)
+            ]
+            return encode_conversations(whole, tokenizer, max_length=max_length)
+        read = self.encode(inputs, tokenizer, max_length=max_length)
+        return replace(read, output=encode(wanted, tokenizer, max_length=max_length))
+
+    # -- model
+
+    @property
+    def shape(self) -> str:
+        """encoder-decoder or decoder."""
+        chosen = self.settings["architecture"]
+        return self.architecture if chosen == "auto" else str(chosen)
+
+    def automatic(self) -> str:
+        """The smallest pretrained model of this shape that speaks the languages; a model from nothing where none does."""
+        from burnish.nn import backbones
+
+        spoken = {language for pin in backbones.known() if pin.kind == self.shape for language in pin.languages}
+        able = self.shape == "decoder" and set(self.spec.languages) <= spoken
+        return backbones.choose(self.spec.languages, kind="decoder") if able else backbones.FRESH
+
+    def backbone(self, name: str, table: pa.Table, *, folder: Path, seed: int, progress: Progress) -> Path:
+        """Pretrained weights, or a model from nothing in `folder` with a tokenizer learnt from the training side."""
+        from burnish.nn import backbones
+
+        name = self.automatic() if name == backbones.AUTO else name
+        if name != backbones.FRESH:
+            return super().backbone(name, table, folder=folder, seed=seed, progress=progress)
+        from burnish.nn.fresh import fresh
+
+        size = {key: self.settings[key] for key in ("hidden", "layers", "vocabulary")}
+        progress.tell(f"  from nothing: {self.shape} of {size['layers']} layers, {size['hidden']} wide")
+        table = table.filter(pa.array(self.labelled(table)))
+        texts = [*(self.source(one) for one in self.inputs(table)), *self.wanted(table)]
+        return fresh(folder, texts, architecture=self.shape, seed=seed, **size)
+
+    def head(self) -> Head:
+        generation = {
+            "max_new_tokens": self.settings["max_new_tokens"],
+            "num_beams": self.settings["beams"],
+            "temperature": float(self.settings["temperature"]),
+        }
+        more = {"strategy": self.settings["strategy"], "rank": self.settings["rank"], "generation": generation}
+        return Head("generator", (), more)
+
+    def objective(self, *, class_weights: np.ndarray | None = None, label_smoothing: float = 0.0) -> Any:
+        from burnish.nn.generation_objectives import NextToken
+
+        if class_weights is not None:
+            raise BurnishError(f"{self.name} has no classes to weigh", hint="train.tune.class_weights: none")
+        return NextToken(label_smoothing)
+
+    def decode(
+        self, inputs: Sequence[Input], examples: Any, outputs: Sequence[Any], card: Mapping[str, Any]
+    ) -> Answers:
+        assert self._reader is not None, "what is decoded was encoded by the same task"
+        texts = [self._reader.decode(np.asarray(tokens).tolist(), skip_special_tokens=True) for tokens in outputs]
+        return said([text.strip() for text in texts])
+
+    # -- scores
+
+    def losses(self, table: pa.Table, answers: Answers) -> np.ndarray:
+        """1 - the sentence's own chief figure, from 0 to 1; 0 for the reference itself."""
+        good = self.figures(self.tally(table, answers))[self.figure] * self.points / 100
+        same = np.array([a == b for a, b in zip(texts_of(answers), self.wanted(table), strict=True)], dtype=bool)
+        lost: np.ndarray = np.where(same, 0.0, np.maximum(1.0 - np.nan_to_num(good), 1e-6))
+        return lost
+
+    def details(self, table: pa.Table, answers: Answers) -> dict[str, Any]:
+        """How often right to the letter, how often silent, and how long in words (characters of Chinese) beside the references."""
+        from burnish.text.words import words
+
+        texts, wanted = texts_of(answers), self.wanted(table)
+        ours, theirs = (sum(len(words(text)) for text in some) for some in (texts, wanted))
+        return {
+            "exact_match": float(np.mean([a.strip() == b.strip() for a, b in zip(texts, wanted, strict=True)])),
+            "empty": int(sum(not text for text in texts)),
+            "length_ratio": round(ours / max(theirs, 1), 4),
+        }
+
+    # -- shown
+
+    def show(self, record: Record) -> str:
+        line = f"{record.text or ''} → {record.output or '?'}"
+        return " ".join(line.split())[:300]
+
+    def brief(self, answer: Mapping[str, Any] | None) -> str:
+        return str((answer or {}).get("text", ""))
+
+    def pieces(self, given: Mapping[str, Any], answer: Mapping[str, Any] | None) -> list[Piece]:
+        made = [Piece(given.get("text") or "")]
+        return made + ([Piece("\n→ " + answer["text"])] if answer else [])
+
+    def expected(self, row: Mapping[str, Any]) -> Answer | None:
+        return {"text": row["output"]} if row.get("output") else None
+
+    def prompt(self, text: str, *, language: str = "en") -> str:
+        return self.asks.get(language, self.asks["en"]).replace("{text}", text)
+
+
+def _fits(prompt: str) -> bool:
+    """Whether a prompt is empty or says where the text goes."""
+    try:
+        names = [name for _, name, _, _ in string.Formatter().parse(prompt) if name is not None]
+    except ValueError:
+        return False
+    return not prompt or "text" in names
+
+
+def said(texts: Iterable[str]) -> Answers:
+    """Texts as answers."""
+    return Answers([{"text": text} for text in texts])
+
+
+def texts_of(answers: Answers) -> list[str]:
+    return [answer["text"] for answer in answers.items]
+
+
+def nearest_answers(known: Sequence[str], answers: Sequence[str], asked: Sequence[str]) -> list[str]:
+    """For each text asked the answer of the known text most like it (TF-IDF of words and their pairs, cosine).
+
+    Memory: the similarities of 256 texts to all known ones at a time.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    from burnish.text.words import terms
+
+    model = TfidfVectorizer(analyzer=terms, sublinear_tf=True, dtype=np.float32, max_features=200_000)
+    try:
+        features = model.fit_transform(known)
+    except ValueError:  # nothing but marks in them
+        return [answers[0]] * len(asked)
+    found: list[str] = []
+    for at in range(0, len(asked), 256):
+        likeness = (model.transform(asked[at : at + 256]) @ features.T).toarray()
+        found += [answers[row] for row in likeness.argmax(axis=1)]
+    return found
+
+
+def best_of(candidates: Mapping[Any, Answers], score: Callable[[Answers], float]) -> Any:
+    """The key of the candidate with the highest score, the first of equal ones."""
+    return max(candidates, key=lambda key: score(candidates[key]))

@@ -15,6 +15,8 @@ import numpy as np
 
 IGNORED = -100  # the class of a token that has none
 CHUNK = 4096  # texts per call of the tokenizer: enough to use its threads, little enough to stream
+JOINED = "我们在北京大学学习中国人民的历史。"  # a tokenizer that joins characters joins some of these
+HAN = "[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]"
 PER_TOKEN = ("tokens", "types", "starts", "ends", "parts", "token_targets")
 PER_WINDOW = ("targets", "weights", "records", "groups")
 
@@ -209,6 +211,24 @@ def set_truncation(tokenizer: Any, *, max_length: int, stride: int | None = None
     if backend.padding is not None:
         backend.no_padding()
     return backend
+
+
+def han_apart(tokenizer: Any) -> Any:
+    """The tokenizer with every Han character a token of its own, for answers that begin and end between characters.
+
+    A SentencePiece model joins them as it likes (在北京 | 大学), and no span of tokens is then 北京: of the names in
+    CLUENER's development set 94% can be said with e5's own tokens, and nearly all with characters apart. Tokenizers that part
+    them anyway stay as they are.
+    """
+    from tokenizers import Regex, pre_tokenizers
+
+    backend = getattr(tokenizer, "backend_tokenizer", tokenizer)
+    words = backend.encode(JOINED, add_special_tokens=False).offsets
+    if any(end - start > 1 for start, end in words):
+        apart = pre_tokenizers.Split(Regex(HAN), "isolated")
+        first = [backend.pre_tokenizer] if backend.pre_tokenizer is not None else []
+        backend.pre_tokenizer = pre_tokenizers.Sequence([*first, apart])
+    return tokenizer
 
 
 def _gathered(encodings: Sequence[Any], at: int, paired: bool, windows: bool, characters: bool) -> Examples:

@@ -22,6 +22,7 @@ from burnish.core.errors import WeightsError
 from burnish.nn.heads import MeanHead
 from burnish.nn.models import Head
 from burnish.nn.quiet import silent_loading
+from burnish.nn.token_linear import TokenLinear
 
 HEADS_FILE = "heads.safetensors"
 PARTS = ("sequence", "token")  # kinds of head that can share a backbone
@@ -36,12 +37,7 @@ class TokenPart(nn.Module):
         super().__init__()
         rate = getattr(config, "classifier_dropout", None)
         self.dropout = nn.Dropout(getattr(config, "hidden_dropout_prob", 0.1) if rate is None else rate)
-        with torch.random.fork_rng(devices=[]):
-            self.linear = nn.Linear(config.hidden_size, len(head.labels))
-        generator = torch.Generator().manual_seed(seed)
-        with torch.no_grad():
-            self.linear.weight.normal_(0.0, 0.02, generator=generator)
-            self.linear.bias.zero_()
+        self.linear = TokenLinear(config.hidden_size, len(head.labels), seed=seed)
         self.crf: Any = None
         if head.more.get("crf"):
             from burnish.nn.token_heads import Crf
@@ -54,8 +50,7 @@ class TokenPart(nn.Module):
         return ("linear", *(("crf",) if self.crf is not None else ()))
 
     def forward(self, hidden_BLD: Tensor, attention_mask: Tensor) -> Tensor:
-        scores_BLC: Tensor = self.linear(self.dropout(hidden_BLD).to(self.linear.weight.dtype)).float()
-        return scores_BLC
+        return self.linear.scores(hidden_BLD, self.dropout)
 
     def facts(self) -> dict[str, Any]:
         """What a decoder must know beside the outputs: the CRF's values as lists."""
@@ -110,7 +105,7 @@ class SeveralHeads(nn.Module):
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
     ) -> dict[str, Tensor]:
-        hidden_BLD = self._hidden(input_ids, attention_mask, token_type_ids)
+        hidden_BLD = self.states(input_ids, attention_mask, token_type_ids)
         return {name: self.part(name)(hidden_BLD, attention_mask) for name in self.plan}
 
     def part(self, name: str) -> Any:
@@ -119,17 +114,28 @@ class SeveralHeads(nn.Module):
 
     def pooled(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
         """(B, D): what a mean-pooled head reads."""
-        hidden_BLD = self._hidden(input_ids, attention_mask, token_type_ids)
+        hidden_BLD = self.states(input_ids, attention_mask, token_type_ids)
         any_mean = next((part for part in self.heads.values() if isinstance(part, MeanHead)), None)
         if any_mean is None:
             raise ValueError("no head of this model reads the mean")
         return any_mean.pooled(hidden_BLD, attention_mask)
+
+    @property
+    def reads_mean(self) -> bool:
+        """Whether any head reads the mean of the states."""
+        return any(isinstance(part, MeanHead) for part in self.heads.values())
 
     def centre(self, mean_D: Tensor) -> None:
         """Start every mean-pooled head at the deviation from `mean_D` (`MeanHead.centre`)."""
         for part in self.heads.values():
             if isinstance(part, MeanHead):
                 part.centre(mean_D)
+
+    def standardise(self, states_ND: Tensor) -> None:
+        """Start every head over tokens where the states of some tokens lie (`TokenLinear.standardise`)."""
+        for part in self.heads.values():
+            if isinstance(part, TokenPart) and len(states_ND) > 1:
+                part.linear.standardise(states_ND)
 
     def facts(self) -> dict[str, Any]:
         """What decoders must know beside the outputs, for the model's card: {"learnt": {name of a head: its facts}}."""
@@ -142,7 +148,8 @@ class SeveralHeads(nn.Module):
                 learnt.setdefault(name, {})["loss"] = {"log_variance": variance, "weight": weight}
         return {"learnt": learnt} if learnt else {}
 
-    def _hidden(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None) -> Tensor:
+    def states(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
+        """(B, L, D): what the encoder gives for every token."""
         more = {} if token_type_ids is None or not self.typed else {"token_type_ids": token_type_ids}
         hidden_BLD: Tensor = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **more).last_hidden_state
         return hidden_BLD
@@ -180,6 +187,9 @@ def save(model: SeveralHeads, folder: Path, *, tokenizer: Any) -> None:
     from safetensors.torch import save_file
 
     folder = Path(folder)
+    for part in model.heads.values():
+        if isinstance(part, TokenPart):
+            part.linear.fold()
     encoder: Any = model.encoder
     encoder.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

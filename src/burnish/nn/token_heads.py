@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from burnish.core.errors import WeightsError
 from burnish.nn.models import Head
 from burnish.nn.quiet import silent_loading
+from burnish.nn.token_linear import TokenLinear
 
 BORDERS = ("start", "end")  # labels of a head that answers questions
 CRF_FILE = "crf.safetensors"
@@ -57,7 +58,7 @@ class Crf(nn.Module):
 class TokenHead(nn.Module):
     """A stock model seen as (B, L, C) fp32 scores. crf: None, or what joins the labels of neighbours."""
 
-    def __init__(self, stock: Any, *, labels: Sequence[str], crf: bool = False) -> None:
+    def __init__(self, stock: Any, *, labels: Sequence[str], crf: bool = False, seed: int = 0) -> None:
         super().__init__()
         self.stock, self.labels, self.config = stock, tuple(labels), stock.config
         self.crf = Crf(len(labels)) if crf else None
@@ -65,6 +66,10 @@ class TokenHead(nn.Module):
         linear = [name for name, part in parts if isinstance(part, nn.Linear)]
         self.split = len(linear) == 1 and all(isinstance(part, nn.Linear | nn.Dropout) for _, part in parts)
         self.linear_name = linear[0] if self.split else ""
+        if self.split:
+            plain = getattr(stock, self.linear_name)
+            made = TokenLinear(plain.in_features, plain.out_features, seed=seed)
+            setattr(stock, self.linear_name, made)
         dropout = [part for _, part in parts if isinstance(part, nn.Dropout)]
         # the stock model of questions has none in some families; it has no weights, so the file does not change
         self.dropout = dropout[0] if dropout else nn.Dropout(float(getattr(stock.config, "hidden_dropout_prob", 0.1)))
@@ -76,13 +81,29 @@ class TokenHead(nn.Module):
         return (*((f"stock.{self.linear_name}",) if self.split else ()), *(("crf",) if self.crf is not None else ()))
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
-        more = {} if token_type_ids is None or not self.typed else {"token_type_ids": token_type_ids}
         if not self.split:
+            more = {} if token_type_ids is None or not self.typed else {"token_type_ids": token_type_ids}
             return _scores(self.stock(input_ids=input_ids, attention_mask=attention_mask, **more)).float()
-        hidden_BLD = self.stock.base_model(input_ids=input_ids, attention_mask=attention_mask, **more)[0]
-        linear = getattr(self.stock, self.linear_name)
-        scores_BLC: Tensor = linear(self.dropout(hidden_BLD).to(linear.weight.dtype)).float()
+        states_BLD = self.states(input_ids, attention_mask, token_type_ids)
+        scores_BLC: Tensor = self.linear.scores(states_BLD, self.dropout)
         return scores_BLC
+
+    @property
+    def linear(self) -> TokenLinear:
+        """The layer on top, of a head that is split from its backbone."""
+        layer: TokenLinear = getattr(self.stock, self.linear_name)
+        return layer
+
+    def states(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
+        """(B, L, D): what the backbone gives for every token."""
+        more = {} if token_type_ids is None or not self.typed else {"token_type_ids": token_type_ids}
+        made: Tensor = self.stock.base_model(input_ids=input_ids, attention_mask=attention_mask, **more)[0]
+        return made
+
+    def standardise(self, states_ND: Tensor) -> None:
+        """Start where the states of some tokens lie; nothing for a family that runs as a whole."""
+        if self.split and len(states_ND) > 1:
+            self.linear.standardise(states_ND)
 
     def facts(self) -> dict[str, Any]:
         """What a decoder must know beside the outputs, for the model's card: the CRF's values as lists."""
@@ -114,14 +135,7 @@ def build(folder: str | Path, head: Head, *, seed: int) -> TokenHead:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # stock parts between backbone and linear layer draw from the global generator
         stock = kind.from_pretrained(folder, config=config, dtype=torch.float32)
-    model = TokenHead(stock, labels=head.labels, crf=bool(head.more.get("crf")))
-    if model.split:
-        generator = torch.Generator().manual_seed(seed)
-        linear = getattr(stock, model.linear_name)
-        with torch.no_grad():
-            linear.weight.normal_(0.0, 0.02, generator=generator)
-            linear.bias.zero_()
-    return model
+    return TokenHead(stock, labels=head.labels, crf=bool(head.more.get("crf")), seed=seed)
 
 
 def _stock_class(head: Head) -> Any:
@@ -140,6 +154,8 @@ def save(model: TokenHead, folder: Path, *, tokenizer: Any) -> None:
     from safetensors.torch import save_file
 
     folder = Path(folder)
+    if model.split:
+        model.linear.fold()
     model.stock.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     if model.crf is not None:
@@ -171,7 +187,9 @@ def load(folder: str | Path, head: Head) -> TokenHead:
 
     folder = Path(folder)
     stock = _stock_class(head).from_pretrained(folder, dtype=torch.float32)
+    held = {name: value.clone() for name, value in stock.state_dict().items()}
     model = TokenHead(stock, labels=head.labels, crf=bool(head.more.get("crf")))
+    stock.load_state_dict(held)  # the layer on top was made anew
     if model.crf is not None:
         model.crf.take(load_file(folder / CRF_FILE))
     return model.eval()

@@ -166,6 +166,9 @@ class Task(base.Task):
             (part for name, part in self.parts.items() if self._kinds[name] == "token"), next(iter(self.parts.values()))
         )
 
+    def tokenizer(self, tokenizer: Any) -> Any:
+        return self._leader.tokenizer(tokenizer)
+
     def encode(self, inputs: Sequence[Input], tokenizer: Any, *, max_length: int) -> Examples:
         made: Examples = self._leader.encode(inputs, tokenizer, max_length=max_length)
         return made

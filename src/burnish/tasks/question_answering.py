@@ -26,7 +26,7 @@ from burnish.core.records import Record
 from burnish.core.stage import TaskSpec
 from burnish.measures.answers import answer_scores, best_threshold, by_kind
 from burnish.nn.borders import Found, best_spans, border_targets, distinct, shortened
-from burnish.nn.examples import Examples, encode
+from burnish.nn.examples import Examples, encode, han_apart
 from burnish.nn.models import Head
 from burnish.tasks import base
 from burnish.tasks.base import Answer, Answers, Input, Piece
@@ -109,6 +109,10 @@ class Task(base.Task):
         if not (made["text_b"] or "").strip():
             raise ValueError("text_b, the context that holds the answer, is missing or empty")
         return made
+
+    def tokenizer(self, tokenizer: Any) -> Any:
+        """Chinese by character, for what is asked for begins and ends between characters."""
+        return han_apart(tokenizer) if "zh" in self.spec.languages else tokenizer
 
     def encode(self, inputs: Sequence[Input], tokenizer: Any, *, max_length: int) -> Examples:
         """Question and context in windows of `max_length` tokens; the context is cut, the question stands in each.

@@ -32,7 +32,7 @@ from burnish.core.stage import TaskSpec, nearest
 from burnish.measures import entities, span_errors
 from burnish.nn import spans_of_scores
 from burnish.nn.alignment import Aligned, Sites, overlap_of, sites_of, touched
-from burnish.nn.examples import IGNORED, Examples, encode
+from burnish.nn.examples import IGNORED, Examples, encode, han_apart
 from burnish.nn.models import Head
 from burnish.nn.viterbi import Chain, best_tags, chain_of, marginals, tags_of
 from burnish.tasks import base
@@ -104,6 +104,10 @@ class Task(base.Task):
         return None
 
     # -- 2. how is it encoded
+
+    def tokenizer(self, tokenizer: Any) -> Any:
+        """Chinese by character, for what is asked for begins and ends between characters."""
+        return han_apart(tokenizer) if "zh" in self.spec.languages else tokenizer
 
     def encode(self, inputs: Sequence[Input], tokenizer: Any, *, max_length: int) -> Examples:
         texts = [one["text"] or "" for one in inputs]

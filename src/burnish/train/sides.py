@@ -14,6 +14,7 @@ from burnish.core.errors import BurnishError
 from burnish.core.tasktypes import open_task
 from burnish.nn.examples import Examples
 
+SHOWN = 512  # of them, whose states a fresh head starts from
 LOOKED_AT = 20_000  # training records that decide the length
 
 
@@ -71,25 +72,37 @@ class Sides:
             )
         return self.examples(self.table)
 
-    def centre(self, model: Any) -> None:
-        """Start the head at the deviation from the mean text, for encoders whose texts all look alike (e5)."""
-        if not self.centred or not hasattr(model, "centre") or not len(self.table):
+    def prepare(self, model: Any) -> None:
+        """Show a fresh head what the encoder gives for some training texts, so that it starts where those lie.
+
+        A head over tokens standardises their states; one over whole texts starts at the deviation from the mean text,
+        where all texts of the encoder look alike (e5).
+        """
+        tokens = hasattr(model, "standardise")
+        texts = self.centred and hasattr(model, "centre") and getattr(model, "reads_mean", True)
+        if not (tokens or texts) or not len(self.table):
             return
         import torch
 
         from burnish.nn.batches import batches_of, reading_order
 
-        sample = self.task.encode(
-            self.task.inputs(self.table.slice(0, 512)), self.tokenizer, max_length=self.max_length
-        )
-        total: Any = 0.0
+        table = self.table.slice(0, SHOWN)
+        sample = self.task.encode(self.task.inputs(table), self.tokenizer, max_length=self.max_length)
+        order = reading_order(sample.lengths, batch_tokens=4096)
+        states: list[Any] = []
+        means: list[Any] = []
         model.eval()
         with torch.inference_mode():
-            for batch in batches_of(
-                sample, reading_order(sample.lengths, batch_tokens=4096), pad_token=int(self.tokenizer.pad_token_id)
-            ):
-                total = total + model.pooled(batch.ids_BL, batch.mask_BL, batch.types_BL).sum(0)
-        model.centre((total / len(sample)).clone())
+            for batch in batches_of(sample, order, pad_token=int(self.tokenizer.pad_token_id or 0)):
+                given = batch.ids_BL, batch.mask_BL, batch.types_BL
+                if tokens:
+                    states.append(model.states(*given)[batch.mask_BL.bool()])
+                if texts:
+                    means.append(model.pooled(*given))
+        if tokens:
+            model.standardise(torch.cat(states).float().clone())
+        if texts:
+            model.centre(torch.cat(means).mean(0).clone())
 
 
 def longest(folder: Path, tokenizer: Any) -> int:

@@ -108,7 +108,7 @@ def tune(
     task = sides.task
     head = task.head()
     model = models.build(folder, head, seed=context.seed)
-    sides.centre(model)
+    sides.prepare(model)
     told = teach(
         model,
         task,

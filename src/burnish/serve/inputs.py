@@ -61,7 +61,9 @@ class Inputs:
         taken = [form for form in FORMS if _takes(task, form)]
         names = {form.name for form in taken}
         self.forms = [form for form in taken if not names.intersection(form.instead)]
-        self.fields = tuple(dict.fromkeys((*task.reads, *(name for form in taken for name in form.fields))))
+        plan = getattr(task, "plan", None)  # a text that the section makes of other fields
+        made_of = [path.split(".")[0] for path in plan.paths] if plan is not None else []
+        self.fields = tuple(dict.fromkeys((*task.reads, *made_of, *(name for form in taken for name in form.fields))))
 
     def read(self, given: Any) -> Input:
         """What the task makes of what was sent: its own names first, else those of any file of records (`core.rows`).

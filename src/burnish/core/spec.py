@@ -136,7 +136,7 @@ def load(path: str | Path, *, overrides: Sequence[str] = (), seed: int | None = 
             hint = nearest(str(section), SECTIONS, "sections are")
             problems.append(Problem(source.line(section), f"unknown section {section!r}", hint))
     name = _name(source, path, problems)
-    task = _task(source, problems)
+    task = _task(source, problems, path.parent.resolve())
     steps = _steps(source, task, problems)
     if limit is not None:
         steps = [
@@ -187,7 +187,7 @@ def _name(source: _Source, path: Path, problems: list[Problem]) -> str:
     return str(name)
 
 
-def _task(source: _Source, problems: list[Problem]) -> TaskSpec:
+def _task(source: _Source, problems: list[Problem], base: Path) -> TaskSpec:
     """The task section. What a task type asks beyond it, the task's own file checks (`burnish.tasks`)."""
     from burnish.core.tasktypes import known_types, option_problems
 
@@ -223,7 +223,7 @@ def _task(source: _Source, problems: list[Problem]) -> TaskSpec:
         )
         languages = ["en"]
     options = {k: v for k, v in given.items() if k not in ("type", "labels", "languages")}
-    task = TaskSpec(kind, tuple(labels), descriptions, tuple(languages), options)
+    task = TaskSpec(kind, tuple(labels), descriptions, tuple(languages), options, base)
     for key, message, hint in option_problems(task):
         problems.append(Problem(source.line("task", key), message, hint))
     return task

@@ -62,6 +62,7 @@ class TaskSpec:
     descriptions: Mapping[str, str] = field(default_factory=dict)
     languages: tuple[str, ...] = ("en",)
     options: Mapping[str, Any] = field(default_factory=dict)
+    base: Path | None = field(default=None, compare=False)  # the spec's folder; a model's card has none
 
     def plain(self) -> dict[str, Any]:
         """As JSON."""

@@ -25,7 +25,7 @@ class Batch:
     ids_BL, mask_BL: int64; types_BL: int64 or None; full: no text is shorter than L, so nothing needs a mask.
     rows: which examples these are. targets: those of the rows; token_targets_BL: IGNORED on padding; spans: (M, 4) with
     the window numbered within the batch; output: what a decoder should write; groups: whose windows belong together,
-    all of a group in one batch; weights: what each example counts; several: the batch of each head that has targets
+    all of a group in one batch; images: not decoded yet; weights: what each example counts; several: the batch of each head that has targets
     here, with only the rows that have them, padded as this batch; each None where the examples have none.
     """
 
@@ -41,6 +41,7 @@ class Batch:
     weights: torch.Tensor | None = None
     several: Mapping[str, Batch] | None = None
     groups: torch.Tensor | None = None
+    images: np.ndarray | None = None
 
     @property
     def num_tokens(self) -> int:
@@ -75,6 +76,7 @@ def make_batch(examples: Examples, rows: np.ndarray, *, pad_token: int, length: 
         output=None if examples.output is None else make_batch(examples.output, rows, pad_token=pad_token),
         groups=None if examples.groups is None else torch.from_numpy(np.ascontiguousarray(examples.groups[rows])),
         weights=None if examples.weights is None else torch.from_numpy(examples.weights[rows]),
+        images=None if examples.images is None else examples.images[rows],
         several=None if examples.several is None else _parts(examples.several, rows, pad_token, longest),
     )
 

@@ -18,7 +18,7 @@ CHUNK = 4096  # texts per call of the tokenizer: enough to use its threads, litt
 JOINED = "我们在北京大学学习中国人民的历史。"  # a tokenizer that joins characters joins some of these
 HAN = "[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]"
 PER_TOKEN = ("tokens", "types", "starts", "ends", "parts", "token_targets")
-PER_WINDOW = ("targets", "weights", "records", "groups")
+PER_WINDOW = ("targets", "weights", "records", "groups", "images")
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Examples:
     targets, token_targets, spans and weights; weight 0 where a window has no target for that head. None for one head.
     groups: int64 (W), windows with one number are learnt in one batch (a query and its candidates); or None.
     weights: float32 (W), what each example counts in the loss, or None for one each.
+    images: (W) of `nn.pictures.Picture`, decoded batch by batch; or None.
     num_truncated: texts that were longer than max_length and lost their end (never those cut into windows).
     """
 
@@ -56,6 +57,7 @@ class Examples:
     several: Mapping[str, Examples] | None = None
     groups: np.ndarray | None = None
     weights: np.ndarray | None = None
+    images: np.ndarray | None = None
     num_truncated: int = 0
 
     def __len__(self) -> int:
@@ -127,7 +129,9 @@ class Examples:
             elif isinstance(value, Mapping):
                 for name, part in value.items():
                     total.update(f"{one.name}.{name}:{part.digest()};".encode())
-            elif one.name != "num_truncated":
+            elif one.name == "images" and value is not None:
+                total.update(f"images:{[picture.digest() for picture in value]};".encode())
+            elif one.name not in ("num_truncated", "images"):
                 total.update(f"{one.name}:{None if value is None else (value.dtype.str, value.shape)};".encode())
                 if value is not None:
                     total.update(np.ascontiguousarray(value).tobytes())
@@ -140,12 +144,13 @@ def distinct(examples: Examples) -> tuple[np.ndarray, np.ndarray]:
     A query that stands beside a hundred candidates is read once: outputs of `examples.take(rows)`, taken at `inverse`,
     are those of all windows.
     """
-    seen: dict[tuple[bytes, bytes], int] = {}
+    seen: dict[tuple[Any, ...], int] = {}
     rows: list[int] = []
     inverse = np.empty(len(examples), dtype=np.int64)
     for at in range(len(examples)):
         where = examples.window(at)
-        key = (examples.tokens[where].tobytes(), b"" if examples.types is None else examples.types[where].tobytes())
+        types = b"" if examples.types is None else examples.types[where].tobytes()
+        key = (examples.tokens[where].tobytes(), types, None if examples.images is None else examples.images[at])
         inverse[at] = seen.setdefault(key, len(rows))
         if inverse[at] == len(rows):
             rows.append(at)

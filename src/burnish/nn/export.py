@@ -45,6 +45,8 @@ def export_onnx(module: nn.Module, tokenizer: Any, folder: Path, *, max_length: 
     The module comes back as it was: same mode, same attention, same device.
     Raises BurnishError when the network cannot be exported or the file disagrees with the module on a small example.
     """
+    if why := getattr(module, "refuses_onnx", None):
+        raise BurnishError(why, where="compress", hint="leave the compress section out")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "model.onnx"

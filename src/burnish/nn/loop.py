@@ -27,7 +27,7 @@ from burnish.nn.batches import Batch, Examples, batches_of, padding_rate, traini
 from burnish.nn.kernels import Installed, Kernels, choose, installed, with_layers
 from burnish.nn.objectives import CrossEntropy, Objective, balanced_weights, cross_entropy
 from burnish.nn.optimise import AdamW
-from burnish.nn.predict import outputs_of, pad_token_of, predict_logits
+from burnish.nn.predict import outputs_of, pad_token_of, predict_logits, read_lengths
 from burnish.nn.stack import ROWS
 
 CHECKPOINTS = 3  # what a checkpoint holds; another number is another run
@@ -117,7 +117,7 @@ def auto_max_length(lengths: np.ndarray, *, limit: int) -> tuple[int, str]:
 
 
 def settle(
-    settings: Training, *, train: Examples, hidden: int, layers: int, start: str = "pretrained"
+    settings: Training, *, train: Examples, hidden: int, layers: int, start: str = "pretrained", beside: int = 0
 ) -> tuple[Training, dict[str, str]]:
     """Decide every "auto" but max_length and precision; returns the settings and a reason for each decision.
 
@@ -128,9 +128,9 @@ def settle(
     at 3e-4 in one of six runs on 100 Chinese reviews; with a target for every token they are steadier (CLUENER, 1,500
     records: entity F1 55 at 1e-4, 61 at 2e-4 and at 3e-4), and twice the steps help (CoNLL-2003, 1,500 sentences).
     start: "nothing" for random weights, which want ten times the rate and some thousand steps; "adapters" for LoRA, whose
-    few weights move faster.
+    few weights move faster. beside: tokens that the network reads beside those of each text, of an image.
     """
-    count, tokens = len(train), int(train.offsets[-1])
+    count, tokens = len(train), int(train.offsets[-1]) + beside * len(train)
     by_token = start == "pretrained" and (train.token_targets is not None or train.several is not None)
     reasons: dict[str, str] = {}
     chosen: dict[str, Any] = {}
@@ -141,7 +141,7 @@ def settle(
         chosen["epochs"], reasons["epochs"] = epochs, f"{count:,} examples"
     epochs = chosen.get("epochs", settings.epochs)
     if settings.batch_tokens == "auto":
-        longest = int(train.lengths.max())
+        longest = int(train.lengths.max()) + beside
         fit = tokens * epochs / (1500 if start == "nothing" else 60)
         size = int(np.clip(round(fit / ROWS) * ROWS, 256, 1024 if by_token else 2048))
         chosen["batch_tokens"] = max(size, longest)
@@ -193,7 +193,8 @@ def fit(
     hidden = int(getattr(config, "hidden_size", 384))
     layers = int(getattr(config, "num_hidden_layers", 6))
     start = getattr(model, "start", "pretrained")
-    settled, reasons = settle(settings, train=train, hidden=hidden, layers=layers, start=start)
+    beside = int(getattr(model, "image_tokens", 0))
+    settled, reasons = settle(settings, train=train, hidden=hidden, layers=layers, start=start, beside=beside)
     objective = objective or _classes(model, train, settled)
     if judge is None and validation is not None and len(validation):
         judge = Judge("accuracy", functools.partial(_accuracy, examples=validation))
@@ -273,14 +274,15 @@ class _Run:
             self.weights[name].copy_(value)
 
     def _one_epoch(self) -> None:
+        lengths = read_lengths(self.model, self.train)
         order = training_order(
-            self.train.lengths,
+            lengths,
             batch_tokens=int(self.settings.batch_tokens),
             seed=self.seed,
             epoch=self.epoch,
             groups=self.train.groups,
         )
-        self.history.padding_rate = padding_rate(self.train.lengths, order)
+        self.history.padding_rate = padding_rate(lengths, order)
         left = order[self.position :]
         what = f"epoch {self.epoch + 1}/{self.settings.epochs}"
         with self.progress.bar(what, sum(len(rows) for rows in left), "examples") as bar:

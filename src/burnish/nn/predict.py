@@ -20,8 +20,15 @@ def outputs_of(model: nn.Module, batch: Batch) -> Any:
     inputs = {"input_ids": batch.ids_BL, "attention_mask": batch.mask_BL}
     if batch.types_BL is not None:
         inputs["token_type_ids"] = batch.types_BL
+    if batch.images is not None:
+        inputs["pixel_values"] = model.pixels(batch.images)  # type: ignore[operator]
     out = model(**inputs)
     return out.logits if hasattr(out, "logits") else out
+
+
+def read_lengths(model: nn.Module, examples: Examples) -> np.ndarray:
+    """(W) tokens that the network reads of each window: those of the text, and those an image becomes."""
+    return examples.lengths + int(getattr(model, "image_tokens", 0))
 
 
 def pad_token_of(model: nn.Module) -> int:
@@ -35,7 +42,7 @@ def stream_outputs(
     """(rows, outputs) of batch after batch, longest windows first; outputs as `models.per_window` cuts them, float32."""
     was_training = model.training
     model.eval()
-    order = reading_order(examples.lengths, batch_tokens=batch_tokens)
+    order = reading_order(read_lengths(model, examples), batch_tokens=batch_tokens)
     try:
         with torch.inference_mode():
             for batch in batches_of(examples, order, pad_token=pad_token_of(model)):

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from burnish.core import values as v
@@ -58,12 +59,14 @@ class Inputs:
 
     def __init__(self, task: Any) -> None:
         self.task = task
-        taken = [form for form in FORMS if _takes(task, form)]
+        needed = {name: value for name, value in task.sends.items() if value is not None}
+        offered = [replace(form, sample={**form.sample, **needed}) for form in FORMS]
+        taken = [form for form in offered if _takes(task, form)]
         names = {form.name for form in taken}
         self.forms = [form for form in taken if not names.intersection(form.instead)]
-        plan = getattr(task, "plan", None)  # a text that the section makes of other fields
-        made_of = [path.split(".")[0] for path in plan.paths] if plan is not None else []
-        self.fields = tuple(dict.fromkeys((*task.reads, *made_of, *(name for form in taken for name in form.fields))))
+        self.fields = tuple(
+            dict.fromkeys((*task.reads, *task.sends, *(name for form in taken for name in form.fields)))
+        )
 
     def read(self, given: Any) -> Input:
         """What the task makes of what was sent: its own names first, else those of any file of records (`core.rows`).
@@ -86,8 +89,8 @@ class Inputs:
         made = self.task.input(named)
         return made
 
-    def of_row(self, row: Mapping[str, Any], *, text: str) -> Input:
-        """The input in a row of a file, which may hold much else. text: the field that holds the text."""
+    def of_row(self, row: Mapping[str, Any], *, text: str, folder: Path | None = None) -> Input:
+        """The input in a row of a file, which may hold much else. text: the field that holds the text; folder: of the files it names."""
         there = ", ".join(map(str, row))[:200] or "none"
         renamed = text != "text"
         if renamed and text not in row:
@@ -106,7 +109,7 @@ class Inputs:
             raise ValueError(f"no field {' or '.join(self.fields)} (it has: {there})")
         for name, value in own.items():
             _bytes(name, value)
-        made: Input = self.task.input(own)
+        made: Input = self.task.input(own if folder is None else self.task.local(own, folder))
         return made
 
 

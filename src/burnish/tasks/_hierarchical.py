@@ -54,7 +54,7 @@ class Task(classification.Task):
             found.append(("labels", "no label has a level above it", "labels: [sport/ball, sport/water, politics]"))
         return found
 
-    def problem(self, record: Record) -> str | None:
+    def _problem(self, record: Record) -> str | None:
         if not (record.text or "").strip():
             return "empty text"
         if record.label is not None and record.label not in self._position:
@@ -82,7 +82,7 @@ class Task(classification.Task):
         return replace(made, targets=self.believed(table) if soft else self.targets(table))
 
     def head(self) -> Head:
-        return Head("sequence", tuple(self.leaves))
+        return self.standing(self.leaves)
 
     def objective(self, *, class_weights: np.ndarray | None = None, label_smoothing: float = 0.0) -> Any:
         from burnish.nn.objectives import SubsetCrossEntropy

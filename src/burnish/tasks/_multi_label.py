@@ -37,7 +37,7 @@ class Task(classification.Task):
     figure = "micro_f1"
     least_labels = 1
 
-    def problem(self, record: Record) -> str | None:
+    def _problem(self, record: Record) -> str | None:
         if not (record.text or "").strip():
             return "empty text"
         for label in [*(record.labels or ()), *([] if record.label is None else [record.label])]:

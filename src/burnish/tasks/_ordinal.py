@@ -32,7 +32,7 @@ class Task(classification.Task):
         return made if made.targets.ndim == 2 else made.with_targets(np.eye(len(self.labels))[made.targets])
 
     def head(self) -> Head:
-        return Head("sequence", tuple(f"above {label}" for label in self.labels[:-1]))
+        return self.standing([f"above {label}" for label in self.labels[:-1]])
 
     def objective(self, *, class_weights: np.ndarray | None = None, label_smoothing: float = 0.0) -> Any:
         from burnish.nn.objectives import ContinuationRatio

@@ -170,6 +170,18 @@ class Task(abc.ABC):
             raise ValueError(f"{self.reads[0]} is missing or empty")
         return made
 
+    @property
+    def sends(self) -> dict[str, Any]:
+        """Fields of what a caller sends beyond `reads`, with a sample of those that cannot be left out, else None."""
+        paths = self.plan.paths if self.plan else ()  # a caller may leave out "meta", and may write it
+        first = [part for path in paths for part in (path.removeprefix("meta.").split(".")[0], path.split(".")[0])]
+        return {name: None for name in first if name not in self.reads}
+
+    def local(self, given: Any, folder: Path) -> Any:
+        """What somebody on this machine sent, with the files that it names, from `folder`, taken in; never asked for a
+        stranger, whose words must not open files. ValueError says what is wrong, without the place."""
+        return given
+
     def inputs(self, table: pa.Table) -> list[Input]:
         """The inputs of records. DataError names the field and the record that cannot be read."""
         table = self.read(table)

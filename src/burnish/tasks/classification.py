@@ -4,6 +4,8 @@ multi_label    any number of labels (tasks/_multi_label.py)
 ordinal        one label, and the task's are in an order (tasks/_ordinal.py)
 hierarchical   one label, and labels are paths "a/b/c" of a tree (tasks/_hierarchical.py)
 
+image          each text comes with an image, with any of these (tasks/_image.py)
+
 Without them:
 
 target   `label`, one of the task's labels; or `probs`, how much each label is believed (in the task's order, sum 1)
@@ -16,17 +18,21 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 
+from burnish.core.errors import DataError
 from burnish.core.records import Record
 from burnish.core.stage import TaskSpec, nearest
 from burnish.nn.examples import Examples, encode
 from burnish.nn.models import Head
-from burnish.tasks import base, baselines
-from burnish.tasks.base import Answers, Input
+from burnish.nn.pictures import Picture, column
+from burnish.tasks import _image, base, baselines
+from burnish.tasks.base import Answers, Input, Piece
 
 PROMPTS = {
     "en": "Which of these labels fits the text best? Answer with the label alone.\nLabels:\n{labels}\nText: {text}\nLabel:",
@@ -34,6 +40,9 @@ PROMPTS = {
 }
 
 
+WHITE = (  # an image of one white pixel: what a caller sends, at its smallest
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR42mP4//8/AAX+Av4zEpUUAAAAAElFTkSuQmCC"
+)
 VARIANTS = {"multi_label": "_multi_label", "ordinal": "_ordinal", "hierarchical": "_hierarchical"}
 
 
@@ -42,7 +51,7 @@ class Task(base.Task):
 
     name = "classification"
     target: ClassVar[tuple[str, ...]] = ("label",)
-    options: ClassVar[Mapping[str, Any]] = dict.fromkeys(VARIANTS, False)
+    options: ClassVar[Mapping[str, Any]] = {**dict.fromkeys(VARIANTS, False), "image": None}
     figure = "accuracy"
     least_labels = 2
 
@@ -69,16 +78,37 @@ class Task(base.Task):
         ]
         if len(asked) > 1:
             found.append((asked[1], f"{' and '.join(asked)} do not go together", f"keep {asked[0]}: true"))
-        return found
+        return found + (_image.problems(spec.options["image"]) if spec.options.get("image") is not None else [])
+
+    @classmethod
+    def files(cls, spec: TaskSpec) -> dict[str, str]:
+        """The images are part of what a model is made of, and so of its key."""
+        return _image.Section.of(spec.options["image"]).files() if spec.options.get("image") is not None else {}
 
     def __init__(self, spec: TaskSpec) -> None:
         super().__init__(spec)
         self._position = {label: at for at, label in enumerate(self.labels)}
+        given = self.settings.get("image")
+        self.image = None if given is None else _image.Section.of(given)
 
     # -- records
 
     def problem(self, record: Record) -> str | None:
         """Say what is wrong with a record, None when it is valid."""
+        return self._problem(record) or (self._unseen(record) if self.image is not None else None)
+
+    def _unseen(self, record: Record) -> str | None:
+        """Why a record's image cannot be read."""
+        assert self.image is not None
+        if self.spec.base is None and self.image.path(record.meta) is not None:
+            return None  # of a model alone: nobody knows where its images were
+        try:
+            self.image.picture(record.meta, self.spec).check()
+        except DataError as error:
+            return f"unreadable image ({error.where + ': ' if error.where else ''}{error.message})"
+        return None
+
+    def _problem(self, record: Record) -> str | None:
         if not (record.text or "").strip():
             return "empty text"
         if record.label is not None and record.label not in self._position:
@@ -112,7 +142,49 @@ class Task(base.Task):
     # -- encoding
 
     def encode(self, inputs: Sequence[Input], tokenizer: Any, *, max_length: int) -> Examples:
-        return encode_pairs(inputs, tokenizer, max_length=max_length)
+        made = encode_pairs(inputs, tokenizer, max_length=max_length)
+        return made if self.image is None else replace(made, images=column([one["image"] for one in inputs]))
+
+    @property
+    def sends(self) -> dict[str, Any]:
+        return super().sends | ({} if self.image is None else {"image": WHITE})
+
+    def input(self, given: Any) -> Input:
+        """With an image: a data URL, or a `Picture`. The name of a file is opened by `local` alone, never for a stranger."""
+        made = super().input(given)
+        if self.image is None:
+            return made
+        sent = given.get("image") if isinstance(given, Mapping) else None
+        if not isinstance(sent, str | Picture) or not sent:
+            raise ValueError("image is missing: a data URL is wanted, such as data:image/png;base64,...")
+        try:
+            picture = Picture.sent(sent) if isinstance(sent, str) else sent
+            picture.check()
+        except DataError as error:
+            raise ValueError(f"image {error.where + ': ' if error.where else ''}{error.message}") from error
+        return {**made, "image": picture}
+
+    def local(self, given: Any, folder: Path) -> Any:
+        sent = given.get("image") if isinstance(given, Mapping) else None
+        if self.image is None or not isinstance(sent, str) or not sent or sent.startswith("data:"):
+            return given
+        if not (folder / sent).is_file():
+            raise ValueError(f"image {sent}: there is no such file in {folder}")
+        return {**given, "image": Picture(folder / sent, sent)}
+
+    def inputs(self, table: pa.Table) -> list[Input]:
+        made = super().inputs(table)
+        if self.image is None:
+            return made
+        metas = table["meta"].to_pylist() if "meta" in table.column_names else [None] * len(table)
+        ids = table["id"].to_pylist() if "id" in table.column_names else range(len(table))
+        found: list[tuple[str, Picture | DataError]] = []
+        for record, meta in zip(ids, metas, strict=True):
+            try:
+                found.append((str(record), self.image.picture(meta, self.spec)))
+            except DataError as error:
+                found.append((str(record), error))
+        return [{**one, "image": picture} for one, picture in zip(made, _image.checked(found), strict=True)]
 
     def examples(self, table: pa.Table, tokenizer: Any, *, max_length: int, soft: bool = True) -> Examples:
         table = table.filter(pa.array(self.labelled(table)))
@@ -122,7 +194,15 @@ class Task(base.Task):
     # -- head and loss
 
     def head(self) -> Head:
-        return Head("sequence", tuple(self.labels))
+        return self.standing(self.labels)
+
+    def standing(self, outputs: Sequence[str]) -> Head:
+        """The head with these outputs: on a text, or on a text with an image."""
+        return (
+            Head("sequence", tuple(outputs))
+            if self.image is None
+            else Head("vision", tuple(outputs), self.image.more())
+        )
 
     def objective(self, *, class_weights: np.ndarray | None = None, label_smoothing: float = 0.0) -> Any:
         from burnish.nn.objectives import CrossEntropy
@@ -241,7 +321,12 @@ class Task(base.Task):
         made: np.ndarray = np.eye(len(self.labels))[self.hard_targets(table)]
         return made
 
-    # -- prompts and labellers
+    # -- how it is shown, prompts and labellers
+
+    def pieces(self, given: Mapping[str, Any], answer: Mapping[str, Any] | None) -> list[Piece]:
+        made = super().pieces(given, answer)
+        path = self.image.path(given.get("meta")) if self.image is not None else None
+        return made if path is None else [made[0], Piece(f"\n[{path}]"), *made[1:]]
 
     def prompt(self, text: str, *, language: str = "en") -> str:
         """What a teacher is asked."""

@@ -48,6 +48,8 @@ class Predictor:
     def predict(self, inputs: Sequence[Any], *, progress: Progress | None = None) -> list[Answer]:
         """Answers for texts, or for objects with the task's fields ("text", "text_b", ...), one an input.
 
+        Files that an input names are found from the working directory.
+
         ValueError names the first input that is wrong and says why.
         """
         if isinstance(inputs, str):
@@ -59,7 +61,7 @@ class Predictor:
         made = []
         for at, one in enumerate(inputs):
             try:
-                made.append(self.task.input(one))
+                made.append(self.task.input(self.task.local(one, Path())))
             except ValueError as error:
                 raise ValueError(f"input {at}: {error}") from None
         return made

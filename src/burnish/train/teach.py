@@ -125,7 +125,7 @@ def run(model: Any, examples: Examples, head: Head, objective: Objective) -> tup
     import torch
 
     from burnish.nn.batches import batches_of, reading_order
-    from burnish.nn.predict import READ_TOKENS, outputs_of, pad_token_of
+    from burnish.nn.predict import READ_TOKENS, outputs_of, pad_token_of, read_lengths
 
     forward = getattr(objective, "forward", None)
     total = 0.0
@@ -134,7 +134,7 @@ def run(model: Any, examples: Examples, head: Head, objective: Objective) -> tup
 
     def batches() -> Any:
         nonlocal total
-        order = reading_order(examples.lengths, batch_tokens=READ_TOKENS, groups=examples.groups)
+        order = reading_order(read_lengths(model, examples), batch_tokens=READ_TOKENS, groups=examples.groups)
         for batch in batches_of(examples, order, pad_token=pad_token_of(model)):
             outputs = forward(model, batch) if forward else outputs_of(model, batch)
             total += float(objective.loss(outputs, batch, model).double().sum())

@@ -14,7 +14,7 @@ from burnish.core.artifacts import Gold, Records
 from burnish.core.errors import DataError
 from burnish.core.files import at, problems, read_table
 from burnish.core.formats import Format
-from burnish.core.records import SCHEMA, TARGETS, content_hashes
+from burnish.core.records import SCHEMA, TARGETS, content_hashes, labels_of
 from burnish.core.stage import Context, TaskSpec, nearest, stage
 from burnish.core.tasktypes import targets_of
 
@@ -81,7 +81,7 @@ def _check(table: pa.Table, task: TaskSpec) -> None:
         target = {name: row[name] for name in TARGETS if row[name] is not None}
         if not target:
             wrong.append(f"{place}: no label, and gold is what others are judged by")
-        for label in _labels(row) if task.labels else ():
+        for label in labels_of(row) if task.labels else ():
             if label not in task.labels:
                 wrong.append(f"{place}: no label {label!r} in the task ({nearest(label, task.labels, 'labels')})")
         before, other = met.setdefault(content, (place, target))
@@ -92,19 +92,10 @@ def _check(table: pa.Table, task: TaskSpec) -> None:
         raise DataError(problems(wrong), hint=hint)
 
 
-def _labels(row: Mapping[str, Any]) -> list[str]:
-    """The labels a record's own target names: a relation's before a span's, which types its ends."""
-    if row["relations"] is not None:
-        return [one["label"] for one in row["relations"]]
-    if row["spans"] is not None:
-        return [one["label"] for one in row["spans"]]
-    return [*([row["label"]] if row["label"] is not None else []), *(row["labels"] or [])]
-
-
 def class_counts(table: pa.Table, task: TaskSpec) -> dict[str, int]:
     """How many records say each label of the task, in its order; a class without one is there with 0."""
     rows = table.select(["label", "labels", "spans", "relations"]).to_pylist()
-    counts = Counter(label for row in rows for label in _labels(row))
+    counts = Counter(label for row in rows for label in labels_of(row))
     return {label: counts.pop(label, 0) for label in task.labels} | dict(sorted(counts.items()))
 
 

@@ -46,7 +46,7 @@ def all_texts(records: Records, gold: Gold | None) -> tuple[np.ndarray, list[str
 def label_problems(settings: Mapping[str, Any], task: TaskSpec) -> list[tuple[str, str, str]]:
     """For `burnish check`: a labeller's label must be one of the task's."""
     label = settings["label"]
-    if label in task.labels:
+    if label in task.labels or not task.labels:
         return []
     return [("label", f"the task has no label {label!r}", nearest(label, task.labels, "its labels are"))]
 

@@ -146,6 +146,15 @@ def iterate(batches: Iterable[pa.RecordBatch | pa.Table]) -> Iterator[Record]:
             yield Record.from_row(row)
 
 
+def labels_of(row: Mapping[str, Any]) -> list[str]:
+    """The labels that a record's own target names: a relation's before a span's, which types its ends."""
+    if row.get("relations") is not None:
+        return [one["label"] for one in row["relations"]]
+    if row.get("spans") is not None:
+        return [one["label"] for one in row["spans"]]
+    return [*([row["label"]] if row.get("label") is not None else []), *(row.get("labels") or [])]
+
+
 def content_hash(
     text: str | None, text_b: str | None = None, messages: Sequence[Mapping[str, str]] | None = None
 ) -> str:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from task_samples import SAMPLES
 
 from burnish.core.artifacts import Records
 from burnish.core.errors import SpecError
@@ -19,10 +20,8 @@ from burnish.quality.curate import curate
 from burnish.quality.gate import gate, measured
 from burnish.quality.report import report
 
-from task_samples import SAMPLES
-
 OF_LABELS = ("label_distribution", "label_errors", "conflicting_duplicates")
-WORDS = "amber birch cedar delta ember fjord grove haven inlet jetty knoll lagoon meadow nectar orchid".split()
+WORDS = ["amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "haven", "inlet", "jetty", "knoll", "lagoon", "meadow", "nectar", "orchid"]
 
 
 def many(kind: str, count: int = 40) -> tuple[TaskSpec, list[Record]]:
@@ -126,5 +125,5 @@ quality: [audit, {use: gate, label_noise: 0.1, min_per_label: 3}]
 
 def test_labels_of_spans_are_counted_by_the_gate() -> None:
     rows = [Record(text="Ada", spans=[{"start": 0, "end": 3, "label": "PER"}]), Record(text="none", spans=[])]
-    assert measured(Records.from_rows(rows), ("PER", "ORG"))["min_per_label"] == 0
-    assert measured(Records.from_rows(rows), ("PER",))["min_per_label"] == 1
+    assert measured(Records.from_rows(rows), ("PER", "ORG"), ("spans",))["min_per_label"] == 0
+    assert measured(Records.from_rows(rows), ("PER",), ("spans",))["min_per_label"] == 1

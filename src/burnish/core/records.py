@@ -146,13 +146,18 @@ def iterate(batches: Iterable[pa.RecordBatch | pa.Table]) -> Iterator[Record]:
             yield Record.from_row(row)
 
 
-def labels_of(row: Mapping[str, Any]) -> list[str]:
-    """The labels that a record's own target names: a relation's before a span's, which types its ends."""
-    if row.get("relations") is not None:
-        return [one["label"] for one in row["relations"]]
-    if row.get("spans") is not None:
-        return [one["label"] for one in row["spans"]]
-    return [*([row["label"]] if row.get("label") is not None else []), *(row.get("labels") or [])]
+def labels_of(row: Mapping[str, Any], targets: Iterable[str]) -> list[str]:
+    """The labels that a record's target names, repeats included. targets: the task's columns; numbers and texts name none."""
+    named: list[str] = []
+    for name in targets:
+        value = row.get(name)
+        if name == "label" and value is not None:
+            named.append(value)
+        elif name == "labels":
+            named += value or ()
+        elif name in ("spans", "relations"):
+            named += [one["label"] for one in value or ()]
+    return named
 
 
 def content_hash(

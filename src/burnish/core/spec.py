@@ -320,7 +320,8 @@ def _step(
             problems.append(Problem(line, f"{stage.address} needs {name!r}", setting.about))
     if stage.check and len(problems) == before:
         for key, message, hint in stage.check(stage.filled(settings), task):
-            problems.append(Problem(source.line(*place, key), f"{stage.address}.{key}: {message}", hint))
+            name = stage.address if key == "use" else f"{stage.address}.{key}"
+            problems.append(Problem(source.line(*place, key), f"{name}: {message}", hint))
     return Step(room, use, settings, line)
 
 

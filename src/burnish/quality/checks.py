@@ -155,7 +155,7 @@ class Material:
     def alike(self) -> Groups:
         """Groups of equal and similar texts."""
         apart = parts(self._table)
-        if len(apart) > 1 or not self._table["messages"].null_count == len(self):
+        if len(apart) > 1 or self._table["messages"].null_count != len(self):
             return near_duplicates_of_parts(apart, threshold=self.near)
         return near_duplicates(self.texts, threshold=self.near)
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from burnish.core.artifacts import Records, Report
 from burnish.core.errors import BurnishError, GateError
 from burnish.core.records import TARGETS, labels_of
 from burnish.core.stage import Context, Count, Share, TaskSpec, stage
-from burnish.core.tasktypes import one_label, option_problems
+from burnish.core.tasktypes import one_label, option_problems, targets_of
 from burnish.quality.checks import NOT_HERE
 from burnish.quality.page import draw
 
@@ -47,7 +47,7 @@ def gate(
     Measured on what curation kept. Label noise: (rate estimated by the audit x records judged - suspects set aside) /
     labelled records kept, not below 0. Raises GateError that names every measured value and its limit.
     """
-    figures = measured(records, context.task.labels)
+    figures = measured(records, context.task.labels, targets_of(context.task))
     limits = {
         "label_noise": label_noise, "duplicates": duplicates, "other_language": other_language,
         "min_records": min_records or None, "min_per_label": min_per_label or None,
@@ -77,8 +77,11 @@ def gate(
     return Report({**page[0], "gate": outcome}, page[1])
 
 
-def measured(records: Records, labels: tuple[str, ...]) -> dict[str, Any]:
-    """The figures a gate can ask for, on kept records; None for what no audit has measured."""
+def measured(records: Records, labels: tuple[str, ...], targets: Sequence[str] = ("label",)) -> dict[str, Any]:
+    """The figures a gate can ask for, on kept records; None for what no audit has measured.
+
+    targets: record columns of the task's target, whose labels are counted.
+    """
     audit = records.facts.get("audit", {}).get("checks", {})
     kept = labelled = 0
     found: Counter[str] = Counter()
@@ -93,7 +96,7 @@ def measured(records: Records, labels: tuple[str, ...]) -> dict[str, Any]:
                 continue
             kept += 1
             labelled += label is not None
-            counts.update(set(labels_of(row)))
+            counts.update(set(labels_of(row, targets)))
             found.update({"copy"} if names & set(COPIES) else (), **{})
             found["language"] += "language" in names
     noise = None

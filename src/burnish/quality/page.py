@@ -126,7 +126,7 @@ def _walk(records: Records, most: int, task: Any) -> dict[str, Any]:
 
 def _named(row: Mapping[str, Any], task: Any) -> list[str]:
     """The labels a record's target names, where the task has labels."""
-    return labels_of({name: row[name] for name in TARGETS if name in task.target}) if task.labels else []
+    return labels_of(row, task.target) if task.labels else []
 
 
 def _others(records: Records, worst: Mapping[str, list[dict[str, Any]]]) -> dict[str, str]:

@@ -50,7 +50,7 @@ def test_several_labels_a_text_are_no_one_label(tmp_path: Path) -> None:
         "task: {type: classification, labels: [a, b], multi_label: true}\n"
         "sources: {use: jsonl, path: a.jsonl}\nconstruct:\n  - {use: descriptions}\n"
     )
-    with pytest.raises(SpecError, match="burnish.yaml:4: construct.descriptions: votes are for one label a text"):
+    with pytest.raises(SpecError, match=r"burnish\.yaml:4: construct\.descriptions: votes are for one label a text"):
         load(path)
     path.write_text(path.read_text().replace("multi_label", "ordinal"))
     assert load(path).steps

@@ -99,12 +99,13 @@ def _of_record(record_id: str, run: Path) -> Story | None:
 
 
 def _target(row: dict[str, Any], about: dict[str, Any]) -> str:
-    """What a record's target says, as its task tells it; "" without one."""
+    """What a record's target says, as its task tells it ("nothing": it was looked at, and nothing is there); "" without one."""
     told = dict(about.get("task") or {})
     kind = told.pop("type", "classification")
     labels, meanings, languages = (told.pop(key, ()) for key in ("labels", "descriptions", "languages"))
     task = open_task(TaskSpec(kind, tuple(labels), dict(meanings), tuple(languages) or ("en",), told))
-    return _short(task.brief(task.expected(row)))
+    answer = task.expected(row)
+    return "" if answer is None else _short(task.brief(answer)) or "nothing"
 
 
 def _rows(path: Path, record_id: str) -> list[dict[str, Any]]:

@@ -59,5 +59,5 @@ def test_a_tagging_run_is_told_like_any_other(tmp_path: Path) -> None:
     assert marked["spans"][0]["label"] in story and "side      test" in story and "judged" in story
     bare = next(row for row in [*rows, *pq.read_table(run / "split" / "train.parquet").to_pylist()] if not row["spans"])
     assert "target    nothing" in told(tmp_path, "lineage", bare["id"])
-    facts = json.loads(next((run / "split").glob("*.json")).read_text("utf-8"))
+    facts = json.loads(sorted((run / "split").glob("*.json"))[-1].read_text("utf-8"))
     assert facts["strata"]["by"] == "rarest entity type" and set(facts["strata"]["shares"]) == {"MISC", "PER", "none"}

@@ -66,6 +66,9 @@ def _short(path: Path) -> Path:
 def init(
     data: Annotated[Path | None, typer.Argument(help="Your raw text: a file, a folder or a glob in quotes.")] = None,
     out: Annotated[Path, typer.Option("-o", "--out", help="Where to write the spec.")] = DEFAULT_SPEC,
+    task: Annotated[
+        str | None, typer.Option(help="The task, where the fields do not tell it: tagging, chat, ...")
+    ] = None,
     labels: Annotated[str | None, typer.Option(help="Labels, separated by commas.")] = None,
     text: Annotated[str | None, typer.Option(help="The field that holds the text.")] = None,
     gold: Annotated[Path | None, typer.Option(help="A file of a few checked records.")] = None,
@@ -73,13 +76,14 @@ def init(
     name: Annotated[str | None, typer.Option(help="Name of the run.")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing; take every guess.")] = False,
 ) -> None:
-    """Write a commented spec for your data, guessing fields, language and labels."""
+    """Write a commented spec for your data, guessing task, fields, language and labels."""
     from burnish.start import ask_and_write
 
     _print(
         ask_and_write(
             data,
             out,
+            task=task,
             labels=[one.strip() for one in labels.split(",")] if labels else None,
             text=text,
             gold=gold,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from burnish.core.formats import Format
 from burnish.core.pipeline import Planned, plan
 from burnish.core.spec import Spec, expand
 from burnish.core.store import Store
@@ -61,17 +62,24 @@ def estimate(spec: Spec, *, to: str | None = None) -> list[Cost]:
 def _source(planned: Planned, spec: Spec) -> tuple[int | None, float]:
     """Records and mean characters a record of a source's files, estimated from their first megabytes."""
     from burnish.core.files import sniff
+    from burnish.sources.conll import look
 
     path = planned.settings.get("path")
     if planned.step.room != "sources" or not isinstance(path, Path | str):
         return None, 0.0
     count, characters = 0, 0.0
     for file in expand(spec.base / path):
-        seen = sniff(file)
+        columns = planned.step.use == "conll"
+        seen = (look(file, sure=True) or {}) if columns else sniff(file, format=_format(planned.step.use))
         count += int(seen.get("rows") or 0)
         characters = max(characters, float(seen.get("mean_characters") or 0.0))
     limit = int(planned.settings.get("limit") or 0)
     return min(count, limit) if limit else count, characters
+
+
+def _format(use: str) -> Format:
+    """The format that a source of files is for."""
+    return cast(Format, use) if use in ("jsonl", "csv", "parquet", "text") else "auto"
 
 
 def _tokens(characters: float, spec: Spec) -> float:

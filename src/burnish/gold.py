@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -14,9 +15,9 @@ from burnish.core.artifacts import Gold, Records
 from burnish.core.errors import DataError
 from burnish.core.files import at, problems, read_table
 from burnish.core.formats import Format
-from burnish.core.records import SCHEMA, TARGETS, content_hashes
+from burnish.core.records import SCHEMA, TARGETS, Record, content_hashes, labels_of
 from burnish.core.stage import Context, TaskSpec, nearest, stage
-from burnish.core.tasktypes import targets_of
+from burnish.core.tasktypes import open_task, targets_of
 
 
 @stage("gold.file")
@@ -74,16 +75,21 @@ def file(
 def _check(table: pa.Table, task: TaskSpec) -> None:
     """Every record has a target, every label is one of the task's, nobody is gold twice with two labels."""
     wrong: list[str] = []
+    asked = open_task(task)
+    taught = np.asarray(asked.labelled(table), dtype=bool)
     met: dict[str, tuple[str, Any]] = {}
-    columns = ["file", "line", *TARGETS]
-    for row, content in zip(table.select(columns).to_pylist(), content_hashes(table), strict=True):
+    for row, content, has_target in zip(table.to_pylist(), content_hashes(table), taught, strict=True):
         place = at(row["file"], row["line"])
         target = {name: row[name] for name in TARGETS if row[name] is not None}
-        if not target:
-            wrong.append(f"{place}: no label, and gold is what others are judged by")
-        for label in _labels(row) if task.labels else ():
-            if label not in task.labels:
-                wrong.append(f"{place}: no label {label!r} in the task ({nearest(label, task.labels, 'labels')})")
+        given = bool(has_target) or any(name in target for name in asked.target)
+        if not given:
+            wrong.append(f"{place}: no {_what(asked)}, and gold is what others are judged by")
+        if given and (problem := asked.problem(Record.from_row(row))):
+            foreign = [one for one in labels_of(row, asked.target) if task.labels and one not in task.labels]
+            wrong += [
+                f"{place}: no label {label!r} in the task ({nearest(label, task.labels, 'labels')})"
+                for label in dict.fromkeys(foreign)
+            ] or [f"{place}: {problem}"]
         before, other = met.setdefault(content, (place, target))
         if other != target and "output" not in target:
             wrong.append(f"{place}: the same text has another target than at {before}")
@@ -92,19 +98,16 @@ def _check(table: pa.Table, task: TaskSpec) -> None:
         raise DataError(problems(wrong), hint=hint)
 
 
-def _labels(row: Mapping[str, Any]) -> list[str]:
-    """The labels a record's own target names: a relation's before a span's, which types its ends."""
-    if row["relations"] is not None:
-        return [one["label"] for one in row["relations"]]
-    if row["spans"] is not None:
-        return [one["label"] for one in row["spans"]]
-    return [*([row["label"]] if row["label"] is not None else []), *(row["labels"] or [])]
+def _what(task: Any) -> str:
+    """What a record without a target lacks."""
+    return " or ".join(task.target) or "target"
 
 
 def class_counts(table: pa.Table, task: TaskSpec) -> dict[str, int]:
     """How many records say each label of the task, in its order; a class without one is there with 0."""
-    rows = table.select(["label", "labels", "spans", "relations"]).to_pylist()
-    counts = Counter(label for row in rows for label in _labels(row))
+    targets = [name for name in targets_of(task) if name in TARGETS]
+    rows = table.select(targets).to_pylist() if targets else []
+    counts = Counter(label for row in rows for label in dict.fromkeys(labels_of(row, targets)))
     return {label: counts.pop(label, 0) for label in task.labels} | dict(sorted(counts.items()))
 
 
@@ -121,7 +124,7 @@ def _as_gold(table: pa.Table) -> pa.Table:
 
 def _story(facts: Mapping[str, Any]) -> str:
     per_class = ", ".join(f"{label} {count}" for label, count in facts["per_class"].items())
-    lines = [f"gold: {facts['records']} records ({per_class})"]
+    lines = [f"gold: {facts['records']} records" + (f" ({per_class})" if per_class else "")]
     if empty := [label for label, count in facts["per_class"].items() if not count]:
         lines.append(f"gold: none for {', '.join(empty)}: what is said about it will be a guess")
     if facts["also_in_sources"]:

@@ -9,7 +9,9 @@ from typing import Any
 
 from burnish.core.errors import UsageError
 from burnish.core.pipeline import read_run
+from burnish.core.stage import TaskSpec
 from burnish.core.store import Store
+from burnish.core.tasktypes import open_task
 
 
 @dataclass
@@ -72,8 +74,10 @@ def _of_record(record_id: str, run: Path) -> Story | None:
     if newest.get("label") is not None:
         sure = f" ({newest['confidence']:.2f})" if newest.get("confidence") is not None else ""
         say(f"  label     {newest['label']}{sure} by {newest.get('label_from')}")
+    elif said := _target(newest, read_run(run)):
+        say(f"  target    {said} by {newest.get('label_from')}")
     else:
-        say("  label     none: no labeller was sure enough")
+        say("  label     none: no target came with it, and no labeller was sure enough")
     for finding in newest.get("findings") or []:
         say(f"  finding   {finding['check']} {finding['score']:.2f}: {finding['reason']} -> {finding['action']}")
     for done in newest.get("trail") or []:
@@ -89,10 +93,19 @@ def _of_record(record_id: str, run: Path) -> Story | None:
         say(f"  taught    {', '.join(key[:12] for key in keys) or 'no model yet'}")
     for name, row in found.items():
         if name.startswith("evaluation/"):
-            say(
-                f"  judged    {row.get('model')}: {row.get('prediction')} ({row.get('score', 0):.2f}), target {row.get('target')}"
-            )
+            sure = f" ({row['score']:.2f})" if row.get("score") is not None else ""
+            say(f"  judged    {row.get('model')}: {row.get('prediction')}{sure}, target {row.get('target')}")
     return story
+
+
+def _target(row: dict[str, Any], about: dict[str, Any]) -> str:
+    """What a record's target says, as its task tells it ("nothing": it was looked at, and nothing is there); "" without one."""
+    told = dict(about.get("task") or {})
+    kind = told.pop("type", "classification")
+    labels, meanings, languages = (told.pop(key, ()) for key in ("labels", "descriptions", "languages"))
+    task = open_task(TaskSpec(kind, tuple(labels), dict(meanings), tuple(languages) or ("en",), told))
+    answer = task.expected(row)
+    return "" if answer is None else _short(task.brief(answer)) or "nothing"
 
 
 def _rows(path: Path, record_id: str) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from burnish.core.artifacts import BATCH_ROWS, Gold, Labeller, Records, Votes
 from burnish.core.errors import BurnishError
 from burnish.core.records import VOTE
 from burnish.core.stage import Context, Share, nearest, stage
+from burnish.core.tasktypes import open_task
 
 
 @stage("construct.aggregate", closing=True)
@@ -204,11 +205,12 @@ def _figure(who: str, one: dict[str, Any]) -> str:
 def _as_given(records: Records, context: Context) -> Records:
     """Nobody votes: labels that came with the records stand; none at all is a mistake of the spec."""
     labelled = 0
+    task = open_task(context.task)
 
     def walk() -> Iterator[pa.Table]:
         nonlocal labelled
         for batch in records.batches():
-            has = pa.compute.is_valid(batch["label"])
+            has = pa.compute.is_valid(batch["label"]) if task.one_label else pa.array(task.labelled(batch))
             labelled += pa.compute.sum(has).as_py() or 0
             given = pa.compute.if_else(has, pa.scalar("given"), pa.scalar(None, pa.string()))
             origin = pa.compute.coalesce(batch["label_from"], given)

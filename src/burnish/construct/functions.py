@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from burnish.construct.voting import Ballot, check_label, walk
+from burnish.construct.voting import Ballot, check_label, task_problems, walk
 from burnish.core.artifacts import Gold, Labeller, Records, Votes
 from burnish.core.errors import BurnishError
 from burnish.core.records import Record, iterate
@@ -21,7 +21,7 @@ from burnish.core.stage import Context, stage
 Rule = Callable[[Record], "str | tuple[str, float] | None"]
 
 
-@stage("construct.functions")
+@stage("construct.functions", check=task_problems)
 def functions(records: Records, gold: Gold | None, context: Context, *, path: Path) -> Votes:
     """Let every public function of a Python file vote.
 

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from burnish.construct.voting import Ballot, check_label, texts_of, walk
+from burnish.construct.voting import Ballot, check_label, task_problems, texts_of, walk
 from burnish.core.artifacts import Gold, Labeller, Records, Votes
 from burnish.core.errors import BurnishError
 from burnish.core.records import COLUMNS
 from burnish.core.stage import Context, Share, nearest, stage
 
 
-@stage("construct.existing")
+@stage("construct.existing", check=task_problems)
 def existing(
     records: Records,
     gold: Gold | None,
@@ -99,7 +99,7 @@ def _plain(value: Any) -> str:
     return str(value).strip()
 
 
-@stage("construct.model")
+@stage("construct.model", check=task_problems)
 def model(
     records: Records,
     gold: Gold | None,

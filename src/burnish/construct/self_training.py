@@ -11,7 +11,7 @@ import pyarrow as pa
 from burnish.construct.aggregate import known_rows, set_labels
 from burnish.construct.evidence import wilson
 from burnish.construct.teaching import Teacher, teach
-from burnish.construct.voting import all_texts
+from burnish.construct.voting import all_texts, task_problems
 from burnish.core.artifacts import Gold, Records
 from burnish.core.errors import BurnishError
 from burnish.core.records import VOTE
@@ -21,7 +21,7 @@ from burnish.nn.backbones import Backbone, embedding_seconds
 _CHANGED = 0.005  # share of labels below which another round changes nothing worth its time
 
 
-@stage("construct.self_training", cost=embedding_seconds)
+@stage("construct.self_training", cost=embedding_seconds, check=task_problems)
 def self_training(
     records: Records,
     gold: Gold | None,

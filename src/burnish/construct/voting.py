@@ -11,6 +11,7 @@ import pyarrow as pa
 from burnish.core.artifacts import Gold, Labeller, Records, Votes
 from burnish.core.errors import BurnishError
 from burnish.core.stage import Context, TaskSpec, nearest
+from burnish.core.tasktypes import one_label, targets_of
 
 
 def walk(
@@ -43,10 +44,21 @@ def all_texts(records: Records, gold: Gold | None) -> tuple[np.ndarray, list[str
     return np.concatenate(rows), texts
 
 
+def task_problems(settings: Mapping[str, Any], task: TaskSpec) -> list[tuple[str, str, str]]:
+    """For `burnish check`: votes are for one label a text, so the target must be one."""
+    if one_label(task):
+        return []
+    target = ", ".join(targets_of(task))
+    message = f"votes are for one label a text, and a target of {task.type} is in {target}"
+    return [("use", message, "leave construct out and give labelled records as a source")]
+
+
 def label_problems(settings: Mapping[str, Any], task: TaskSpec) -> list[tuple[str, str, str]]:
-    """For `burnish check`: a labeller's label must be one of the task's."""
+    """For `burnish check`: a labeller's label must be one of the task's, and the task one of labels."""
     label = settings["label"]
-    if label in task.labels:
+    if not one_label(task):
+        return task_problems(settings, task)
+    if label in task.labels or not task.labels:
         return []
     return [("label", f"the task has no label {label!r}", nearest(label, task.labels, "its labels are"))]
 

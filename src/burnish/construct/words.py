@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from annotated_types import Gt, MinLen
 
-from burnish.construct.voting import Ballot, check_label, label_problems, texts_of, walk
+from burnish.construct.voting import Ballot, check_label, label_problems, task_problems, texts_of, walk
 from burnish.core.artifacts import Gold, Labeller, Records, Votes
 from burnish.core.errors import BurnishError, DataError
 from burnish.core.stage import Context, Share, TaskSpec, stage
@@ -135,7 +135,7 @@ def check_pattern(compiled: str, pattern: str) -> None:
         ) from error
 
 
-@stage("construct.dictionary")
+@stage("construct.dictionary", check=task_problems)
 def dictionary(
     records: Records,
     gold: Gold | None,

@@ -112,8 +112,9 @@ def sniff(path: Path, *, format: Format = "auto", encoding: str = "utf-8") -> di
     """Guess what a file, folder or glob holds from its first 2,000 rows: for `burnish init` and `burnish plan`.
 
     Gives format; columns; fields (record field -> column, only those that were recognised); labels (value -> count in
-    the rows looked at); samples (up to 50 texts); rows (of all files, estimated from their sizes; `exact` when counted);
-    mean_characters of a text; rejects (rows looked at that cannot be parsed).
+    the rows looked at); samples (up to 50 texts); values (column -> its cells in the rows looked at, empty ones left
+    out); rows (of all files, estimated from their sizes; `exact` when counted); mean_characters of a text; rejects
+    (rows looked at that cannot be parsed).
     """
     found = find_files(path, format)
     rows, rejects, size, whole = _first_rows(*found[0], encoding)
@@ -130,6 +131,7 @@ def sniff(path: Path, *, format: Format = "auto", encoding: str = "utf-8") -> di
         "files": len(found),
         "columns": columns,
         "fields": fields,
+        "values": values,
         "labels": dict(labels.most_common()),
         "samples": texts[:50],
         "rows": counted,

@@ -146,6 +146,20 @@ def iterate(batches: Iterable[pa.RecordBatch | pa.Table]) -> Iterator[Record]:
             yield Record.from_row(row)
 
 
+def labels_of(row: Mapping[str, Any], targets: Iterable[str]) -> list[str]:
+    """The labels that a record's target names, repeats included. targets: the task's columns; numbers and texts name none."""
+    named: list[str] = []
+    for name in targets:
+        value = row.get(name)
+        if name == "label" and value is not None:
+            named.append(value)
+        elif name == "labels":
+            named += value or ()
+        elif name in ("spans", "relations"):
+            named += [one["label"] for one in value or ()]
+    return named
+
+
 def content_hash(
     text: str | None, text_b: str | None = None, messages: Sequence[Mapping[str, str]] | None = None
 ) -> str:

@@ -318,9 +318,10 @@ def _step(
     for name, setting in stage.settings.items():
         if setting.required and name not in settings:
             problems.append(Problem(line, f"{stage.address} needs {name!r}", setting.about))
-    if stage.check and task.labels and len(problems) == before:
+    if stage.check and len(problems) == before:
         for key, message, hint in stage.check(stage.filled(settings), task):
-            problems.append(Problem(source.line(*place, key), f"{stage.address}.{key}: {message}", hint))
+            name = stage.address if key == "use" else f"{stage.address}.{key}"
+            problems.append(Problem(source.line(*place, key), f"{name}: {message}", hint))
     return Step(room, use, settings, line)
 
 

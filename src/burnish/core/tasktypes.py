@@ -48,6 +48,11 @@ def targets_of(spec: TaskSpec) -> tuple[str, ...]:
     return tuple(open_task(spec).target)  # of the task itself: an option may ask for another column
 
 
+def one_label(spec: TaskSpec) -> bool:
+    """Whether a target of the task is one of its labels. A section with mistakes has those to mend first: true."""
+    return bool(option_problems(spec)) or bool(getattr(open_task(spec), "one_label", True))
+
+
 def option_problems(spec: TaskSpec) -> list[tuple[str, str, str]]:
     """(key, message, hint) for what the task type finds wrong with its section."""
     found: list[tuple[str, str, str]] = task_class(spec.type).problems(spec)

@@ -7,6 +7,7 @@ every candidate, so that a pair that is reported is one. Broder 1997; banding as
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
@@ -85,6 +86,31 @@ def near_duplicates(texts: Texts, *, threshold: float = 0.6, size: Size = "auto"
     order = np.lexsort((pairs[:, 1], pairs[:, 0]))
     similarity = np.concatenate([np.ones(len(later)), similarity])
     return Groups(_components(pairs, len(label)), pairs[order], similarity[order])
+
+
+def near_duplicates_of_parts(parts: Sequence[Texts], *, threshold: float = 0.6) -> Groups:
+    """Group records of several texts each (a question and its context) of which every part is equal or nearly so.
+
+    parts: each (n,). Records that share one long part alone are no copies. Candidates are those whose parts are in the
+    same groups; a record joins the first of its candidates, or the one before it, when all parts are that similar.
+    """
+    forms = [normalised(part).to_list() for part in parts]
+    groups = [near_duplicates(part, threshold=threshold).label.tolist() for part in parts]
+    count = len(forms[0]) if forms else 0
+    label = np.arange(count)
+    first: dict[tuple[int, ...], int] = {}
+    before: dict[tuple[int, ...], int] = {}
+    asked: list[tuple[int, int]] = []
+    for row, key in enumerate(zip(*groups, strict=True)):
+        asked += [(other, row) for other in {first.setdefault(key, row), before.get(key, row)} - {row}]
+        before[key] = row
+    asked.sort(key=lambda pair: (pair[1], pair[0]))
+    pairs = np.array(asked, dtype=np.int64).reshape(-1, 2)
+    alike = np.min([np.ones(len(pairs)), *(jaccard(form, form, pairs) for form in forms)], axis=0)
+    near = alike >= threshold
+    for other, row in pairs[near]:
+        label[row] = min(label[row], label[other])
+    return Groups(label, pairs[near], alike[near])
 
 
 def leaks(a_texts: Texts, b_texts: Texts, *, threshold: float = 0.6, size: Size = "auto") -> Leaks:

@@ -114,7 +114,7 @@ def _facts(
             "effect": effects.get(one.name), "facts": result.facts,
         }  # fmt: skip
     return {
-        "records": len(material), "labelled": len(material.labelled), "checks": said,
+        "records": len(material), "labelled": int(material.taught.sum()), "checks": said,
         "clean": int((~_any(material, found)).sum()),
     }  # fmt: skip
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,16 +22,17 @@ import numpy as np
 import pyarrow as pa
 
 from burnish.core.artifacts import Records
-from burnish.core.records import Reject
+from burnish.core.records import TARGETS, Reject
 from burnish.core.stage import Context
-from burnish.measures.duplicates import Groups, exact_duplicates, near_duplicates
-from burnish.text.inputs import said
+from burnish.core.tasktypes import open_task
+from burnish.measures.duplicates import Groups, exact_duplicates, near_duplicates, near_duplicates_of_parts
+from burnish.text.inputs import parts, said
 from burnish.text.language import Languages, languages
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Dimension = Literal["redundancy", "labels", "form"]
 Auto = Literal["drop", "report"]
-COLUMNS = ("id", "text", "text_b", "messages", "label", "probs", "label_from", "confidence", "keep")
+COLUMNS = ("id", "text", "text_b", "messages", *TARGETS, "probs", "meta", "label_from", "confidence", "keep")
 
 
 @dataclass(frozen=True)
@@ -56,25 +58,38 @@ class Check:
     name: str
     dimension: Dimension
     auto: Auto
-    run: Callable[[Material], Found]
+    judge: Callable[[Material], Found]
+    of_labels: bool = False
+
+    def run(self, material: Material) -> Found:
+        """What it says of the records; nothing, and why, where the task has no labels to judge."""
+        if self.of_labels and not material.one_label:
+            return material.nothing(f"{NOT_HERE}: it judges class labels, and {material.context.task.type} has none")
+        return self.judge(material)
 
     @property
     def doc(self) -> str:
-        return inspect.getdoc(self.run) or ""
+        return inspect.getdoc(self.judge) or ""
 
     @property
     def about(self) -> str:
         return self.doc.split("\n", 1)[0]
 
 
+NOT_HERE = "not for this task"
 CHECKS: dict[str, Check] = {}
 
 
-def check(name: str, *, dimension: Dimension, auto: Auto) -> Callable[[Callable[[Material], Found]], Any]:
-    """Register a check under its name; order of registration is order of the report."""
+def check(
+    name: str, *, dimension: Dimension, auto: Auto, of_labels: bool = False
+) -> Callable[[Callable[[Material], Found]], Any]:
+    """Register a check under its name; order of registration is order of the report.
+
+    of_labels: it judges class labels, so it is skipped where a target is something else.
+    """
 
     def register(function: Callable[[Material], Found]) -> Callable[[Material], Found]:
-        CHECKS[name] = Check(name, dimension, auto, function)
+        CHECKS[name] = Check(name, dimension, auto, function, of_labels)
         return function
 
     return register
@@ -94,9 +109,12 @@ class Material:
         self._table = table.filter(pa.array(keep))
         self.ids: list[str] = self.column("id")
         self.texts = said(self._table)
-        position = {label: number for number, label in enumerate(context.task.labels)}
+        self.task = open_task(context.task)
+        self.one_label: bool = self.task.one_label
+        position = {label: number for number, label in enumerate(context.task.labels if self.one_label else ())}
         self.labels = np.array([position.get(label, -1) for label in self.column("label")], dtype=np.int64)
-        self.foreign = sorted({label for label in self.column("label") if label is not None and label not in position})
+        given = {label for label in self.column("label") if label is not None} if self.one_label else set()
+        self.foreign = sorted(given - position.keys())
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -136,7 +154,24 @@ class Material:
     @functools.cached_property
     def alike(self) -> Groups:
         """Groups of equal and similar texts."""
+        apart = parts(self._table)
+        if len(apart) > 1 or self._table["messages"].null_count != len(self):
+            return near_duplicates_of_parts(apart, threshold=self.near)
         return near_duplicates(self.texts, threshold=self.near)
+
+    @functools.cached_property
+    def taught(self) -> Array:
+        """(n,) which records have a target of the task."""
+        if self.one_label:
+            return self.labels >= 0
+        return np.asarray(self.task.labelled(self._table), dtype=bool)
+
+    @functools.cached_property
+    def meant(self) -> list[tuple[str, str]]:
+        """(n,) what each record's target says, without places in the text, and what it says in words of its own."""
+        targets = [name for name in TARGETS if name in self.task.target]
+        rows = self._table.select(targets).to_pylist() if targets else [{}] * len(self)
+        return [_meant(row) for row in rows]
 
     @functools.cached_property
     def targets(self) -> Array:
@@ -163,9 +198,17 @@ class Material:
         """(n,) sort keys: of several copies the one with the smallest key is kept (labelled, checked, sure, first)."""
         sure, source = self.column("confidence"), self.column("label_from")
         return [
-            (self.labels[row] < 0, source[row] != "gold", -(1.0 if sure[row] is None else sure[row]), row)
+            (not self.taught[row], source[row] != "gold", -(1.0 if sure[row] is None else sure[row]), row)
             for row in range(len(self))
         ]
+
+
+def _meant(row: dict[str, Any]) -> tuple[str, str]:
+    """Labels, numbers and quoted answers; and what was written. Equal records of a task have equal ones."""
+    named = sorted(one["label"] for name in ("spans", "relations") for one in row.get(name) or ())
+    answer = (row.get("answer") or {}).get("text")
+    said = [row.get("label"), sorted(row.get("labels") or ()), row.get("value"), named, answer]
+    return (json.dumps(said, ensure_ascii=False), row.get("output") or "")
 
 
 def rewritten(records: Records, batches: Callable[[], Iterator[pa.Table]]) -> Records:

@@ -105,8 +105,8 @@ def _remedy(finding: dict[str, Any], action: str, certain: float) -> str:
         return ""
     if finding["check"] == "label_errors" and finding["score"] < certain:
         return ""
-    if finding["check"] == "near_duplicates" and suggested == "review":
-        return ""  # the labels differ: a small edit may have turned the meaning
+    if finding["check"] in ("exact_duplicates", "near_duplicates") and suggested == "review":
+        return ""  # the targets differ: a small edit may have turned the meaning
     if action == "drop":
         return "drop"
     better = suggested.removeprefix("relabel:")

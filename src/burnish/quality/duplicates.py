@@ -16,16 +16,27 @@ def exact(material: Material) -> Found:
     """The same text as another record, apart from case, width, blanks and characters nobody sees.
 
     Score 1 for every copy but the one that is kept: labelled before unlabelled, gold before others, surer before less
-    sure, earlier before later. Compared form: burnish.text.normalise (NFKC, lower case).
+    sure, earlier before later. Compared form: burnish.text.normalise (NFKC, lower case). Where the target is no class
+    label, a copy with another target is for a person.
     """
     keeper = keepers(material, material.same)
     flagged = (keeper != np.arange(len(material))) & ~material.blank
+
+    def differs(row: int) -> bool:
+        # of class labels that is conflicting_duplicates' matter; of others nobody can say which is right, or both are
+        other = int(keeper[row])
+        return (
+            not material.one_label
+            and bool(material.taught[row] and material.taught[other])
+            and material.meant[row] != material.meant[other]
+        )
+
     facts = {"groups": len(np.unique(keeper[flagged])), "largest": _largest(material.same.label[~material.blank])}
     return Found(
         flagged.astype(float),
         flagged,
-        lambda row: f"same text as {material.ids[keeper[row]]}",
-        lambda row: "drop",
+        lambda row: f"same text{', another target' if differs(row) else ''} as {material.ids[keeper[row]]}",
+        lambda row: "review" if differs(row) else "drop",
         facts,
     )
 
@@ -36,7 +47,8 @@ def near(material: Material) -> Found:
 
     Score: Jaccard similarity of character shingle sets (5 characters, Chinese 3) with its nearest relative, verified
     (Broder 1997; MinHash with banding for candidates). One of a group is kept, as for exact duplicates; a copy whose label
-    differs from the kept one's is for a person: a small edit can turn the meaning.
+    differs from the kept one's is for a person: a small edit can turn the meaning. Of several texts (a question and its
+    context) each must be alike.
     """
     groups = material.alike
     keeper = keepers(material, groups)
@@ -52,8 +64,8 @@ def near(material: Material) -> Found:
     flagged &= same != same[keeper]  # those are exact copies of the kept one
 
     def action(row: int) -> str:
-        labels = {int(material.labels[row]), int(material.labels[keeper[row]])} - {-1}
-        return "review" if len(labels) > 1 else "drop"
+        both = [one for one in (row, int(keeper[row])) if material.taught[one]]
+        return "review" if len({material.meant[one][0] for one in both}) > 1 else "drop"
 
     def reason(row: int) -> str:
         other = keeper[row] if keeper[row] in (partner[row], row) else partner[row]
@@ -63,7 +75,7 @@ def near(material: Material) -> Found:
     return Found(np.where(flagged, similarity, 0), flagged, reason, action, facts)
 
 
-@check("conflicting_duplicates", dimension="labels", auto="drop")
+@check("conflicting_duplicates", dimension="labels", auto="drop", of_labels=True)
 def conflicting(material: Material) -> Found:
     """The same text as another record, with another label: at least one of them is wrong.
 

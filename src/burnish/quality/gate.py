@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from burnish.core.artifacts import Records, Report
 from burnish.core.errors import BurnishError, GateError
-from burnish.core.stage import Context, Count, Share, stage
+from burnish.core.records import TARGETS, labels_of
+from burnish.core.stage import Context, Count, Share, TaskSpec, stage
+from burnish.core.tasktypes import one_label, option_problems, targets_of
+from burnish.quality.checks import NOT_HERE
 from burnish.quality.page import draw
 
 COPIES = ("exact_duplicates", "near_duplicates")
 
 
-@stage("quality.gate")
+def _measurable(settings: Mapping[str, Any], task: TaskSpec) -> list[tuple[str, str, str]]:
+    """For `burnish check`: limits on class labels, where a target is something else."""
+    found = []
+    if settings["label_noise"] is not None and not one_label(task):
+        found.append(("label_noise", f"{NOT_HERE}: {task.type} has no class labels to doubt", "leave it out"))
+    if settings["min_per_label"] and not task.labels and not option_problems(task):
+        found.append(("min_per_label", f"{NOT_HERE}: {task.type} names no labels", "min_records counts all"))
+    return found
+
+
+@stage("quality.gate", check=_measurable)
 def gate(
     records: Records,
     context: Context,
@@ -33,7 +47,7 @@ def gate(
     Measured on what curation kept. Label noise: (rate estimated by the audit x records judged - suspects set aside) /
     labelled records kept, not below 0. Raises GateError that names every measured value and its limit.
     """
-    figures = measured(records, context.task.labels)
+    figures = measured(records, context.task.labels, targets_of(context.task))
     limits = {
         "label_noise": label_noise, "duplicates": duplicates, "other_language": other_language,
         "min_records": min_records or None, "min_per_label": min_per_label or None,
@@ -63,24 +77,26 @@ def gate(
     return Report({**page[0], "gate": outcome}, page[1])
 
 
-def measured(records: Records, labels: tuple[str, ...]) -> dict[str, Any]:
-    """The figures a gate can ask for, on kept records; None for what no audit has measured."""
+def measured(records: Records, labels: tuple[str, ...], targets: Sequence[str] = ("label",)) -> dict[str, Any]:
+    """The figures a gate can ask for, on kept records; None for what no audit has measured.
+
+    targets: record columns of the task's target, whose labels are counted.
+    """
     audit = records.facts.get("audit", {}).get("checks", {})
     kept = labelled = 0
     found: Counter[str] = Counter()
     aside = 0
     counts: Counter[str] = Counter()
-    for batch in records.batches(["label", "findings", "keep"]):
-        for label, findings, keep in zip(
-            *(batch[name].to_pylist() for name in ("label", "findings", "keep")), strict=True
-        ):
+    for batch in records.batches([*TARGETS, "findings", "keep"]):
+        for row in batch.to_pylist():
+            label, findings, keep = row["label"], row["findings"], row["keep"]
             names = {one["check"] for one in findings or ()}
             if not keep:
                 aside += label is not None and "label_errors" in names
                 continue
             kept += 1
             labelled += label is not None
-            counts[label] += 1
+            counts.update(set(labels_of(row, targets)))
             found.update({"copy"} if names & set(COPIES) else (), **{})
             found["language"] += "language" in names
     noise = None

@@ -30,7 +30,10 @@ from burnish.core.page import (
     tiles,
     verdict,
 )
+from burnish.core.records import TARGETS, labels_of
 from burnish.core.stage import Context
+from burnish.core.tasktypes import open_task
+from burnish.quality.checks import NOT_HERE
 from burnish.text.inputs import said
 
 COPIES = ("exact_duplicates", "near_duplicates")
@@ -49,7 +52,7 @@ def draw(
     records: Records, context: Context, *, examples: int = 8, gate: Mapping[str, Any] | None = None
 ) -> tuple[dict[str, Any], str]:
     """(numbers for report.json, the page). Walks the records twice; holds the shown examples alone."""
-    walked = _walk(records, examples)
+    walked = _walk(records, examples, open_task(context.task))
     audit = records.facts.get("audit", {})
     checks = audit.get("checks", {})
     tone, sentence, grounds = _verdict(walked, checks, gate)
@@ -66,7 +69,7 @@ def draw(
     sections = [
         _overview(walked, checks, gate),
         _table(checks),
-        *_effects(checks),
+        *_effects(context, checks),
         _labels(context, walked, checks),
         *_lengths(checks),
         *_found(walked, checks),
@@ -78,7 +81,7 @@ def draw(
     return numbers, html
 
 
-def _walk(records: Records, most: int) -> dict[str, Any]:
+def _walk(records: Records, most: int, task: Any) -> dict[str, Any]:
     """Counts, and the `most` worst records of each check with the record a copy refers to."""
     counts: Counter[str] = Counter()
     labels: Counter[str] = Counter()
@@ -86,23 +89,27 @@ def _walk(records: Records, most: int) -> dict[str, Any]:
     aside: Counter[str] = Counter()
     worst: dict[str, list[tuple[float, int, dict[str, Any]]]] = defaultdict(list)
     row = 0
-    columns = ["id", "text", "text_b", "messages", "label", "source", "file", "line", "findings", "keep", "trail"]
+    columns = [
+        "id", "text", "text_b", "messages", *TARGETS, "meta", "source", "file", "line", "findings", "keep", "trail",
+    ]  # fmt: skip
     for batch in records.batches(columns):
-        for one, text in zip(batch.to_pylist(), said(batch), strict=True):
+        taught = batch["label"].is_valid() if task.one_label else task.labelled(batch)
+        for one, text, has_target in zip(batch.to_pylist(), said(batch), list(taught), strict=True):
             row += 1
             counts.update(
                 records=1,
                 kept=int(one["keep"]),
-                labelled=int(one["label"] is not None),
+                labelled=int(bool(has_target)),
                 flagged=int(bool(one["findings"])),
             )
-            if one["keep"] and one["label"] is not None:
-                labels[one["label"]] += 1
+            if one["keep"]:
+                labels.update(dict.fromkeys(_named(one, task), 1))
             if not one["keep"]:
                 aside[_cause(one["trail"])] += 1
             for finding in one["findings"] or ():
                 found[finding["check"]] += 1
-                shown = {**one, **finding, "text": text, "trail": None, "findings": None}
+                target = one["label"] if task.one_label else task.brief(task.expected(one)) if has_target else None
+                shown = {**one, **finding, "text": text, "label": target, "trail": None, "findings": None}
                 heap = worst[finding["check"]]
                 heapq.heappush(heap, (finding["score"], -row, shown))
                 if len(heap) > most:
@@ -115,6 +122,11 @@ def _walk(records: Records, most: int) -> dict[str, Any]:
         "labels": labels, "findings": found, "aside": dict(aside.most_common()), "worst": ordered,
         "others": _others(records, ordered),
     }  # fmt: skip
+
+
+def _named(row: Mapping[str, Any], task: Any) -> list[str]:
+    """The labels a record's target names, where the task has labels."""
+    return labels_of(row, task.target) if task.labels else []
 
 
 def _others(records: Records, worst: Mapping[str, list[dict[str, Any]]]) -> dict[str, str]:
@@ -159,8 +171,12 @@ def _verdict(
         grounds.append(f"{copies:,} records ({share(copies / max(total, 1))}) are copies of others.")
     grounds += [f"Labels: {said}." for said in checks.get("label_distribution", {}).get("facts", {}).get("notes", ())]
     grounds += [
-        f"{TITLES.get(name, name)}: not judged, {one['skipped']}." for name, one in checks.items() if one["skipped"]
+        f"{TITLES.get(name, name)}: not judged, {one['skipped']}."
+        for name, one in checks.items()
+        if one["skipped"] and not one["skipped"].startswith(NOT_HERE)
     ]
+    if others := [TITLES.get(name, name) for name, one in checks.items() if one["skipped"].startswith(NOT_HERE)]:
+        grounds.append(f"Not for this task, because its targets are no class labels: {', '.join(others)}.")
     if walked["aside"]:
         grounds.append(f"Set aside: {', '.join(f'{count:,} for {name}' for name, count in walked['aside'].items())}.")
     failed = [name for name, one in (gate or {}).items() if not one["holds"]]
@@ -201,8 +217,14 @@ def _table(checks: dict[str, Any]) -> Section:
     return section("Findings", table(columns, rows), fold("How each check works, and where it comes from", *methods))
 
 
-def _effects(checks: dict[str, Any]) -> list[Section]:
-    """What each remedy does, in points of accuracy."""
+def _effects(context: Context, checks: dict[str, Any]) -> list[Section]:
+    """What each remedy does, in points of accuracy; why that is not known where a target is no class label."""
+    if checks and not open_task(context.task).one_label:
+        why = (
+            f"Not measured: the probe learns class labels, and {context.task.type} has none. What curation sets aside is "
+            "judged by training with it and without (quality.curate.actions: report)."
+        )
+        return [section("What each remedy does to a model", note(why))]
     rows = []
     for name, one in checks.items():
         if one["effect"]:
@@ -222,6 +244,11 @@ def _effects(checks: dict[str, Any]) -> list[Section]:
 
 
 def _labels(context: Context, walked: dict[str, Any], checks: dict[str, Any]) -> Section:
+    if not context.task.labels:
+        return section(
+            "Labels",
+            note(f"{context.task.type} has no labels of its own; {walked['labelled']:,} records have a target."),
+        )
     names = [name for name in context.task.labels if name in walked["labels"]] + [
         name for name in context.task.labels if name not in walked["labels"]
     ]

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from burnish.core.artifacts import Records
-from burnish.core.formats import find_files, shown_name
-from burnish.core.lines import Lines, lines
+from burnish.core.formats import SUFFIXES, find_files, shown_name
+from burnish.core.lines import Lines, bare_suffix, lines, unpacked_size
 from burnish.core.records import Reject
 from burnish.core.rows import MAX_CHARS, Chunk, Wanted, chunks, to_records
 from burnish.core.stage import Context, Count, Positive, stage
 
 HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]")
 Join = Literal["auto", "blank", "none"]
+TAG = re.compile(r"O|[BIESMLU]-\S+")
+LOOKED_AT = 20_000  # lines
 
 
 @stage("sources.conll")
@@ -159,3 +162,48 @@ def spans(tags: list[str], places: list[tuple[int, int]]) -> list[dict[str, Any]
             found.append({"start": start, "end": end, "label": label})
         open_label = "" if prefix in ("E", "L", "S", "U") else label
     return found
+
+
+def look(path: Path, *, encoding: str = "utf-8", sure: bool = False) -> dict[str, Any] | None:
+    """What a file, folder or glob of tagged tokens holds, from its first 20,000 lines; None when it holds none.
+
+    sure: it is one, whatever its tags look like. Gives files, rows (sentences of all files, estimated from their sizes),
+    labels (label -> spans in the lines looked at), samples (texts), mean_characters.
+    """
+    found = [file for file, _ in find_files(path, "text")]
+    if not sure and SUFFIXES.get(bare_suffix(found[0]), "text") not in ("text", "tsv"):
+        return None
+    first = _first_lines(found[0], encoding)
+    columns = [line.split("\t") if "\t" in line else line.split() for line in first if _is_token(line)]
+    tags = [cells[-1].strip() for cells in columns if len(cells) > 1]
+    if not sure and (
+        not tags or len(tags) < len(columns) or not all(map(TAG.fullmatch, tags)) or not any(one != "O" for one in tags)
+    ):
+        return None
+    numbered = iter([Lines(list(range(1, len(first) + 1)), first)])
+    sentences = [one[1] for one in _sentences(numbered, "", 0, -1, "auto", MAX_CHARS) if not isinstance(one, Reject)]
+    if not sentences:
+        return None
+    size = sum(len(line.encode()) + 1 for line in first)
+    whole = len(first) < LOOKED_AT and len(found) == 1
+    rows = len(sentences) if whole else round(len(sentences) * sum(map(unpacked_size, found)) / max(size, 1))
+    texts = [one["text"] for one in sentences]
+    labels = Counter(span["label"] for one in sentences for span in one["spans"])
+    return {
+        "files": len(found), "rows": rows, "labels": dict(labels.most_common()), "samples": texts[:50],
+        "mean_characters": round(sum(map(len, texts)) / len(texts), 1),
+    }  # fmt: skip
+
+
+def _first_lines(file: Path, encoding: str) -> list[str]:
+    first: list[str] = []
+    for run in lines(file, shown=file.name, encoding=encoding, max_bytes=1 << 20):
+        if isinstance(run, Lines):
+            first += run.texts
+        if len(first) >= LOOKED_AT:
+            break
+    return first[:LOOKED_AT]
+
+
+def _is_token(line: str) -> bool:
+    return bool(line.strip()) and not line.startswith("-DOCSTART-") and not (line.startswith("# ") and " = " in line)

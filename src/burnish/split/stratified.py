@@ -15,9 +15,10 @@ from burnish.core.artifacts import SIDES, Gold, Records, Split
 from burnish.core.errors import BurnishError
 from burnish.core.records import TARGETS, Reject, content_hashes
 from burnish.core.stage import Context, Share, stage
-from burnish.core.tasktypes import open_task, task_class
+from burnish.core.tasktypes import open_task
 from burnish.measures.duplicates import leaks
 from burnish.split.components import components, group_values, links
+from burnish.split.strata import Traits, shares, strata, traits
 from burnish.text.inputs import said
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -47,7 +48,8 @@ def stratified(
     near_duplicates: Jaccard similarity of character sequences from which two texts stay together, 0.5..1.
     templates: keep together what is equal once figures, addresses, accounts and quoted words are masked.
 
-    Kept records with a target take part; the others are counted. What equals or resembles a gold record is left out, unless
+    Kept records with a target take part; the others are counted. They are drawn by label, rarest label, entity type or
+    relation of a record, quantile of its number, or whether it has an answer, and `strata` in facts has the shares. What equals or resembles a gold record is left out, unless
     gold may be trained on. Within a class whole components are drawn in the order of a hash of seed and content, so the
     sides hardly move when data is added. Checked after: leaks are searched again across sides and from gold; the counts,
     all zero, are in facts. Sees all texts at once.
@@ -60,10 +62,11 @@ def stratified(
             hint="shares are of all records: together well below 1",
         )
     table = records.table(COLUMNS)
-    rows, left_out = _taking_part(table, open_task(context.task))
+    task = open_task(context.task)
+    rows, left_out = _taking_part(table, task)
     chosen = table.take(pa.array(rows))
-    texts = said(chosen)
-    gold_texts = said(gold.table(["text", "text_b", "messages"])) if gold is not None else []
+    texts = said(chosen, system=False)  # what every conversation begins with makes them no copies
+    gold_texts = said(gold.table(["text", "text_b", "messages"]), system=False) if gold is not None else []
     guarded = gold is not None and not gold.facts.get("train", False)
     if guarded:
         near_gold = np.unique(leaks(gold_texts, texts, threshold=near_duplicates).pairs[:, 1])
@@ -72,16 +75,17 @@ def stratified(
         rows, chosen, texts = rows[stays], chosen.take(pa.array(stays)), [texts[at] for at in stays]
     _enough(len(rows), left_out, test, validation)
 
-    strata = _strata(chosen)
+    found, about = traits(chosen, task.target)
+    drawn = strata(found)
     order = _newest_first(chosen) if time else _by_hash(chosen, context.seed)
     groups = [] if group == "none" else [group_values(chosen, field) for field in dict.fromkeys((None, group))]
-    together = getattr(task_class(context.task.type), "together", ())  # a query and all its candidates
+    together = getattr(task, "together", ())  # a query and all its candidates
     groups += [chosen[name].to_pylist() for name in together]
     joined = links(texts, groups, near=near_duplicates, templates=templates)
     pairs = np.concatenate(list(joined.values()))
     for _ in range(ROUNDS):
         component = components(pairs, len(rows))
-        side = _assign(component, strata, order, test=test, validation=validation, by_time=time)
+        side = _assign(component, drawn, order, test=test, validation=validation, by_time=time)
         across = _leaking(texts, side, near_duplicates)
         if not len(across):
             break
@@ -93,7 +97,11 @@ def stratified(
         )
     _checked(side, component, groups, texts, gold_texts if guarded else [], near_duplicates)
     _both_sides(side, component, test, validation)
-    facts = _facts(chosen, side, component, joined, left_out, test, validation, time)
+    facts = _facts(found, side, component, joined, left_out, test, validation, time)
+    facts["strata"] = {
+        "by": about,
+        "shares": shares(found, {name: np.flatnonzero(side == number) for number, name in enumerate(SIDES)}),
+    }
     facts["leaks"] = {f"{SIDES[a]}-{SIDES[b]}": 0 for a, b in combinations(range(3), 2)} | (
         {"gold": 0} if guarded else {}
     )
@@ -124,16 +132,6 @@ def _enough(count: int, left_out: dict[str, int], test: float, validation: float
             f"split: {count} records are too few for {sides} sides" + (f" (left out: {why})" if why else ""),
             hint="add labelled records, or set validation: 0",
         )
-
-
-def _strata(table: pa.Table) -> Array:
-    """A class number for each record (n,): of its label, its first of several labels, or 0 for other targets."""
-    several = [labels[0] if labels else None for labels in table["labels"].to_pylist()]
-    names = [
-        label if label is not None else first for label, first in zip(table["label"].to_pylist(), several, strict=True)
-    ]
-    number = {name: at for at, name in enumerate(sorted({name or "" for name in names}))}
-    return np.array([number[name or ""] for name in names], dtype=np.int64)
 
 
 def _by_hash(table: pa.Table, seed: int) -> Array:
@@ -255,20 +253,20 @@ def _both_sides(side: Array, component: Array, test: float, validation: float) -
 
 
 def _facts(
-    table: pa.Table, side: Array, component: Array, joined: dict[str, Array], left_out: dict[str, int],
+    found: Traits, side: Array, component: Array, joined: dict[str, Array], left_out: dict[str, int],
     test: float, validation: float, time: bool,
 ) -> dict[str, Any]:  # fmt: skip
     """How the split was drawn and what came of it."""
-    labels = table["label"].to_pylist()
     per_side = {
-        name: dict(sorted(Counter(labels[at] or "" for at in np.flatnonzero(side == number)).items()))
+        name: dict(sorted(Counter(one for at in np.flatnonzero(side == number) for one in found[at] or [""]).items()))
         for number, name in enumerate(SIDES)
     }
+    known = {one for own in found for one in own}
     sizes = np.unique(component, return_counts=True)[1]
     counts = {name: int((side == number).sum()) for number, name in enumerate(SIDES)}
     notes = []
     for name, share in (("test", test), ("validation", validation)):
-        absent = sorted(set(filter(None, labels)) - set(per_side[name]))
+        absent = sorted(known - set(per_side[name]))
         if share and absent:
             notes.append(f"{name} has no record of {', '.join(absent)}: too few of them, or all belong together")
         if share and abs(counts[name] / len(side) - share) > max(0.5 * share, 2 / len(side)):

@@ -146,6 +146,11 @@ class Task(abc.ABC):
                 there |= table[name].is_valid().to_numpy(zero_copy_only=False).astype(bool)
         return there
 
+    @property
+    def one_label(self) -> bool:
+        """Whether a target is one of the task's labels: what labellers vote for and label checks judge."""
+        return tuple(self.target) == ("label",)
+
     def settle(self, train: pa.Table) -> TaskSpec:
         """The `task` section with what it leaves to the labelled training records filled in; a model's card keeps it."""
         return self.spec

@@ -1,0 +1,56 @@
+"""Labellers vote for one label a text; where a target is something else, `burnish check` says so, with the line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from task_samples import SAMPLES
+
+from burnish.core.errors import SpecError
+from burnish.core.spec import dump, load
+
+LABELLERS = {
+    "keywords": {"label": "PER", "words": ["good"]},
+    "regex": {"label": "PER", "pattern": "好"},
+    "dictionary": {"path": "terms.tsv"},
+    "functions": {"path": "rules.py"},
+    "existing": {},
+    "model": {"path": "runs/old"},
+    "examples": {"path": "seeds.jsonl"},
+    "descriptions": {},
+    "self_training": {},
+}
+
+
+def written(folder: Path, kind: str, use: str) -> Path:
+    task = SAMPLES[kind][0]
+    section = {"type": kind, "labels": list(task.labels), "languages": ["en", "zh"], **task.options}
+    steps = [{"use": use, **LABELLERS[use]}]
+    path = folder / "burnish.yaml"
+    path.write_text(
+        dump({"task": section, "sources": {"use": "jsonl", "path": "a.jsonl"}, "construct": steps}), "utf-8"
+    )
+    return path
+
+
+@pytest.mark.parametrize("use", LABELLERS)
+@pytest.mark.parametrize("kind", sorted(set(SAMPLES) - {"classification"}))
+def test_a_labeller_says_which_task_it_is_not_for(tmp_path: Path, kind: str, use: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        load(written(tmp_path, kind, use))
+    told = [one for one in caught.value.problems if f"construct.{use}" in one.message]
+    assert len(told) == 1 and told[0].line
+    assert f"a target of {kind}" in told[0].message and "labelled records as a source" in told[0].hint
+
+
+def test_several_labels_a_text_are_no_one_label(tmp_path: Path) -> None:
+    path = tmp_path / "burnish.yaml"
+    path.write_text(
+        "task: {type: classification, labels: [a, b], multi_label: true}\n"
+        "sources: {use: jsonl, path: a.jsonl}\nconstruct:\n  - {use: descriptions}\n"
+    )
+    with pytest.raises(SpecError, match=r"burnish\.yaml:4: construct\.descriptions: votes are for one label a text"):
+        load(path)
+    path.write_text(path.read_text().replace("multi_label", "ordinal"))
+    assert load(path).steps

@@ -7,8 +7,12 @@ from typing import Any
 
 from burnish.core import page as p
 
+Pieces = Sequence[Sequence[Any]]  # [text, mark or None] each
+
 POORLY_CALIBRATED = 0.1  # expected calibration error from which confidences mislead
 MANY_LEAKS = 0.05  # share of the test set
+BRIEF = 60  # characters of an answer that stands in a line with its facts
+LONG_SIDE = 600  # characters of one text of a pair, past which they stand one below the other
 WIDE = 10.0  # points, half of the interval of the chief figure: the test set is too small to say much
 
 
@@ -48,7 +52,7 @@ def verdict(numbers: Mapping[str, Any], task: Any) -> dict[str, Any]:
     if numbers.get("ece", 0) > POORLY_CALIBRATED:
         tone = "look" if tone == "good" else tone
         grounds.append(f"Its confidence misleads: calibration error {numbers['ece']:.3f}.")
-    return {"verdict": f"{right}{worth}.", "tone": tone, "grounds": grounds}
+    return {"verdict": f"{right[:1].upper()}{right[1:]}{worth}.", "tone": tone, "grounds": grounds}
 
 
 def page(numbers: Mapping[str, Any], confidences: Sequence[float]) -> str:
@@ -69,7 +73,8 @@ def _sections(numbers: Mapping[str, Any], confidences: Sequence[float]) -> list[
         p.section("Classes", classes(numbers), _printed(numbers)),
         p.section("Confusion", *_confusion(numbers)),
         p.section("Calibration", calibration(numbers, confidences), lead="When it says 80%, is it right 80 times in 100?" if numbers.get("calibration") else ""),
-        p.section("Details", *(_detail(name, numbers[name]) for name in numbers["details"])),
+        *_several(numbers),
+        p.section("Details", *_details(numbers, numbers["details"], numbers.get("about", {}))),
         p.section("Worst errors", *_errors(numbers), lead="By loss: where the answer is furthest from what was asked."),
         p.section("Leaks", _leaks(numbers), lead="Test texts that stand, or nearly stand, in the training side."),
         p.section("Slices", _slices(numbers), lead="Where it is better and where it is worse."),
@@ -106,12 +111,25 @@ def _amount(value: float, task: Any) -> str:
 
 def _word(figure: str) -> str:
     """A figure's name as people write it."""
-    return figure.replace("_", " ").replace(" f1", " F1").replace("f1", "F1")
+    said = figure.replace("_", " ").replace("f1", "F1")
+    return said[:-1] + "O" if said.endswith(" o") else said  # the tag of a token outside all spans
+
+
+def _title(name: str) -> str:
+    """The same at the beginning of a line."""
+    said = _word(name)
+    return said[:1].upper() + said[1:]
 
 
 def _chiefs(numbers: Mapping[str, Any]) -> list[str]:
     """The two figures that tables show."""
     return list(dict.fromkeys((numbers["figure"], *numbers["figures"])))[:2]
+
+
+def _counted(numbers: Mapping[str, Any]) -> str:
+    """What a class counts: records, or spans where several lie in a record."""
+    counted = sum(row["support"] for row in numbers.get("per_class", {}).values())
+    return "records" if counted <= numbers["n"] else "times"
 
 
 def _printed(numbers: Mapping[str, Any]) -> p.Part:
@@ -128,28 +146,75 @@ def confused(numbers: Mapping[str, Any]) -> p.Html:
 
 def _confusion(numbers: Mapping[str, Any]) -> list[p.Part]:
     if "confusion" not in numbers:
-        return []
+        rows = numbers.get("confused")
+        said = numbers.get("about", {}).get("confused", "")
+        return [_lead(said), _rows(_columns(rows), [(None, row) for row in rows])] if rows else []
     labels = numbers.get("confusion_labels", numbers["labels"])
     return [
         confused(numbers),
         p.heading("Most confused") if numbers.get("confused") else "",
-        p.confused_pairs(labels, numbers["confusion"], top=8),
+        p.confused_pairs(labels, numbers["confusion"], top=8, what=_counted(numbers)),
     ]
 
 
+def _several(numbers: Mapping[str, Any]) -> Iterable[p.Section]:
+    """Of a task of several tasks, a section for each, drawn as its own page would draw it."""
+    for name, told in numbers.get("tasks", {}).items():
+        own = {"labels": list(told.get("per_class", ())), **told}
+        rest = [key for key in told if key not in ALREADY]
+        yield p.section(
+            f"Task: {name}",
+            p.facts([("records with its target", told["n"]), *_plain_figures(told)]),
+            classes(own),
+            _printed(own),
+            *_confusion(own),
+            calibration(own, ()) if told.get("calibration") else "",
+            *_details(told, rest, numbers.get("about", {})),
+        )
+
+
+# of a task among several: what has a place of its own in its section
+ALREADY = ("n", "accuracy", "macro_f1", "micro_f1", "ece", "per_class", "confusion", "confusion_labels", "calibration", "confused", "classification_report")  # fmt: skip
+
+
+def _plain_figures(told: Mapping[str, Any]) -> list[tuple[str, object]]:
+    return [(_word(name), told[name]) for name in ("accuracy", "macro_f1", "ece") if name in told]
+
+
+def _details(numbers: Mapping[str, Any], names: Sequence[str], about: Mapping[str, str]) -> list[p.Part]:
+    """What a task tells besides, each under its name with what it says; single figures together at the top."""
+    single = [(_word(name), numbers[name]) for name in names if isinstance(numbers[name], str | int | float)]
+    single = [(name, value) for name, value in single if not (isinstance(value, str) and "\n" in value)]
+    drawn = [(name, _detail(name, numbers[name])) for name in names if name != "tasks"]
+    return [
+        p.facts(single) if single else "",
+        *(p.together(p.heading(_title(name)), _lead(about.get(name, "")), part) for name, part in drawn if part),
+    ]
+
+
+def _lead(said: str) -> p.Part:
+    return p.lead(said) if said else ""
+
+
 def _detail(name: str, value: Any) -> p.Part:
-    """What a task tells besides: a mapping of rows or a list of rows as a table, text as it stands, a number as a fact."""
-    title = p.heading(_word(name).capitalize())
+    """A mapping or list of rows as a table, counts and shares as bars, a long text as it stands."""
     if isinstance(value, Mapping) and value and all(isinstance(row, Mapping) for row in value.values()):
-        return p.together(title, _rows(("", *_columns(value.values())), [(key, row) for key, row in value.items()]))
+        return _rows(("", *_columns(value.values())), list(value.items()))
     if isinstance(value, Mapping):
         plain = [(_word(str(key)), one) for key, one in value.items() if isinstance(one, str | int | float)]
-        return p.together(title, p.facts(plain)) if plain else ""
+        counts = [(said, float(one)) for said, one in plain if not isinstance(one, str)]
+        if len(counts) < len(plain) or len(plain) < 2 or any(one < 0 for _, one in counts):
+            return p.facts(plain) if plain else ""
+        whole = all(isinstance(one, int) for one in value.values())
+        top = 1.0 if max(one for _, one in counts) <= 1 and not whole else None
+        return p.bars(counts, maximum=top, show=_count if whole else None)
     if isinstance(value, list) and value and all(isinstance(row, Mapping) for row in value):
-        return p.together(title, _rows(_columns(value), [(None, row) for row in value]))
-    if isinstance(value, str) and "\n" in value:
-        return p.fold(_word(name).capitalize(), p.code(value))
-    return p.facts([(_word(name), value)]) if isinstance(value, str | int | float) else ""
+        return _rows(_columns(value), [(None, row) for row in value])
+    return p.fold("As text", p.code(value)) if isinstance(value, str) and "\n" in value else ""
+
+
+def _count(value: float) -> str:
+    return f"{value:,.0f}"
 
 
 def _columns(rows: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -179,7 +244,7 @@ def classes(numbers: Mapping[str, Any]) -> p.Html:
         [(label, row["f1"]) for label, row in rows],
         maximum=1,
         intervals=[tuple(row["f1_interval"]) if "f1_interval" in row else None for _, row in rows],
-        notes=[f"{row['support']:,} records" for _, row in rows],
+        notes=[f"{row['support']:,} {_counted(numbers)}" for _, row in rows],
         marks={"macro F1": numbers["macro_f1"]} if "macro_f1" in numbers else {},
         caption="F1 by class, 95% intervals",
     )
@@ -205,13 +270,11 @@ def calibration(numbers: Mapping[str, Any], confidences: Sequence[float]) -> p.H
 
 def error_list(errors: Mapping[str, Any], *, shown: int, most: int | None = None) -> p.Html:
     """Errors with what they were taken for, and their neighbours behind a line that opens."""
-    plain = not any(mark for one in errors["items"] for _, mark in one.get("expected", ()))
     items = [
         p.Example(
             _shown(one),
             [
-                ("label" if plain else "expected", one["target"]),
-                ("predicted", one["prediction"]),
+                *_said(one),
                 *([("confidence", one["score"])] if one["score"] is not None else []),
                 *([("source", one["source"])] if one.get("source") else []),
                 ("id", one["id"]),
@@ -224,22 +287,79 @@ def error_list(errors: Mapping[str, Any], *, shown: int, most: int | None = None
     return p.examples(items, shown=shown, what="errors")
 
 
+def _brief(one: Mapping[str, Any]) -> bool:
+    """Whether target and answer are a few words each, and stand nowhere in the text."""
+    placed = any(mark for name in ("expected", "answered") for _, mark in one[name])
+    return not placed and all(len(one[name] or "") <= BRIEF for name in ("target", "prediction"))
+
+
+def _said(one: Mapping[str, Any]) -> list[tuple[str, object]]:
+    return [("expected", one["target"]), ("predicted", one["prediction"])] if _brief(one) else []
+
+
 def _shown(one: Mapping[str, Any]) -> p.Part:
-    """The input, or where the answer lies in it the input twice: as asked for and as answered."""
-    if not any(mark for name in ("expected", "answered") for _, mark in one.get(name, ())):
-        return one["text"] if not one.get("text_b") else f"{one['text']}\n{one['text_b']}"
-    asked, said = (p.marked([(text, mark) for text, mark in one[name]]) for name in ("expected", "answered"))
-    return p.together(p.note(asked, "good"), p.note(said, "bad"))
+    """The input, and the answer asked for beside the one given, unless a few words below say both."""
+    if _brief(one):
+        return _input(one["input"]) if one.get("text_b") else one["text"]
+    if not any(mark for name in ("expected", "answered") for _, mark in one[name]):
+        reference, answer = p.differences(one["target"] or "", one["prediction"] or "")
+        sides = p.compared([("expected", reference, "good"), ("predicted", answer or "nothing", "bad")], beside=True)
+        return p.together(_input(one["input"]), sides)
+    same = _common(one["input"], one["expected"], one["answered"])
+    asked, said = (_rest(one["input"], one[name], same) for name in ("expected", "answered"))
+    sides = p.compared([("expected", _against(asked, said), "good"), ("predicted", _against(said, asked), "bad")])
+    return p.together(_input(one["input"][:same]) if same else "", sides)
+
+
+def _input(pieces: Pieces) -> p.Html:
+    """A record as it came in; the two texts of a pair beside each other."""
+    texts = [text.strip() for text, _ in pieces]
+    if len(texts) == 2 and not any(mark for _, mark in pieces) and max(map(len, texts)) <= LONG_SIDE:
+        return p.side_by_side(*(p.quote(text) for text in texts))
+    return p.marked([(text, mark) for text, mark in pieces])
+
+
+def _common(*readings: Pieces) -> int:
+    """How many pieces all begin with."""
+    return next((at for at, same in enumerate(zip(*readings, strict=False)) if any(one != same[0] for one in same)), min(map(len, readings)))  # fmt: skip
+
+
+def _rest(given: Pieces, reading: Pieces, same: int) -> Pieces:
+    """What a reading adds to the pieces that all share; of an answer below the input, the answer alone."""
+    return reading[len(given) :] if reading[: len(given)] == given else reading[same:]
+
+
+def _against(reading: Pieces, other: Pieces) -> p.Part:
+    """A reading with those marks loud that the other one does not have."""
+    if not any(text.strip() for text, _ in reading):
+        return "nothing"
+    told = {place for place in _places(other) if place is not None}
+    places = _places(reading)
+    loud = {at for at, place in enumerate(places) if place is not None and place not in told}
+    lines = [(text.lstrip("\n") if not at else text, mark) for at, (text, mark) in enumerate(reading)]
+    return p.marked(lines, loud=loud or {-1})
+
+
+def _places(reading: Pieces) -> list[tuple[int, str, str] | None]:
+    """(first character, text, mark) of each marked piece, None for the others."""
+    places: list[tuple[int, str, str] | None] = []
+    at = 0
+    for text, mark in reading:
+        places.append((at, text, mark) if mark else None)
+        at += len(text)
+    return places
 
 
 def _neighbours(one: Mapping[str, Any]) -> p.Part:
     around = one["neighbours"]
     if not around:
         return ""
+    placed = any(mark for each in around for _, mark in each["pieces"])
+    labels = ["label"] if not placed else []
     rows = [
         (
-            p.quote(each["text"] or ""),
-            each["label"],
+            _input(each["pieces"]) if placed else p.quote(" | ".join(filter(None, (each["text"], each.get("text_b"))))),
+            *([each["label"]] if labels else []),
             each["label_from"],
             each["confidence"],
             each["similarity"],
@@ -247,12 +367,12 @@ def _neighbours(one: Mapping[str, Any]) -> p.Part:
         )
         for each in around
     ]
-    table = p.table(
-        ["nearest training text", "label", "label from", "confidence", "similarity", "id"], rows, sort=False
-    )
-    said = f"{one['neighbours_that_agree']} of {len(around)} nearest training texts are labelled {one['prediction']}"
+    heads = ["nearest training text", *labels, "label from", "confidence", "similarity", "id"]
+    told = f"{len(around)} nearest training texts"
+    if _brief(one):
+        told = f"{one['neighbours_that_agree']} of {told} are labelled {one['prediction']}"
     doubt = p.note("The label of this test record may be wrong: the model is sure and its neighbours agree with it.")
-    return p.together(p.fold(said, table), doubt if one["doubtful"] else "")
+    return p.together(p.fold(told, p.table(heads, rows, sort=False)), doubt if one["doubtful"] else "")
 
 
 def _errors(numbers: Mapping[str, Any]) -> list[p.Part]:
@@ -300,7 +420,7 @@ def _baselines(numbers: Mapping[str, Any]) -> p.Html:
             )
         )
     top = max([1.0, *(abs(row[1]) for row in rows)])
-    bars = p.bars([(row[0], max(row[1], 0.0)) for row in rows], maximum=top, caption=_word(chief).capitalize())
+    bars = p.bars([(row[0], max(row[1], 0.0)) for row in rows], maximum=top, caption=_title(chief))
     heads = ["", _word(chief), *map(_word, other), "the model is better by", "95% interval", "p"]
     return p.together(bars, p.table(heads, rows, sort=False)) if len(rows) > 1 else p.prose("No baseline was trained.")
 

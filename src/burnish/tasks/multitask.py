@@ -337,6 +337,9 @@ class Task(base.Task):
             }
         }
 
+    def explained(self) -> Mapping[str, str]:
+        return {key: said for part in self.parts.values() for key, said in part.explained().items()}
+
     def losses(self, table: pa.Table, answers: Answers) -> np.ndarray:
         """The mean of the tasks' losses over those whose target a record carries."""
         total, count = np.zeros(len(table)), np.zeros(len(table))
@@ -374,6 +377,11 @@ class Task(base.Task):
         wanted = self.expected(row) or {}
         told = ", ".join(f"{name}: {_short(answer)}" for name, answer in wanted.items())
         return f"[{told or '?'}] {' '.join((record.text or '').split())[:200]}"
+
+    def brief(self, answer: Mapping[str, Any] | None) -> str:
+        """What each task says."""
+        told = ((name, part.brief((answer or {}).get(name))) for name, part in self.parts.items())
+        return "; ".join(f"{name}: {said}" for name, said in told if said)
 
     def pieces(self, given: Mapping[str, Any], answer: Mapping[str, Any] | None) -> list[Piece]:
         """The text once, with the marks of the first task that marks; what the others say below it."""

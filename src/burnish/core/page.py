@@ -398,10 +398,13 @@ def quote(text: str) -> Html:
     return _render("quote", text=_clip(text), lang=_lang(text))
 
 
-def marked(pieces: Sequence[tuple[str, str | None]], *, loud: Collection[int] = ()) -> Html:
+def marked(
+    pieces: Sequence[tuple[str, str | None]], *, loud: Collection[int] = (), hues: Mapping[str, int] | None = None
+) -> Html:
     """A text as data with stretches marked and named: (text, name or None). Shortened when it is long: marks stay.
 
     loud: positions of the marks to look at; the others are drawn quietly. Without any, all are drawn alike.
+    hues: of names, as `hues_of` gives them for all names of a page; else each name has one by itself, which others may share.
     """
     plain = max(1, sum(not mark for _, mark in pieces))
     room = max(40, (MAX_TEXT - sum(len(text) for text, mark in pieces if mark)) // plain)
@@ -409,12 +412,17 @@ def marked(pieces: Sequence[tuple[str, str | None]], *, loud: Collection[int] = 
         (
             text if mark else _beside(text, room, before=at > 0, after=at + 1 < len(pieces)),
             mark,
-            _hue(mark),
+            (hues or {}).get(mark or "", _hue(mark)),
             "" if not loud else "loud" if at in loud else "faint",
         )
         for at, (text, mark) in enumerate(pieces)
     ]
     return _render("marked", pieces=drawn, lang=_lang("".join(text for text, _ in pieces)))
+
+
+def hues_of(names: Iterable[str]) -> dict[str, int]:
+    """Colours for names, in degrees, as far from each other as so many can be."""
+    return {name: round(at * 137.508 + 40) % 360 for at, name in enumerate(dict.fromkeys(names))}
 
 
 def _beside(text: str, room: int, *, before: bool, after: bool) -> str:

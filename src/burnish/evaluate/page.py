@@ -29,11 +29,11 @@ def verdict(numbers: Mapping[str, Any], task: Any) -> dict[str, Any]:
         value, least, most = (task.points * one for one in (gain["value"], *gain["interval"]))
         points = f"{value:+.1f} points ({least:+.1f} to {most:+.1f})"
         if gain["interval"][0] > 0:
-            worth = f"; tuning was worth it: {points} over {strong['name']}"
+            worth = f"; tuning was worth it: {points} over “{strong['name']}”"
         elif gain["interval"][1] < 0:
-            worth, tone = f"; tuning was not worth it: {points} against {strong['name']}", "bad"
+            worth, tone = f"; tuning was not worth it: {points} against “{strong['name']}”", "bad"
         else:
-            worth, tone = f"; not clearly better than {strong['name']}: {points}", "look"
+            worth, tone = f"; not clearly better than “{strong['name']}”: {points}", "look"
     if not numbers["judged_by"]["checked"]:
         tone = "look" if tone == "good" else tone
         grounds.append("Nobody checked these labels: they were constructed by this run.")
@@ -111,6 +111,8 @@ def _amount(value: float, task: Any) -> str:
 
 def _word(figure: str) -> str:
     """A figure's name as people write it."""
+    if figure == "n":
+        return "records"
     said = figure.replace("_", " ").replace("f1", "F1")
     return said[:-1] + "O" if said.endswith(" o") else said  # the tag of a token outside all spans
 
@@ -270,21 +272,29 @@ def calibration(numbers: Mapping[str, Any], confidences: Sequence[float]) -> p.H
 
 def error_list(errors: Mapping[str, Any], *, shown: int, most: int | None = None) -> p.Html:
     """Errors with what they were taken for, and their neighbours behind a line that opens."""
+    hues = p.hues_of(sorted(_marks(errors["items"])))
     items = [
         p.Example(
-            _shown(one),
+            _shown(one, hues),
             [
                 *_said(one),
                 *([("confidence", one["score"])] if one["score"] is not None else []),
                 *([("source", one["source"])] if one.get("source") else []),
                 ("id", one["id"]),
             ],
-            _neighbours(one),
+            _neighbours(one, hues),
             tone="look" if one["doubtful"] else "plain",
         )
         for one in errors["items"][:most]
     ]
     return p.examples(items, shown=shown, what="errors")
+
+
+def _marks(items: Iterable[Mapping[str, Any]]) -> set[str]:
+    """The names of all marks among the errors and their neighbours."""
+    readings = [one[name] for one in items for name in ("input", "expected", "answered")]
+    readings += [near["pieces"] for one in items for near in one["neighbours"]]
+    return {mark for reading in readings for _, mark in reading if mark}
 
 
 def _brief(one: Mapping[str, Any]) -> bool:
@@ -297,26 +307,28 @@ def _said(one: Mapping[str, Any]) -> list[tuple[str, object]]:
     return [("expected", one["target"]), ("predicted", one["prediction"])] if _brief(one) else []
 
 
-def _shown(one: Mapping[str, Any]) -> p.Part:
+def _shown(one: Mapping[str, Any], hues: Mapping[str, int]) -> p.Part:
     """The input, and the answer asked for beside the one given, unless a few words below say both."""
     if _brief(one):
-        return _input(one["input"]) if one.get("text_b") else one["text"]
+        return _input(one["input"], hues) if one.get("text_b") else one["text"]
     if not any(mark for name in ("expected", "answered") for _, mark in one[name]):
         reference, answer = p.differences(one["target"] or "", one["prediction"] or "")
         sides = p.compared([("expected", reference, "good"), ("predicted", answer or "nothing", "bad")], beside=True)
-        return p.together(_input(one["input"]), sides)
+        return p.together(_input(one["input"], hues), sides)
     same = _common(one["input"], one["expected"], one["answered"])
     asked, said = (_rest(one["input"], one[name], same) for name in ("expected", "answered"))
-    sides = p.compared([("expected", _against(asked, said), "good"), ("predicted", _against(said, asked), "bad")])
-    return p.together(_input(one["input"][:same]) if same else "", sides)
+    good = _against(asked, said, one["target"], hues)
+    bad = _against(said, asked, one["prediction"], hues)
+    sides = p.compared([("expected", good, "good"), ("predicted", bad, "bad")])
+    return p.together(_input(one["input"][:same], hues) if same else "", sides)
 
 
-def _input(pieces: Pieces) -> p.Html:
+def _input(pieces: Pieces, hues: Mapping[str, int]) -> p.Html:
     """A record as it came in; the two texts of a pair beside each other."""
     texts = [text.strip() for text, _ in pieces]
     if len(texts) == 2 and not any(mark for _, mark in pieces) and max(map(len, texts)) <= LONG_SIDE:
         return p.side_by_side(*(p.quote(text) for text in texts))
-    return p.marked([(text, mark) for text, mark in pieces])
+    return p.marked([(text.strip() if len(pieces) == 1 else text, mark) for text, mark in pieces], hues=hues)
 
 
 def _common(*readings: Pieces) -> int:
@@ -329,15 +341,15 @@ def _rest(given: Pieces, reading: Pieces, same: int) -> Pieces:
     return reading[len(given) :] if reading[: len(given)] == given else reading[same:]
 
 
-def _against(reading: Pieces, other: Pieces) -> p.Part:
-    """A reading with those marks loud that the other one does not have."""
-    if not any(text.strip() for text, _ in reading):
-        return "nothing"
+def _against(reading: Pieces, other: Pieces, said: str, hues: Mapping[str, int]) -> p.Part:
+    """A reading with those marks loud that the other one does not have; one that marks nothing in its own words."""
+    if not any(mark for _, mark in reading):
+        return said or "nothing"
     told = {place for place in _places(other) if place is not None}
     places = _places(reading)
     loud = {at for at, place in enumerate(places) if place is not None and place not in told}
     lines = [(text.lstrip("\n") if not at else text, mark) for at, (text, mark) in enumerate(reading)]
-    return p.marked(lines, loud=loud or {-1})
+    return p.marked(lines, loud=loud or {-1}, hues=hues)
 
 
 def _places(reading: Pieces) -> list[tuple[int, str, str] | None]:
@@ -350,7 +362,7 @@ def _places(reading: Pieces) -> list[tuple[int, str, str] | None]:
     return places
 
 
-def _neighbours(one: Mapping[str, Any]) -> p.Part:
+def _neighbours(one: Mapping[str, Any], hues: Mapping[str, int]) -> p.Part:
     around = one["neighbours"]
     if not around:
         return ""
@@ -358,7 +370,9 @@ def _neighbours(one: Mapping[str, Any]) -> p.Part:
     labels = ["label"] if not placed else []
     rows = [
         (
-            _input(each["pieces"]) if placed else p.quote(" | ".join(filter(None, (each["text"], each.get("text_b"))))),
+            _input(each["pieces"], hues)
+            if placed
+            else p.quote(" | ".join(filter(None, (each["text"], each.get("text_b"))))),
             *([each["label"]] if labels else []),
             each["label_from"],
             each["confidence"],

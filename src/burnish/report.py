@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from burnish import chapters
+from burnish.core.figures import word
 from burnish.core.pipeline import read_run
 
 FIGURES = ("n", "figure", "accuracy", "macro_f1", "ece")
@@ -93,7 +94,7 @@ def runs_table(store: Path, *, as_json: bool = False) -> Any:
     lines = [f"{'run':<{width}}  {'status':<8} {'started':<16} {'took':>8}  {'n':>7}  figure"]
     for row in rows:
         began = time.strftime("%Y-%m-%d %H:%M", time.localtime(row["started"]))
-        figures = f"  {row['figure'].replace('_', ' ')} {row['score']:.3f}" if "score" in row else ""
+        figures = f"  {word(row['figure'])} {row['score']:.3f}" if "score" in row else ""
         lines.append(
             f"{row['name']:<{width}}  {row['status'] or '':<8} {began} {_duration(row['seconds'] or 0):>8}  {row.get('n', ''):>7}{figures}"
         )

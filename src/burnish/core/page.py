@@ -62,13 +62,15 @@ class Section:
 
 @dataclass(frozen=True)
 class Tile:
-    """One figure a person should not miss. interval: (low, high) around a value in 0..1; note: a few words below."""
+    """One figure a person should not miss. interval: (low, high) around the value, drawn on 0..whole
+    where it lies in that; note: a few words below."""
 
     name: str
     value: object
     interval: tuple[float, float] | None = None
     note: str = ""
     tone: Tone = "plain"
+    whole: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -333,7 +335,7 @@ def confusion(labels: Sequence[str], matrix: Sequence[Sequence[int]], *, caption
 
 
 def confused_pairs(
-    labels: Sequence[str], matrix: Sequence[Sequence[int]], *, top: int = 15, caption: str = "", what: str = "texts"
+    labels: Sequence[str], matrix: Sequence[Sequence[int]], *, top: int = 15, caption: str = "", what: str = "records"
 ) -> Html:
     """The cells off the diagonal that hold most, largest first, each with its share of the true class."""
     pairs = [

@@ -6,11 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from burnish.core import page as p
+from burnish.core.figures import title, word
 
 Pieces = Sequence[Sequence[Any]]  # [text, mark or None] each
 
 POORLY_CALIBRATED = 0.1  # expected calibration error from which confidences mislead
 MANY_LEAKS = 0.05  # share of the test set
+MANY_CLASSES = 20  # past them a reader looks for the ones that matter
 BRIEF = 60  # characters of an answer that stands in a line with its facts
 LONG_SIDE = 600  # characters of one text of a pair, past which they stand one below the other
 WIDE = 10.0  # points, half of the interval of the chief figure: the test set is too small to say much
@@ -41,7 +43,7 @@ def verdict(numbers: Mapping[str, Any], task: Any) -> dict[str, Any]:
     if leaks["share"] > MANY_LEAKS:
         tone = "look" if tone == "good" else tone
         without = (
-            f"; without them {_word(chief)} is {_amount(leaks['without'][chief], task)}" if "without" in leaks else ""
+            f"; without them {word(chief)} is {_amount(leaks['without'][chief], task)}" if "without" in leaks else ""
         )
         grounds.append(
             f"{leaks['count']:,} test texts ({leaks['share']:.1%}) are nearly in the training side{without}."
@@ -52,7 +54,7 @@ def verdict(numbers: Mapping[str, Any], task: Any) -> dict[str, Any]:
     if numbers.get("ece", 0) > POORLY_CALIBRATED:
         tone = "look" if tone == "good" else tone
         grounds.append(f"Its confidence misleads: calibration error {numbers['ece']:.3f}.")
-    return {"verdict": f"{right[:1].upper()}{right[1:]}{worth}.", "tone": tone, "grounds": grounds}
+    return {"verdict": f"{right}{worth}.", "tone": tone, "grounds": grounds}
 
 
 def page(numbers: Mapping[str, Any], confidences: Sequence[float]) -> str:
@@ -88,7 +90,8 @@ def tiles(numbers: Mapping[str, Any]) -> p.Html:
     around = {name: tuple(pair) for name, pair in numbers["intervals"].items()}
     names = list(dict.fromkeys((numbers["figure"], *numbers["figures"])))[:4]
     names = [name for name in names if name != "micro_f1" or "accuracy" not in names]
-    drawn = [p.Tile(_word(name), numbers[name], around.get(name)) for name in names]
+    whole = 100.0 if numbers.get("points") == 1.0 else 1.0  # BLEU and its kind are written in 0..100
+    drawn = [p.Tile(word(name), numbers[name], around.get(name), whole=whole) for name in names]
     if "ece" in numbers:
         tone: p.Tone = "look" if numbers["ece"] > POORLY_CALIBRATED else "plain"
         drawn.append(p.Tile("calibration error", numbers["ece"], around.get("ece"), tone=tone))
@@ -109,29 +112,9 @@ def _amount(value: float, task: Any) -> str:
     return f"{value:.1%}" if task.points == 100 else f"{value:.1f}"
 
 
-def _word(figure: str) -> str:
-    """A figure's name as people write it."""
-    if figure == "n":
-        return "records"
-    said = figure.replace("_", " ").replace("f1", "F1")
-    return said[:-1] + "O" if said.endswith(" o") else said  # the tag of a token outside all spans
-
-
-def _title(name: str) -> str:
-    """The same at the beginning of a line."""
-    said = _word(name)
-    return said[:1].upper() + said[1:]
-
-
 def _chiefs(numbers: Mapping[str, Any]) -> list[str]:
     """The two figures that tables show."""
     return list(dict.fromkeys((numbers["figure"], *numbers["figures"])))[:2]
-
-
-def _counted(numbers: Mapping[str, Any]) -> str:
-    """What a class counts: records, or spans where several lie in a record."""
-    counted = sum(row["support"] for row in numbers.get("per_class", {}).values())
-    return "records" if counted <= numbers["n"] else "times"
 
 
 def _printed(numbers: Mapping[str, Any]) -> p.Part:
@@ -154,8 +137,8 @@ def _confusion(numbers: Mapping[str, Any]) -> list[p.Part]:
     labels = numbers.get("confusion_labels", numbers["labels"])
     return [
         confused(numbers),
-        p.heading("Most confused") if numbers.get("confused") else "",
-        p.confused_pairs(labels, numbers["confusion"], top=8, what=_counted(numbers)),
+        p.heading("Most confused") if numbers.get("confused") and len(labels) <= p.MAX_CLASSES else "",
+        p.confused_pairs(labels, numbers["confusion"], top=8) if len(labels) <= p.MAX_CLASSES else "",
     ]
 
 
@@ -180,17 +163,17 @@ ALREADY = ("n", "accuracy", "macro_f1", "micro_f1", "ece", "per_class", "confusi
 
 
 def _plain_figures(told: Mapping[str, Any]) -> list[tuple[str, object]]:
-    return [(_word(name), told[name]) for name in ("accuracy", "macro_f1", "ece") if name in told]
+    return [(word(name), told[name]) for name in ("accuracy", "macro_f1", "ece") if name in told]
 
 
 def _details(numbers: Mapping[str, Any], names: Sequence[str], about: Mapping[str, str]) -> list[p.Part]:
     """What a task tells besides, each under its name with what it says; single figures together at the top."""
-    single = [(_word(name), numbers[name]) for name in names if isinstance(numbers[name], str | int | float)]
+    single = [(word(name), numbers[name]) for name in names if isinstance(numbers[name], str | int | float)]
     single = [(name, value) for name, value in single if not (isinstance(value, str) and "\n" in value)]
     drawn = [(name, _detail(name, numbers[name])) for name in names if name != "tasks"]
     return [
         p.facts(single) if single else "",
-        *(p.together(p.heading(_title(name)), _lead(about.get(name, "")), part) for name, part in drawn if part),
+        *(p.together(p.heading(title(name)), _lead(about.get(name, "")), part) for name, part in drawn if part),
     ]
 
 
@@ -203,7 +186,7 @@ def _detail(name: str, value: Any) -> p.Part:
     if isinstance(value, Mapping) and value and all(isinstance(row, Mapping) for row in value.values()):
         return _rows(("", *_columns(value.values())), list(value.items()))
     if isinstance(value, Mapping):
-        plain = [(_word(str(key)), one) for key, one in value.items() if isinstance(one, str | int | float)]
+        plain = [(word(str(key)), one) for key, one in value.items() if isinstance(one, str | int | float)]
         counts = [(said, float(one)) for said, one in plain if not isinstance(one, str)]
         if len(counts) < len(plain) or len(plain) < 2 or any(one < 0 for _, one in counts):
             return p.facts(plain) if plain else ""
@@ -228,7 +211,7 @@ def _columns(rows: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
 def _rows(columns: Sequence[str], rows: Sequence[tuple[str | None, Mapping[str, Any]]]) -> p.Html:
     names = [name for name in columns if name]
     cells = [tuple([*([key] if key is not None else []), *(row.get(name) for name in names)]) for key, row in rows]
-    return p.table([_word(name) for name in columns], cells)
+    return p.table([word(name) for name in columns], cells)
 
 
 def notes(numbers: Mapping[str, Any]) -> list[p.Html]:
@@ -238,17 +221,35 @@ def notes(numbers: Mapping[str, Any]) -> list[p.Html]:
 
 
 def classes(numbers: Mapping[str, Any]) -> p.Html:
-    """F1 of each class, with its interval and support."""
-    rows = list(numbers.get("per_class", {}).items())
+    """F1 of each class, with its interval and support; of many classes those that occur most, the others behind a line."""
+    every = list(numbers.get("per_class", {}).items())
+    rows = [(label, row) for label, row in every if row["support"] or len(every) <= MANY_CLASSES]
     if not rows:
         return p.together()
+    most = rows
+    if len(rows) > MANY_CLASSES:
+        most = sorted(rows, key=lambda one: -one[1]["support"])[:MANY_CLASSES]
+    names = {label for label, _ in most}
+    rest = [one for one in rows if one[0] not in names]
+    absent = len(every) - len(rows)
+    return p.together(
+        _class_bars(numbers, most),
+        p.fold(f"{len(rest)} rarer classes", _class_bars(numbers, rest)) if rest else "",
+        f"{absent} classes do not occur in the test records." if absent else "",
+    )
+
+
+def _class_bars(numbers: Mapping[str, Any], rows: Sequence[tuple[str, Mapping[str, Any]]]) -> p.Html:
+    sure = any("f1_interval" in row for _, row in rows)
     return p.bars(
         [(label, row["f1"]) for label, row in rows],
         maximum=1,
         intervals=[tuple(row["f1_interval"]) if "f1_interval" in row else None for _, row in rows],
-        notes=[f"{row['support']:,} {_counted(numbers)}" for _, row in rows],
+        notes=[f"n = {row['support']:,}" for _, row in rows],
         marks={"macro F1": numbers["macro_f1"]} if "macro_f1" in numbers else {},
-        caption="F1 by class, 95% intervals",
+        caption="F1 by class, 95% intervals; n: how often it is the right one"
+        if sure
+        else "F1 by class; n: how often it is the right one",
     )
 
 
@@ -300,7 +301,11 @@ def _marks(items: Iterable[Mapping[str, Any]]) -> set[str]:
 def _brief(one: Mapping[str, Any]) -> bool:
     """Whether target and answer are a few words each, and stand nowhere in the text."""
     placed = any(mark for name in ("expected", "answered") for _, mark in one[name])
-    return not placed and all(len(one[name] or "") <= BRIEF for name in ("target", "prediction"))
+    return (
+        not placed
+        and not one.get("written")
+        and all(len(one[name] or "") <= BRIEF for name in ("target", "prediction"))
+    )
 
 
 def _said(one: Mapping[str, Any]) -> list[tuple[str, object]]:
@@ -313,7 +318,10 @@ def _shown(one: Mapping[str, Any], hues: Mapping[str, int]) -> p.Part:
         return _input(one["input"], hues) if one.get("text_b") else one["text"]
     if not any(mark for name in ("expected", "answered") for _, mark in one[name]):
         reference, answer = p.differences(one["target"] or "", one["prediction"] or "")
-        sides = p.compared([("expected", reference, "good"), ("predicted", answer or "nothing", "bad")], beside=True)
+        sides = p.compared(
+            [("expected", reference, "good"), ("predicted", answer if one["prediction"] else "nothing", "bad")],
+            beside=True,
+        )
         return p.together(_input(one["input"], hues), sides)
     same = _common(one["input"], one["expected"], one["answered"])
     asked, said = (_rest(one["input"], one[name], same) for name in ("expected", "answered"))
@@ -414,7 +422,7 @@ def _also(numbers: Mapping[str, Any]) -> p.Part:
         (one["about"], "yes" if one["checked"] else "no", one["n"], one[chief], _between(one["interval"]), *(one[name] for name in other))
         for one in numbers["also_judged"]
     ]  # fmt: skip
-    heads = ["the same model on", "checked", "records", _word(chief), "95% interval", *map(_word, other)]
+    heads = ["the same model on", "checked", "records", word(chief), "95% interval", *map(word, other)]
     return p.together(p.heading("Other labels"), p.table(heads, rows))
 
 
@@ -434,8 +442,8 @@ def _baselines(numbers: Mapping[str, Any]) -> p.Html:
             )
         )
     top = max([1.0, *(abs(row[1]) for row in rows)])
-    bars = p.bars([(row[0], max(row[1], 0.0)) for row in rows], maximum=top, caption=_title(chief))
-    heads = ["", _word(chief), *map(_word, other), "the model is better by", "95% interval", "p"]
+    bars = p.bars([(row[0], max(row[1], 0.0)) for row in rows], maximum=top, caption=title(chief))
+    heads = ["", word(chief), *map(word, other), "the model is better by", "95% interval", "p"]
     return p.together(bars, p.table(heads, rows, sort=False)) if len(rows) > 1 else p.prose("No baseline was trained.")
 
 
@@ -450,7 +458,7 @@ def _leaks(numbers: Mapping[str, Any]) -> p.Html:
             rows.append((name, leaks[key]["n"], *(leaks[key][figure] for figure in names)))
     pairs = [(one["test"], one["train"], one["similarity"]) for one in leaks["examples"]]
     return p.together(
-        p.table(["judged on", "records", *map(_word, names)], rows, sort=False),
+        p.table(["judged on", "records", *map(word, names)], rows, sort=False),
         p.fold(f"The first {len(pairs)} pairs", p.table(["test record", "training record", "similarity"], pairs)),
     )
 
@@ -461,7 +469,7 @@ def _slices(numbers: Mapping[str, Any]) -> p.Html:
         (one["by"], one["value"], one["n"], one[chief], _between(one["interval"]), *(one[name] for name in other), "below the rest" if one["below"] else "")
         for one in numbers["slices"]
     ]  # fmt: skip
-    heads = ["by", "slice", "records", _word(chief), "95% interval", *map(_word, other), ""]
+    heads = ["by", "slice", "records", word(chief), "95% interval", *map(word, other), ""]
     return p.table(heads, rows) if rows else p.prose("The test records do not differ in language, source or length.")
 
 
@@ -476,7 +484,7 @@ def _models(numbers: Mapping[str, Any]) -> p.Html:
         for one in numbers["models"]
     ]  # fmt: skip
     words = {"ece": "calibration error", "log_loss": "log loss"}
-    heads = ["model", *map(_word, names), *(words[name] for name in more), "same answers", "parameters", "against it"]
+    heads = ["model", *map(word, names), *(words[name] for name in more), "same answers", "parameters", "against it"]
     return p.table(heads, rows, sort=False)
 
 

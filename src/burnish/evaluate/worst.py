@@ -26,7 +26,7 @@ def worst(
 
     Returns {"nearest_by": what measured nearness, "items": [...]}; an item's `doubtful` says that the model is sure and
     its neighbours carry the model's answer, not the test label. `input` is the record as [text, mark] pieces, `expected`
-    and `answered` the same with the target and with the answer in it or below it.
+    and `answered` the same with the target and with the answer in it or below it. `written`: the answer is a text of the model's own.
     """
     test, task, loss = served.table, served.task, served.losses
     order = np.lexsort((np.arange(len(loss)), -loss))
@@ -59,6 +59,7 @@ def worst(
                 "input": _pieces(task, full, None),
                 "expected": _pieces(task, full, asked_shown),
                 "answered": _pieces(task, full, said_shown),
+                "written": isinstance(answer.get("text"), str) and "start" not in answer,
                 "score": score,
                 "loss": round(float(loss[row]), 4),
                 "neighbours": around,

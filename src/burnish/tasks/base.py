@@ -27,6 +27,7 @@ import numpy as np
 import pyarrow as pa
 
 from burnish.core.errors import BurnishError, DataError
+from burnish.core.figures import title
 from burnish.core.progress import Progress
 from burnish.core.records import Record, to_table
 from burnish.core.stage import TaskSpec, nearest
@@ -319,8 +320,7 @@ class Task(abc.ABC):
 
     def headline(self, value: float, low: float, high: float, count: int) -> str:
         """The chief figure in a sentence without its period."""
-        figure = self.figure.replace("_", " ").replace("f1", "F1")
-        return f"{figure} {value:.3f} ({low:.3f} to {high:.3f}) on {count:,} records"
+        return f"{title(self.figure)} {value:.3f} ({low:.3f} to {high:.3f}) on {count:,} records"
 
     def losses(self, table: pa.Table, answers: Answers) -> np.ndarray:
         """(n,) how wrong each answer is, 0 when right: the order of the worst errors."""

@@ -15,6 +15,7 @@ queries. A query without a relevant candidate, or with nothing but relevant ones
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -24,6 +25,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
+from burnish.core.figures import title
 from burnish.core.records import Record
 from burnish.core.stage import TaskSpec, nearest
 from burnish.nn import index as indexes
@@ -486,7 +488,7 @@ class Task(Base):
             "by_candidates": {
                 name: {"queries": len(rows)}
                 | {key: float(value) for key, value in self.figures(np.sum(rows, 0)).items()}
-                for name, rows in sorted(by_size.items())
+                for name, rows in sorted(by_size.items(), key=lambda one: int(re.split("[- ]", one[0])[0]))
             },
         }
         if self.index is not None and self.pooled:
@@ -507,7 +509,7 @@ class Task(Base):
         return made
 
     def headline(self, value: float, low: float, high: float, count: int) -> str:
-        return f"{self.figure} {value:.3f} ({low:.3f} to {high:.3f}) over the queries of {count:,} records"
+        return f"{title(self.figure)} {value:.3f} ({low:.3f} to {high:.3f}) over the queries of {count:,} records"
 
     def agreement(self, before: Answers, after: Answers) -> np.ndarray:
         """(n,) 0..1: of lists, whether the same candidate is first; of pairs, 1 less the distance of their scores."""

@@ -459,14 +459,16 @@ def share(value: float | None) -> str:
 
 
 def figure(value: float | int) -> str:
-    """A number as a person writes it: thousands set apart, floats up to 1 with three decimals so that they line up."""
+    """A number as a person writes it: thousands set apart, floats with three digits and more so that they line up."""
     if isinstance(value, int):
         return f"{value:,}"
     if not math.isfinite(value):
         return "–" if math.isnan(value) else str(value)
     if abs(value) >= 1000:
         return f"{value:,.0f}"
-    return f"{value:.3f}" if 0.001 <= abs(value) <= 1 or not value else f"{value:.3g}"
+    if abs(value) > 1:
+        return f"{value:.{2 if abs(value) < 10 else 1 if abs(value) < 100 else 0}f}"
+    return f"{value:.3f}" if abs(value) >= 0.001 or not value else f"{value:.3g}"
 
 
 def _tick(value: float) -> str:

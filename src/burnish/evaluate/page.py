@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -392,7 +393,8 @@ def _neighbours(one: Mapping[str, Any], hues: Mapping[str, int]) -> p.Part:
     heads = ["nearest training text", *labels, "label from", "confidence", "similarity", "id"]
     told = f"{len(around)} nearest training texts"
     if _brief(one):
-        told = f"{one['neighbours_that_agree']} of {told} are labelled {one['prediction']}"
+        counts = Counter(each["label"] for each in around)
+        told += ": " + ", ".join(f"{count} × {label or '–'}" for label, count in counts.most_common())
     doubt = p.note("The label of this test record may be wrong: the model is sure and its neighbours agree with it.")
     return p.together(p.fold(told, p.table(heads, rows, sort=False)), doubt if one["doubtful"] else "")
 
@@ -489,7 +491,8 @@ def _models(numbers: Mapping[str, Any]) -> p.Html:
 
 
 def _between(pair: Sequence[float]) -> str:
-    return f"{pair[0]:.3f}–\u2060{pair[1]:.3f}"
+    low, high = (p.figure(float(end)) for end in pair)
+    return f"{low} to {high}" if pair[0] < 0 else f"{low}–\u2060{high}"
 
 
 def _points(numbers: Mapping[str, Any], *values: float) -> str:

@@ -169,13 +169,19 @@ def _plain_figures(told: Mapping[str, Any]) -> list[tuple[str, object]]:
 
 def _details(numbers: Mapping[str, Any], names: Sequence[str], about: Mapping[str, str]) -> list[p.Part]:
     """What a task tells besides, each under its name with what it says; single figures together at the top."""
-    single = [(word(name), numbers[name]) for name in names if isinstance(numbers[name], str | int | float)]
-    single = [(name, value) for name, value in single if not (isinstance(value, str) and "\n" in value)]
+    plain = [name for name in names if isinstance(one := numbers[name], str | int | float) and "\n" not in str(one)]
+    single = [(word(name), _told(numbers[name], about.get(name, ""))) for name in plain]
     drawn = [(name, _detail(name, numbers[name])) for name in names if name != "tasks"]
     return [
         p.facts(single) if single else "",
         *(p.together(p.heading(title(name)), _lead(about.get(name, "")), part) for name, part in drawn if part),
     ]
+
+
+def _told(value: object, about: str) -> object:
+    """A figure, and what it is where that is not in its name."""
+    said = p.figure(value) if isinstance(value, int | float) else str(value)
+    return f"{said} · {about}" if about else value
 
 
 def _lead(said: str) -> p.Part:
@@ -319,10 +325,9 @@ def _shown(one: Mapping[str, Any], hues: Mapping[str, int]) -> p.Part:
         return _input(one["input"], hues) if one.get("text_b") else one["text"]
     if not any(mark for name in ("expected", "answered") for _, mark in one[name]):
         reference, answer = p.differences(one["target"] or "", one["prediction"] or "")
-        sides = p.compared(
-            [("expected", reference, "good"), ("predicted", answer if one["prediction"] else "nothing", "bad")],
-            beside=True,
-        )
+        names = ("reference", "answer") if one.get("written") else ("expected", "predicted")
+        both = (reference, "good"), (answer if one["prediction"] else "nothing", "bad")
+        sides = p.compared([(name, *side) for name, side in zip(names, both, strict=True)], beside=True)
         return p.together(_input(one["input"], hues), sides)
     same = _common(one["input"], one["expected"], one["answered"])
     asked, said = (_rest(one["input"], one[name], same) for name in ("expected", "answered"))

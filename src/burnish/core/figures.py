@@ -11,6 +11,8 @@ OWN = {
     "rouge2": "ROUGE-2",
     "rougeL": "ROUGE-L",
     "map": "MAP",
+    "mcc": "Matthews correlation",
+    "brier": "Brier score",
     "mae": "mean absolute error",
     "rmse": "RMSE",
     "r2": "R²",

@@ -326,7 +326,7 @@ def _shown(one: Mapping[str, Any], hues: Mapping[str, int]) -> p.Part:
     if not any(mark for name in ("expected", "answered") for _, mark in one[name]):
         reference, answer = p.differences(one["target"] or "", one["prediction"] or "")
         names = ("reference", "answer") if one.get("written") else ("expected", "predicted")
-        both = (reference, "good"), (answer if one["prediction"] else "nothing", "bad")
+        both: list[tuple[p.Part, p.Tone]] = [(reference, "good"), (answer if one["prediction"] else "nothing", "bad")]
         sides = p.compared([(name, *side) for name, side in zip(names, both, strict=True)], beside=True)
         return p.together(_input(one["input"], hues), sides)
     same = _common(one["input"], one["expected"], one["answered"])

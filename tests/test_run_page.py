@@ -20,7 +20,9 @@ EVALUATION = {
     "errors": {"nearest_by": "minilm", "items": [{
         "id": "r7", "text": "<b>差</b>", "text_b": None, "target": "好", "prediction": "bad", "score": 0.9, "loss": 2.3,
         "source": "wire", "doubtful": True, "neighbours_that_agree": 1,
-        "neighbours": [{"id": "t1", "text": "很差", "label": "bad", "label_from": "gold", "confidence": 1.0, "similarity": 0.97}],
+        "input": [["<b>差</b>", None]], "expected": [["<b>差</b>", None]], "answered": [["<b>差</b>", None]],
+        "neighbours": [{"id": "t1", "text": "很差", "label": "bad", "label_from": "gold", "confidence": 1.0, "similarity": 0.97,
+                        "pieces": [["很差", None]]}],
     }]},
     "verdict": "Right on 75.0% of 4 records (30.0% to 95.4%).", "tone": "look", "grounds": ["Judged by the test side."],
 }  # fmt: skip

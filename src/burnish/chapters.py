@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from burnish.core import page as p
+from burnish.core.figures import word
 
 Facts = Mapping[str, Any]
 SHOWN_REJECTS = 12
@@ -202,7 +203,7 @@ def _curves(history: Facts) -> p.Part:
     series: dict[str, list[tuple[float, float]]] = {"training loss, by step": [((at + thin / 2) * max(len(epochs), 1) / steps, fmean(losses[at : at + thin])) for at in range(0, len(losses), thin)]}  # fmt: skip
     for key, name in (
         ("validation_loss", "validation loss"),
-        ("validation_score", f"validation {history.get('figure', 'score').replace('_', ' ')}"),
+        ("validation_score", f"validation {word(history.get('figure', 'score'))}"),
     ):
         points = [(float(at + 1), one[key]) for at, one in enumerate(epochs) if one.get(key) is not None]
         if points:
@@ -222,7 +223,7 @@ def compressed(report: Facts) -> p.Section:
     before, after = report.get("bytes_before"), report.get("bytes_after")
     figures = [
         p.Tile("same answers", p.share(report["agreement"]), note=f"on {report.get('num_texts', 0):,} validation texts"),
-        *([p.Tile(f"drop in {report.get('figure', 'score').replace('_', ' ')}", f"{report['drop']:.2f} points")] if report.get("drop") is not None else []),
+        *([p.Tile(f"drop in {word(report.get('figure', 'score'))}", f"{report['drop']:.2f} points")] if report.get("drop") is not None else []),
         *([p.Tile("size", f"{after / 1e6:.0f} MB", note=f"from {before / 1e6:.0f} MB")] if before and after else []),
         *([p.Tile("texts per second", f"{report['speedup']:.1f} ×", note="against PyTorch here")] if report.get("speedup") else []),
     ]  # fmt: skip

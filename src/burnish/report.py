@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from burnish import chapters
+from burnish.core.figures import title, word
 from burnish.core.pipeline import read_run
 
 FIGURES = ("n", "figure", "accuracy", "macro_f1", "ece")
@@ -49,7 +50,7 @@ def _page(folder: Path) -> str:
         run.get("name") or folder.name,
         *(one for one in drawn if one.body),
         verdict=p.verdict(tone, sentence, *grounds),
-        subtitle=f"{str(task.get('type', 'run')).capitalize()}: {', '.join(task.get('labels', [])[:12])}",
+        subtitle=": ".join(filter(None, (title(str(task.get("type", "run"))), ", ".join(task.get("labels", [])[:12])))),
         facts=[
             ("started", time.strftime("%Y-%m-%d %H:%M", time.localtime(run["started"]))),
             ("took", _duration(sum(step.get("seconds") or 0 for step in run.get("steps", [])))),
@@ -93,7 +94,7 @@ def runs_table(store: Path, *, as_json: bool = False) -> Any:
     lines = [f"{'run':<{width}}  {'status':<8} {'started':<16} {'took':>8}  {'n':>7}  figure"]
     for row in rows:
         began = time.strftime("%Y-%m-%d %H:%M", time.localtime(row["started"]))
-        figures = f"  {row['figure'].replace('_', ' ')} {row['score']:.3f}" if "score" in row else ""
+        figures = f"  {word(row['figure'])} {row['score']:.3f}" if "score" in row else ""
         lines.append(
             f"{row['name']:<{width}}  {row['status'] or '':<8} {began} {_duration(row['seconds'] or 0):>8}  {row.get('n', ''):>7}{figures}"
         )
@@ -122,12 +123,14 @@ def _next(folder: Path, run: dict[str, Any]) -> list[str]:
         return [f"burnish run {spec}              # goes on where this one stopped", f"burnish why {spec}              # what would be made, and why"]  # fmt: skip
     if not (folder / "model" / "burnish.json").exists():
         return [f"burnish run {spec}              # walks on to the end"]
-    return [
-        f"burnish serve {folder}            # an HTTP service on 127.0.0.1:8080",
-        f"burnish predict {folder} -i in.jsonl -o out.jsonl",
-        f"burnish lineage {folder}          # what the model was made from; with a record's id, its story",
-        f"burnish why {spec}              # what a change of the spec would make again",
-    ]
+    told = {
+        f"burnish serve {folder}": "an HTTP service on 127.0.0.1:8080",
+        f"burnish predict {folder} -i in.jsonl -o out.jsonl": "answers for the lines of a file",
+        f"burnish lineage {folder}": "what the model was made from; with a record's id, its story",
+        f"burnish why {spec}": "what a change of the spec would make again",
+    }
+    width = max(map(len, told))
+    return [f"{command:<{width}}  # {what}" for command, what in told.items()]
 
 
 def _split_facts(folder: Path) -> dict[str, Any]:

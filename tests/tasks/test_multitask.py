@@ -312,7 +312,7 @@ def test_a_page_shows_the_text_once_with_its_marks():
     answer = {"tone": {"label": "good"}, "slots": {"spans": [{"start": 2, "end": 6}]}, "end": {"label": "short"}}
     pieces = task.pieces({"text": "a warm day"}, answer)
     assert [(piece.text, piece.mark) for piece in pieces][:3] == [("a ", None), ("warm", "X"), (" day", None)]
-    assert "".join(piece.text for piece in pieces) == "a warm day\ntone\n→ good\nend\n→ short"
+    assert "".join(piece.text for piece in pieces) == "a warm day\ntone → good\nend → short"
     assert [piece.text for piece in task.pieces({"text": "a warm day"}, None)] == ["a warm day"]
     for language, word in (("en", "JSON object"), ("zh", "JSON 对象")):
         prompt = task.prompt("一 a", language=language)

@@ -17,7 +17,7 @@ import functools
 import math
 import re
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -27,7 +27,9 @@ Show = Callable[[float], str]
 
 MAX_ROWS = 500  # of a table: a page must open at once
 MAX_TEXT = 1200  # characters of one text
+TILES_A_ROW = 6
 MAX_DOTS = 60  # of one curve; past them dots hide it
+LIKE = 0.3  # of two texts that they must share before their differences say anything
 MAX_CLASSES = 20  # of a confusion matrix that a person can still read
 
 _UNSEEN = re.compile(
@@ -60,13 +62,15 @@ class Section:
 
 @dataclass(frozen=True)
 class Tile:
-    """One figure a person should not miss. interval: (low, high) around a value in 0..1; note: a few words below."""
+    """One figure a person should not miss. interval: (low, high) around the value, drawn on 0..whole
+    where it lies in that; note: a few words below."""
 
     name: str
     value: object
     interval: tuple[float, float] | None = None
     note: str = ""
     tone: Tone = "plain"
+    whole: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,11 @@ def prose(*paragraphs: str) -> Html:
     return _render("prose", paragraphs=paragraphs)
 
 
+def lead(said: str) -> Html:
+    """A sentence below a heading that says what stands there."""
+    return _render("lead", said=said)
+
+
 def heading(title: str) -> Html:
     """A smaller heading inside a section."""
     return _render("heading", title=title)
@@ -141,7 +150,10 @@ def fold(summary: str, *parts: Part, open: bool = False) -> Html:
 
 def tiles(figures: Iterable[Tile]) -> Html:
     """Figures in a row, each with its interval drawn on 0..1 where it has one."""
-    return _render("tiles", figures=list(figures))
+    drawn = list(figures)
+    rows = math.ceil(len(drawn) / TILES_A_ROW)
+    columns = max(math.ceil(len(drawn) / max(rows, 1)), 4)  # rows of equal length; a lone tile is no banner
+    return _render("tiles", figures=drawn, columns=columns)
 
 
 def table(
@@ -322,7 +334,9 @@ def confusion(labels: Sequence[str], matrix: Sequence[Sequence[int]], *, caption
     )
 
 
-def confused_pairs(labels: Sequence[str], matrix: Sequence[Sequence[int]], *, top: int = 15, caption: str = "") -> Html:
+def confused_pairs(
+    labels: Sequence[str], matrix: Sequence[Sequence[int]], *, top: int = 15, caption: str = "", what: str = "records"
+) -> Html:
     """The cells off the diagonal that hold most, largest first, each with its share of the true class."""
     pairs = [
         (count, i, j) for i, row in enumerate(matrix) for j, count in enumerate(row) if i != j and count
@@ -331,19 +345,38 @@ def confused_pairs(labels: Sequence[str], matrix: Sequence[Sequence[int]], *, to
     rows = [(labels[i], labels[j], count, count / sum(matrix[i])) for count, i, j in pairs[:top]]
     if not rows:
         return prose("No text was taken for another class.")
-    return table(["true", "predicted as", "texts", "of the true class"], rows, caption=caption, show=share)
+    return table(["true", "predicted as", what, "of the true class"], rows, caption=caption, show=share)
 
 
 def diff(before: str, after: str) -> Html:
     """One text with what went out and what came in marked: by words, by characters where the script has no blanks."""
+    return _render("diff", pieces=[one for one in _changes(before, after) if one[1]], lang=_lang(after))
+
+
+def differences(before: str, after: str) -> tuple[Html, Html]:
+    """Two texts to stand beside each other: what only the first has is marked in it, what only the second has in that.
+
+    Texts that share less than LIKE of their words are shown without marks, which would be everywhere.
+    """
+    changes = _changes(before, after)
+    same = sum(len(said) for kind, said in changes if kind == "same")
+    if same < LIKE * max(len(_clip(before)), len(_clip(after))):
+        return quote(before), quote(after)
+    sides = ([one for one in changes if one[0] != other and one[1]] for other in ("in", "out"))
+    first, second = (_render("diff", pieces=side, lang=_lang(after)) for side in sides)
+    return first, second
+
+
+def _changes(before: str, after: str) -> list[tuple[str, str]]:
+    """(same, out or in, stretch of text) from one text to the other."""
     old, new = _PIECE.findall(_clip(before)), _PIECE.findall(_clip(after))
     pieces: list[tuple[str, str]] = []
     for kind, a, b, c, d in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         if kind == "equal":
             pieces.append(("same", "".join(old[a:b])))
         else:
-            pieces += [(mark, said) for mark, said in (("out", "".join(old[a:b])), ("in", "".join(new[c:d]))) if said]
-    return _render("diff", pieces=pieces, lang=_lang(after))
+            pieces += [("out", "".join(old[a:b])), ("in", "".join(new[c:d]))]
+    return pieces
 
 
 def examples(items: Iterable[Example], *, shown: int = 5, what: str = "examples") -> Html:
@@ -351,6 +384,7 @@ def examples(items: Iterable[Example], *, shown: int = 5, what: str = "examples"
     drawn = [
         {
             "text": item.text if isinstance(item.text, Html) else _clip(item.text),
+            "block": isinstance(item.text, Html),
             "lang": _lang(str(item.text)),
             "facts": [(name, _cell(value, None)) for name, value in item.facts],
             "more": item.more,
@@ -366,19 +400,45 @@ def quote(text: str) -> Html:
     return _render("quote", text=_clip(text), lang=_lang(text))
 
 
-def marked(pieces: Sequence[tuple[str, str | None]]) -> Html:
-    """A text as data with stretches marked and named: (text, name or None). Shortened when it is long: marks stay."""
-    room = max(
-        40, (MAX_TEXT - sum(len(text) for text, mark in pieces if mark)) // max(1, sum(not m for _, m in pieces))
-    )
-    drawn = [(text if mark else _middle(text, room), mark, _hue(mark)) for text, mark in pieces]
+def marked(
+    pieces: Sequence[tuple[str, str | None]], *, loud: Collection[int] = (), hues: Mapping[str, int] | None = None
+) -> Html:
+    """A text as data with stretches marked and named: (text, name or None). Shortened when it is long: marks stay.
+
+    loud: positions of the marks to look at; the others are drawn quietly. Without any, all are drawn alike.
+    hues: of names, as `hues_of` gives them for all names of a page; else each name has one by itself, which others may share.
+    """
+    plain = max(1, sum(not mark for _, mark in pieces))
+    room = max(40, (MAX_TEXT - sum(len(text) for text, mark in pieces if mark)) // plain)
+    drawn = [
+        (
+            text if mark else _beside(text, room, before=at > 0, after=at + 1 < len(pieces)),
+            mark,
+            (hues or {}).get(mark or "", _hue(mark)),
+            "" if not loud else "loud" if at in loud else "faint",
+        )
+        for at, (text, mark) in enumerate(pieces)
+    ]
     return _render("marked", pieces=drawn, lang=_lang("".join(text for text, _ in pieces)))
 
 
-def _middle(text: str, room: int) -> str:
-    """A long text without its middle, so that what stands beside a mark is still there."""
-    half = room // 2
-    return text if len(text) <= room else f"{text[:half]} … {text[-half:]}"
+def hues_of(names: Iterable[str]) -> dict[str, int]:
+    """Colours for names, in degrees, as far from each other as so many can be."""
+    return {name: round(at * 137.508 + 40) % 360 for at, name in enumerate(dict.fromkeys(names))}
+
+
+def _beside(text: str, room: int, *, before: bool, after: bool) -> str:
+    """A long text cut where no mark stands: of a first piece the end is left, of a last one the beginning."""
+    if len(text) <= room:
+        return text
+    if not before and after:
+        return f"… {text[-room:]}"
+    return f"{text[: room // 2]} … {text[-room // 2 :]}" if before and after else f"{text[:room]} …"
+
+
+def compared(rows: Iterable[tuple[str, Part, Tone]], *, beside: bool = False) -> Html:
+    """Several readings of one thing, each under its name: what was asked for and what was said. beside: in columns."""
+    return _render("compared", rows=list(rows), beside=beside)
 
 
 def _hue(mark: str | None) -> int:
@@ -399,14 +459,16 @@ def share(value: float | None) -> str:
 
 
 def figure(value: float | int) -> str:
-    """A number as a person writes it: thousands set apart, floats up to 1 with three decimals so that they line up."""
+    """A number as a person writes it: thousands set apart, floats with three digits and more so that they line up."""
     if isinstance(value, int):
         return f"{value:,}"
     if not math.isfinite(value):
         return "–" if math.isnan(value) else str(value)
     if abs(value) >= 1000:
         return f"{value:,.0f}"
-    return f"{value:.3f}" if 0.001 <= abs(value) <= 1 or not value else f"{value:.3g}"
+    if abs(value) > 1:
+        return f"{value:.{2 if abs(value) < 10 else 1 if abs(value) < 100 else 0}f}"
+    return f"{value:.3f}" if abs(value) >= 0.001 or not value else f"{value:.3g}"
 
 
 def _tick(value: float) -> str:

@@ -26,7 +26,7 @@ def _cost(records: int, tokens: int, settings: Mapping[str, Any]) -> float:
     return 8.0 + 0.25 * tokens / 6_000
 
 
-@stage("evaluate.report", cost=_cost)
+@stage("evaluate.report", version=2, cost=_cost)
 def report(
     models: list[Model],
     split: Split,
@@ -66,6 +66,7 @@ def report(
     told = task.details(judge.table, served.answers) | task.beside(train, judge.table, served.answers)
     numbers |= told
     numbers["details"] = [name for name in told if name not in SHOWN]
+    numbers["about"] = dict(task.explained())
     numbers["intervals"] |= task.spreads(judge.table, served.answers, **luck)
     _class_intervals(numbers, served, luck)
     numbers |= {

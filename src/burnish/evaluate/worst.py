@@ -25,8 +25,8 @@ def worst(
     """The `most` errors of highest loss, each with its nearest training records by cosine.
 
     Returns {"nearest_by": what measured nearness, "items": [...]}; an item's `doubtful` says that the model is sure and
-    its neighbours carry the model's answer, not the test label. `expected` and `answered` are the input's pieces with
-    the target and with the answer marked in it.
+    its neighbours carry the model's answer, not the test label. `input` is the record as [text, mark] pieces, `expected`
+    and `answered` the same with the target and with the answer in it or below it. `written`: the answer is a text of the model's own.
     """
     test, task, loss = served.table, served.task, served.losses
     order = np.lexsort((np.arange(len(loss)), -loss))
@@ -40,11 +40,13 @@ def worst(
     for place, row in enumerate(rows):
         full, answer = shown[place], served.answers.items[row]
         wanted = task.expected(full)
+        asked_shown, said_shown = task.sides(test, served.answers, int(row))
         said_answer = task.brief(answer)
         close = around_all[place * near.shape[1] : (place + 1) * near.shape[1]]
         around = [
-            {name: one[name] for name in ("id", "text", "label_from", "confidence", "source")}
-            | {"label": task.brief(task.expected(one)), "similarity": round(float(cosine), 4)}
+            {name: one[name] for name in ("id", "text", "text_b", "label_from", "confidence", "source")}
+            | {"label": task.brief(task.expected(one)), "pieces": _pieces(task, one, task.expected(one))}
+            | {"similarity": round(float(cosine), 4)}
             for one, cosine in zip(close, similarity[place], strict=True)
         ]
         agreeing = sum(one["label"] == said_answer for one in around)
@@ -54,8 +56,10 @@ def worst(
             | {
                 "target": task.brief(wanted),
                 "prediction": said_answer,
-                "expected": _pieces(task, full, wanted),
-                "answered": _pieces(task, full, answer),
+                "input": _pieces(task, full, None),
+                "expected": _pieces(task, full, asked_shown),
+                "answered": _pieces(task, full, said_shown),
+                "written": isinstance(answer.get("text"), str) and "start" not in answer,
                 "score": score,
                 "loss": round(float(loss[row]), 4),
                 "neighbours": around,

@@ -47,6 +47,11 @@ class Writes(base.Task):
     reads = ("text",)
     options = OPTIONS
     engine = "generator"
+    about: ClassVar[Mapping[str, str]] = {
+        "exact_match": "answers equal to the reference",
+        "empty": "answers without a word",
+        "length_ratio": "words written for each word of the references (characters in Chinese)",
+    }
     architecture: ClassVar[str] = "encoder-decoder"
     asks: ClassVar[Mapping[str, str]]  # language -> what a decoder is asked, with {text}
 

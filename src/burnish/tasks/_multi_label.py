@@ -35,6 +35,7 @@ class Task(classification.Task):
 
     target: ClassVar[tuple[str, ...]] = ("labels", "label")
     figure = "micro_f1"
+    about: ClassVar[Mapping[str, str]] = {"labels_a_text": "Labels a text has on average, and labels said."}
     least_labels = 1
 
     def _problem(self, record: Record) -> str | None:

@@ -27,6 +27,7 @@ import numpy as np
 import pyarrow as pa
 
 from burnish.core.errors import BurnishError, DataError
+from burnish.core.figures import title
 from burnish.core.progress import Progress
 from burnish.core.records import Record, to_table
 from burnish.core.stage import TaskSpec, nearest
@@ -96,6 +97,7 @@ class Task(abc.ABC):
     together: ClassVar[tuple[str, ...]] = ()  # record columns whose equal values stay on one side of a split
     points: ClassVar[float] = 100.0  # that 1.0 of the chief figure is when people speak of points
     least_labels: ClassVar[int] = 0
+    about: ClassVar[Mapping[str, str]] = {}  # what a detail of the report says, in a sentence, by name
     engine: ClassVar[str] = "encoder"  # what answers: an encoder under a head, or a generator
 
     def __init__(self, spec: TaskSpec) -> None:
@@ -299,8 +301,15 @@ class Task(abc.ABC):
         """Scores (...,) of sums (..., s) of the tally, by name, the chief one first; all 0..1 unless documented."""
 
     def details(self, table: pa.Table, answers: Answers) -> dict[str, Any]:
-        """What else the report holds: per class, confusion, a printed report; JSON."""
+        """What else the report holds: per class, confusion, a printed report; JSON.
+
+        `about` says what each is. "tasks": of a task of several, {name: {"n", its details ...}}.
+        """
         return {}
+
+    def explained(self) -> Mapping[str, str]:
+        """What each detail says, by name."""
+        return self.about
 
     def beside(self, train: pa.Table, table: pa.Table, answers: Answers) -> dict[str, Any]:
         """Further details that the training side is needed for: what was seen there apart from what is new; JSON."""
@@ -316,7 +325,7 @@ class Task(abc.ABC):
 
     def headline(self, value: float, low: float, high: float, count: int) -> str:
         """The chief figure in a sentence without its period."""
-        return f"{self.figure.replace('_', ' ')} {value:.3f} ({low:.3f} to {high:.3f}) on {count:,} records"
+        return f"{title(self.figure)} {value:.3f} ({low:.3f} to {high:.3f}) on {count:,} records"
 
     def losses(self, table: pa.Table, answers: Answers) -> np.ndarray:
         """(n,) how wrong each answer is, 0 when right: the order of the worst errors."""
@@ -352,6 +361,10 @@ class Task(abc.ABC):
         if answer and "label" in answer:
             made.append(Piece("\n→ " + str(answer["label"])))
         return made
+
+    def sides(self, table: pa.Table, answers: Answers, row: int) -> tuple[Answer | None, Answer | None]:
+        """What the record at `row` asks for and what was answered, as `pieces` shows them one beside the other."""
+        return self.expected(table.slice(row, 1).to_pylist()[0]), answers.items[row]
 
     def expected(self, row: Mapping[str, Any]) -> Answer | None:
         """The answer a labelled record asks for, in the shape of `decode`; None without a target."""

@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from burnish.core.errors import BurnishError, DataError
+from burnish.core.figures import word
 from burnish.core.records import SCHEMA, Record
 from burnish.core.stage import TaskSpec, nearest, read_labels
 from burnish.core.tasktypes import known_types, task_class
@@ -326,7 +327,12 @@ class Task(base.Task):
             known = ~np.isnan(np.stack(chief))
             mean = np.where(known, np.stack(chief), 0.0).sum(0) / known.sum(0)
             all_right = sums[..., 1] / sums[..., 0]
-        return {"mean": mean, "all_right": all_right, **found}
+        first = {f"{name}.{part.figure}": found[f"{name}.{part.figure}"] for name, part in self.parts.items()}
+        return {"mean": mean, "all_right": all_right, **first, **found}
+
+    def headline(self, value: float, low: float, high: float, count: int) -> str:
+        chief = " and ".join(word(f"{name}.{part.figure}") for name, part in self.parts.items())
+        return f"Mean of {chief} {value:.3f} ({low:.3f} to {high:.3f}) on {count:,} records"
 
     def details(self, table: pa.Table, answers: Answers) -> dict[str, Any]:
         """What each task's report holds, and how many records carry its target."""
@@ -336,6 +342,9 @@ class Task(base.Task):
                 for name, part, rows, view, own in self._each(table, answers)
             }
         }
+
+    def explained(self) -> Mapping[str, str]:
+        return {key: said for part in self.parts.values() for key, said in part.explained().items()}
 
     def losses(self, table: pa.Table, answers: Answers) -> np.ndarray:
         """The mean of the tasks' losses over those whose target a record carries."""
@@ -375,6 +384,11 @@ class Task(base.Task):
         told = ", ".join(f"{name}: {_short(answer)}" for name, answer in wanted.items())
         return f"[{told or '?'}] {' '.join((record.text or '').split())[:200]}"
 
+    def brief(self, answer: Mapping[str, Any] | None) -> str:
+        """What each task says."""
+        told = ((name, part.brief((answer or {}).get(name))) for name, part in self.parts.items())
+        return "; ".join(f"{name}: {said}" for name, said in told if said)
+
     def pieces(self, given: Mapping[str, Any], answer: Mapping[str, Any] | None) -> list[Piece]:
         """The text once, with the marks of the first task that marks; what the others say below it."""
         alone = self._leader.pieces(given, None)
@@ -386,7 +400,8 @@ class Task(base.Task):
                 continue
             plain, shown = part.pieces(given, None), part.pieces(given, answer[name])
             if shown[: len(plain)] == plain:
-                below += [Piece(f"\n{name}"), *shown[len(plain) :]]
+                added = shown[len(plain) :] or [Piece("→ ∅")]
+                below += [Piece(f"\n{name} "), Piece(added[0].text.lstrip("\n"), added[0].mark), *added[1:]]
             elif made is alone:
                 made = shown
             else:

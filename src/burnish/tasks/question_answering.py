@@ -49,6 +49,14 @@ class Task(base.Task):
     name = "question_answering"
     target = ("answer",)
     figure = "f1"
+    about: ClassVar[Mapping[str, str]] = {
+        "by_answerable": "Questions whose answer is in the context, and those that have none.",
+        "no_answer": "How often it said that there is none: right; missed, where it answered such a question; needless, "
+        "where there was an answer.",
+        "by_question": "By the word that asks.",
+        "by_answer_length": "By the length of the answer asked for, in characters.",
+        "by_context_length": "By the length of the context, in characters.",
+    }
     options: ClassVar[Mapping[str, Any]] = {
         "stride": 128,  # tokens that two neighbouring windows of a context share, at most half of one
         "question_length": 64,  # tokens of a question that are read, at most half a window
@@ -302,6 +310,9 @@ class Task(base.Task):
         golds = gold_answers({"answer": record.answer, "meta": record.meta})
         answer = "?" if golds is None else golds[0]["text"] if golds else "∅"
         return " ".join(f"{record.text or ''} → {answer}".split())[:240]
+
+    def brief(self, answer: Mapping[str, Any] | None) -> str:
+        return "" if answer is None else answer.get("text") or "no answer"
 
     def pieces(self, given: Mapping[str, Any], answer: Mapping[str, Any] | None) -> list[Piece]:
         """The question, and the context with the answer marked in it."""

@@ -15,6 +15,7 @@ queries. A query without a relevant candidate, or with nothing but relevant ones
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -24,6 +25,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
+from burnish.core.figures import title
 from burnish.core.records import Record
 from burnish.core.stage import TaskSpec, nearest
 from burnish.nn import index as indexes
@@ -69,6 +71,10 @@ class Task(Base):
         "retrieve": 20,
     }
     figure = "ndcg@10"
+    about: ClassVar[Mapping[str, str]] = {
+        "first_relevant_at": "Queries by the place of their first relevant candidate.",
+        "by_candidates": "Queries by how many candidates they have.",
+    }
     together = ("text",)
 
     def __init__(self, spec: TaskSpec) -> None:
@@ -482,7 +488,7 @@ class Task(Base):
             "by_candidates": {
                 name: {"queries": len(rows)}
                 | {key: float(value) for key, value in self.figures(np.sum(rows, 0)).items()}
-                for name, rows in sorted(by_size.items())
+                for name, rows in sorted(by_size.items(), key=lambda one: int(re.split("[- ]", one[0])[0]))
             },
         }
         if self.index is not None and self.pooled:
@@ -503,7 +509,7 @@ class Task(Base):
         return made
 
     def headline(self, value: float, low: float, high: float, count: int) -> str:
-        return f"{self.figure} {value:.3f} ({low:.3f} to {high:.3f}) over the queries of {count:,} records"
+        return f"{title(self.figure)} {value:.3f} ({low:.3f} to {high:.3f}) over the queries of {count:,} records"
 
     def agreement(self, before: Answers, after: Answers) -> np.ndarray:
         """(n,) 0..1: of lists, whether the same candidate is first; of pairs, 1 less the distance of their scores."""
@@ -566,8 +572,12 @@ class Task(Base):
         return f"score {float(answer.get('score', 0.0)):.1f}"
 
     def pieces(self, given: Mapping[str, Any], answer: Mapping[str, Any] | None) -> list[Piece]:
-        """The query, its candidate, and what came first."""
+        """The query, its candidate, and what came first; or its candidates in an order (`sides`)."""
         made = [Piece(given.get("text") or "")]
+        if answer and answer.get("placed"):
+            for at, one in enumerate(answer["placed"]):
+                made += [Piece(f"\n{at + 1}. "), Piece(one["text"], "relevant" if one["relevant"] else None)]
+            return made
         if given.get("text_b"):
             made.append(
                 Piece("\n" + given["text_b"], None if not answer or "score" not in answer else f"{answer['score']:.3f}")
@@ -575,6 +585,20 @@ class Task(Base):
         for at, one in enumerate((answer or {}).get("ranking", [])[:3]):
             made.append(Piece(f"\n{at + 1}. {one['text']}", f"{one['score']:.3f}"))
         return made
+
+    def sides(self, table: pa.Table, answers: Answers, row: int) -> tuple[Answer | None, Answer | None]:
+        """The candidates of the record's query, as they should stand and as they were ranked; relevant ones are marked."""
+        query = next((one for one in _lists.queries_of(table) if row in one.rows), None)
+        if query is None:
+            return super().sides(table, answers, row)
+        own = dict(zip(query.candidates, query.relevance, strict=True))
+        if self.pooled:
+            said = [one["text"] for one in answers.items[row].get("ranking", [])]
+        else:
+            scores = [float(answers.items[at].get("score", 0.0)) for at in query.rows]
+            said = [text for _, text in sorted(zip(scores, query.candidates, strict=True), key=lambda one: -one[0])]
+        best = sorted(own, key=lambda text: -own[text])
+        return _placed(best[: len(query.relevant)], own), _placed(said[:SHOWN], own)
 
     def expected(self, row: Mapping[str, Any]) -> Answer | None:
         """The relevance a labelled record states, 0..1."""
@@ -599,6 +623,11 @@ def rerank(predictor: Any, query: str, candidates: Sequence[str]) -> list[dict[s
     answer = predictor.predict([{"query": query, "candidates": list(candidates)}])[0]
     ranking: list[dict[str, Any]] = answer["ranking"]
     return ranking
+
+
+def _placed(texts: Sequence[str], relevance: Mapping[str, float]) -> Answer:
+    """Candidates in an order, for `pieces`."""
+    return {"placed": [{"text": text, "relevant": relevance.get(text, 0.0) > 0} for text in texts]}
 
 
 def _agree(before: Mapping[str, Any], after: Mapping[str, Any]) -> float:

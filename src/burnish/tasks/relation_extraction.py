@@ -63,6 +63,11 @@ class Task(base.Task):
         "tagger": None,
     }
     figure = "micro_f1"
+    about: ClassVar[Mapping[str, str]] = {
+        "confused": "Relations taken for each other, missed or invented, the most frequent first.",
+        "by_distance": "By the words (characters in Chinese) between the two spans.",
+        "triples": "Relations in the test records, and relations said.",
+    }
     least_labels = 1
 
     def __init__(self, spec: TaskSpec) -> None:
@@ -438,6 +443,10 @@ class Task(base.Task):
             for one in record.relations or ()
         ]
         return f"[{'; '.join(said) or ('?' if record.relations is None else self.none)}] {' '.join(text.split())[:200]}"
+
+    def brief(self, answer: Mapping[str, Any] | None) -> str:
+        """The relations by name."""
+        return "" if answer is None else ", ".join(one["label"] for one in answer["relations"]) or "none"
 
     def pieces(self, given: Mapping[str, Any], answer: Mapping[str, Any] | None) -> list[Piece]:
         """The text with its spans marked, and the relations below, one a line."""

@@ -65,6 +65,14 @@ class Task(base.Task):
     reads: ClassVar[tuple[str, ...]] = ("text",)
     options: ClassVar[Mapping[str, Any]] = {"scheme": "BIO", "decoding": "constrained", "nested": False}
     figure = "entity_f1"
+    about: ClassVar[Mapping[str, str]] = {
+        "span_errors": "What became of each span: border says right type and wrong borders, type the other way round; "
+        "invented spans stand where there is none.",
+        "tokens": "Token by token, as older reports count. Most tokens lie in no span (O), so that saying O everywhere "
+        "(all O) scores well where O counts: compare with that, or leave O out.",
+        "by_length": "Spans by their length; a character is a word in Chinese.",
+        "by_novelty": "Taught spans stand in the training side with the same words and type, new ones do not.",
+    }
     least_labels = 1
 
     def __init__(self, spec: TaskSpec) -> None:

@@ -45,6 +45,35 @@ def test_onednn_linear_and_its_gradients_equal_torch(dtype, near):
         assert (ours.float() - theirs).norm() / theirs.norm() < near
 
 
+@pytest.mark.parametrize(("dtype", "near"), [(torch.float32, 1e-5), (torch.bfloat16, 4e-2)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_an_adapted_layer_and_its_gradients_equal_peft(dtype, near, bias):
+    peft = pytest.importorskip("peft")
+    generator = torch.Generator().manual_seed(0)
+    settings = peft.LoraConfig(r=4, lora_alpha=8, lora_dropout=0.0, target_modules=["0"])
+    model = peft.get_peft_model(torch.nn.Sequential(torch.nn.Linear(24, 40, bias=bias)), settings)
+    layer = model.base_model.model[0]
+    assert operators.is_lora(layer) and not operators.is_lora(layer.base_layer)
+    a, b = layer.lora_A["default"].weight, layer.lora_B["default"].weight
+    torch.nn.init.normal_(b, std=0.3, generator=generator)  # it begins at nought, where A has no gradient
+    x, grad = torch.randn(3, 50, 24, generator=generator), torch.randn(3, 50, 40, generator=generator)
+    out = layer(x.requires_grad_())
+    expected = [out, *torch.autograd.grad(out, [x, a, b], grad)]
+    layer.to(dtype)
+    x_low = x.detach().to(dtype).requires_grad_()
+    out = operators.lora_linear(layer, kernels.onednn_agrees(dtype), x_low)
+    found = [out, *torch.autograd.grad(out, [x_low, a, b], grad.to(dtype))]
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.shape == theirs.shape and (ours.float() - theirs).norm() / theirs.norm() < near
+
+
+def test_an_adapter_with_dropout_stays_as_it_is():
+    peft = pytest.importorskip("peft")
+    settings = peft.LoraConfig(r=4, lora_dropout=0.1, target_modules=["0"])
+    model = peft.get_peft_model(torch.nn.Sequential(torch.nn.Linear(24, 40)), settings)
+    assert not any(operators.is_lora(part) for part in model.modules())
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_pooled_masks_have_mean_one_and_the_asked_rate(dtype):
     pool = operators.DropoutPool(seed=0)

@@ -243,6 +243,13 @@ def test_autos_are_settled_with_a_reason(folder, count):
     assert steps > (20 if count == 20 else 40)
 
 
+def test_tags_are_learnt_in_more_steps_and_faster(folder):
+    data = examples(folder, 20).take(np.arange(1500) % 20)
+    texts, tags = (loop.settle(loop.Training(), train=data, hidden=384, layers=6, tags=one)[0] for one in (False, True))
+    assert tags.batch_tokens < 0.75 * texts.batch_tokens and tags.learning_rate > texts.learning_rate
+    assert tags.epochs == texts.epochs
+
+
 def test_more_data_means_fewer_epochs(folder):
     data = examples(folder, 20)
     epochs = [

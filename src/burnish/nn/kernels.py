@@ -205,6 +205,8 @@ def installed(model: nn.Module, kernels: Kernels, *, seed: int) -> Iterator[Inst
                 _patch(module, functools.partial(operators.pooled_dropout, module), patched)
             elif name in exact:
                 continue
+            elif operators.is_lora(module):
+                _patch(module, functools.partial(operators.lora_linear, module, kernels.linear == "onednn"), patched)
             elif type(module) is nn.Linear and kernels.linear == "onednn":
                 _patch(module, functools.partial(operators.linear_by_onednn, module), patched)
             elif _is_big_table(module, model):

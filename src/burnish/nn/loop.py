@@ -25,7 +25,7 @@ from burnish.core.progress import Progress
 from burnish.nn import checkpoints
 from burnish.nn.batches import Batch, Examples, batches_of, padding_rate, training_order
 from burnish.nn.kernels import Installed, Kernels, choose, installed, with_layers
-from burnish.nn.objectives import CrossEntropy, Objective, balanced_weights, cross_entropy
+from burnish.nn.objectives import CrossEntropy, Objective, TokenCrossEntropy, balanced_weights, cross_entropy
 from burnish.nn.optimise import AdamW
 from burnish.nn.predict import outputs_of, pad_token_of, predict_logits, read_lengths
 from burnish.nn.stack import ROWS
@@ -117,7 +117,14 @@ def auto_max_length(lengths: np.ndarray, *, limit: int) -> tuple[int, str]:
 
 
 def settle(
-    settings: Training, *, train: Examples, hidden: int, layers: int, start: str = "pretrained", beside: int = 0
+    settings: Training,
+    *,
+    train: Examples,
+    hidden: int,
+    layers: int,
+    start: str = "pretrained",
+    beside: int = 0,
+    tags: bool = False,
 ) -> tuple[Training, dict[str, str]]:
     """Decide every "auto" but max_length and precision; returns the settings and a reason for each decision.
 
@@ -129,6 +136,8 @@ def settle(
     records: entity F1 55 at 1e-4, 61 at 2e-4 and at 3e-4), and twice the steps help (CoNLL-2003, 1,500 sentences).
     start: "nothing" for random weights, which want ten times the rate and some thousand steps; "adapters" for LoRA, whose
     few weights move faster. beside: tokens that the network reads beside those of each text, of an image.
+    tags: one class a token, from pretrained weights: twice the steps, and five thirds of the rate of a small encoder (1,500
+    sentences of CoNLL-2003 in three passes: entity F1 0.754 before, 0.849 so).
     """
     count, tokens = len(train), int(train.offsets[-1]) + beside * len(train)
     by_token = start == "pretrained" and (train.token_targets is not None or train.several is not None)
@@ -142,17 +151,18 @@ def settle(
     epochs = chosen.get("epochs", settings.epochs)
     if settings.batch_tokens == "auto":
         longest = int(train.lengths.max()) + beside
-        fit = tokens * epochs / (1500 if start == "nothing" else 60)
+        fit = tokens * epochs / (1500 if start == "nothing" else 120 if tags else 60)
         size = int(np.clip(round(fit / ROWS) * ROWS, 256, 1024 if by_token else 2048))
         chosen["batch_tokens"] = max(size, longest)
         reasons["batch_tokens"] = f"about {tokens * epochs / size:,.0f} steps of the {tokens * epochs:,} tokens"
     if settings.learning_rate == "auto":
-        rate = 3e-4 if hidden <= 512 and layers <= 6 else 1e-4 if hidden < 1024 else 3e-5
+        small = 5e-4 if tags else 3e-4
+        rate = small if hidden <= 512 and layers <= 6 else 1e-4 if hidden < 1024 else 3e-5
         if by_token and layers > 6 and hidden <= 512:
             rate = 2e-4
         rate = {"nothing": 2e-3 if hidden <= 128 else 1e-3, "adapters": 5e-4}.get(start, rate)
         chosen["learning_rate"] = rate
-        reasons["learning_rate"] = f"{layers} layers, {hidden} wide, from {start}"
+        reasons["learning_rate"] = f"{layers} layers, {hidden} wide, from {start}{', tags' * tags}"
     return replace(settings, **chosen), reasons
 
 
@@ -194,7 +204,10 @@ def fit(
     layers = int(getattr(config, "num_hidden_layers", 6))
     start = getattr(model, "start", "pretrained")
     beside = int(getattr(model, "image_tokens", 0))
-    settled, reasons = settle(settings, train=train, hidden=hidden, layers=layers, start=start, beside=beside)
+    tags = start == "pretrained" and isinstance(objective, TokenCrossEntropy)
+    settled, reasons = settle(
+        settings, train=train, hidden=hidden, layers=layers, start=start, beside=beside, tags=tags
+    )
     objective = objective or _classes(model, train, settled)
     if judge is None and validation is not None and len(validation):
         judge = Judge("accuracy", functools.partial(_accuracy, examples=validation))

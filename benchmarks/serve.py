@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib.metadata
 import json
 import lzma
 import os
@@ -280,6 +281,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--clients", type=int, nargs="+", default=list(CLIENTS))
     parser.add_argument("--only", nargs="+", choices=sorted(CONTENDERS))
+    parser.add_argument("--out", type=Path, help="a page to write, benchmarks/results/serve.md say")
     parser.add_argument("--batch-timeout", type=float, default=0.005, help="LitServe's, in seconds")
     parser.add_argument("--contender", choices=sorted(CONTENDERS), help=argparse.SUPPRESS)
     parser.add_argument("--load", type=int, help=argparse.SUPPRESS)
@@ -300,24 +302,43 @@ def main() -> None:
     ]
     ceiling = limit(args)
     rows = [measure(name, args) for name in names]
-    show(rows, ceiling, args.clients)
+    shown = table(rows, ceiling, args.clients)
+    print(shown, file=sys.stderr)
+    if args.out:
+        args.out.write_text(page(args, shown), encoding="utf-8")
     print(json.dumps({"limit_rps": ceiling, "rows": rows}))
     return None
 
 
-def show(rows: list[dict[str, Any]], ceiling: float, clients: list[int]) -> None:
+def table(rows: list[dict[str, Any]], ceiling: float, clients: list[int]) -> str:
     most = str(max(clients))
     columns = [f"{n} rps (p50/p99 ms)" for n in clients]
-    print("| | " + " | ".join(columns) + " | of limit | cold s | MiB |", file=sys.stderr)
-    print("|---|" + "--:|" * (len(clients) + 3), file=sys.stderr)
+    lines = ["| | " + " | ".join(columns) + " | of limit | cold s | MiB |", "|---|" + "--:|" * (len(clients) + 3)]
     for row in rows:
         cells = [f"{row[str(n)]['rps']:.0f} ({row[str(n)]['p50_ms']:.1f}/{row[str(n)]['p99_ms']:.1f})" for n in clients]
         share = f"{row[most]['rps'] / ceiling:.0%}"
-        print(
-            f"| {row['name']} | {' | '.join(cells)} | {share} | {row['cold_s']:.2f} | {row['resident_mb']:.0f} |",
-            file=sys.stderr,
+        lines.append(
+            f"| {row['name']} | {' | '.join(cells)} | {share} | {row['cold_s']:.2f} | {row['resident_mb']:.0f} |"
         )
-    print(f"limit: {ceiling:.0f} texts/s without HTTP", file=sys.stderr)
+    failed = sum(int(row[str(n)]["failed"]) for row in rows for n in clients)
+    return "\n".join([*lines, "", f"limit: {ceiling:.0f} texts/s without HTTP; requests that failed: {failed}"])
+
+
+def page(args: argparse.Namespace, shown: str) -> str:
+    card = json.loads((args.deploy / "burnish.json").read_text("utf-8"))
+    names = ("onnxruntime", "torch", "transformers", "fastapi", *(["litserve"] if "litserve" in shown else []))
+    return f"""# Serving: {card["task"]["type"]}
+
+command: python benchmarks/serve.py --deploy DEPLOY --model MODEL --seconds {args.seconds:g}  
+model: {card["backbone"]}, {card["precision"]}, for burnish and LitServe; PyTorch, fp32, for the pipeline  
+date: {time.strftime("%Y-%m-%d")}  
+load of the machine at the end, {os.cpu_count()} cores, the load generator's included: {os.getloadavg()[0]:.1f}  
+versions: {", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)}  
+
+Requests a second, one text of 5 to 60 words each.
+
+{shown}
+"""
 
 
 if __name__ == "__main__":

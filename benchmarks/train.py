@@ -313,7 +313,8 @@ def write(args: argparse.Namespace, results: dict[str, list[dict[str, Any]]]) ->
     facts = {
         "command": "python benchmarks/train.py "
         + " ".join(
-            f"--{key.replace('_', '-')} {getattr(args, key)}" for key in ("task", "set", "train", "epochs", "seeds")
+            f"--{key.replace('_', '-')} {getattr(args, key)}"
+            for key in ("task", "set", "train", "test", "epochs", "seeds")
         )
         + f" --threads {args.threads} --plain-steps {args.plain_steps}",
         "backbone": Path(args.backbone).name,

@@ -67,6 +67,26 @@ def test_an_adapted_layer_and_its_gradients_equal_peft(dtype, near, bias):
         assert ours.shape == theirs.shape and (ours.float() - theirs).norm() / theirs.norm() < near
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_norm_and_its_gradients_equal_transformers(dtype):
+    from transformers.models.llama.modeling_llama import LlamaRMSNorm
+
+    generator = torch.Generator().manual_seed(0)
+    module = LlamaRMSNorm(24, eps=1e-5)
+    torch.nn.init.normal_(module.weight, 1.0, 0.3, generator=generator)
+    assert operators.is_rms_norm(module) and not operators.is_rms_norm(torch.nn.LayerNorm(24))
+    module.to(dtype)
+    x, grad = (torch.randn(3, 50, 24, generator=generator).to(dtype) for _ in range(2))
+    sides = []
+    for run in (module, lambda x: operators.rms_norm(module, x)):
+        out = run(x.requires_grad_())
+        sides.append([out, *torch.autograd.grad(out, [x, module.weight], grad)])
+    for theirs, ours in zip(*sides, strict=True):
+        assert (ours.float() - theirs.float()).norm() / theirs.float().norm() < (
+            1e-5 if dtype == torch.float32 else 1e-2
+        )
+
+
 def test_an_adapter_with_dropout_stays_as_it_is():
     peft = pytest.importorskip("peft")
     settings = peft.LoraConfig(r=4, lora_dropout=0.1, target_modules=["0"])

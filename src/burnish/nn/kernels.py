@@ -207,6 +207,8 @@ def installed(model: nn.Module, kernels: Kernels, *, seed: int) -> Iterator[Inst
                 continue
             elif operators.is_lora(module):
                 _patch(module, functools.partial(operators.lora_linear, module, kernels.linear == "onednn"), patched)
+            elif operators.is_rms_norm(module):
+                _patch(module, functools.partial(operators.rms_norm, module), patched)
             elif type(module) is nn.Linear and kernels.linear == "onednn":
                 _patch(module, functools.partial(operators.linear_by_onednn, module), patched)
             elif _is_big_table(module, model):

@@ -261,7 +261,7 @@ def is_lora(module: nn.Module) -> bool:
         return False
     parts = [pair[names[0]] for pair in (layer.lora_A, layer.lora_B)]
     plain = all(type(part) is nn.Linear and part.bias is None for part in parts)
-    return plain and not getattr(layer, "lora_variant", {}) and type(layer.lora_dropout[names[0]]) is nn.Identity
+    return bool(plain and not getattr(layer, "lora_variant", {}) and type(layer.lora_dropout[names[0]]) is nn.Identity)
 
 
 def lora_linear(module: Any, onednn: bool, x: Tensor) -> Tensor:
@@ -281,7 +281,8 @@ class _RmsNorm(torch.autograd.Function):
         scale = square.div_(x.shape[-1]).add_(eps).rsqrt_()
         normed = exact * scale
         ctx.save_for_backward(normed, scale, weight)
-        return weight * normed.to(x.dtype)
+        out: Tensor = weight * normed.to(x.dtype)
+        return out
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:

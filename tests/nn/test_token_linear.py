@@ -66,6 +66,8 @@ def test_han_characters_stand_alone_and_other_words_stay():
 
 def test_a_tokenizer_that_parts_them_anyway_is_left_as_it_is():
     backend = joining()
-    backend.model = models.Unigram([("<unk>", 0.0), ("▁", -3.0), *((one, -6.0) for one in "我们在北京大学习中国人民的历史。")], unk_id=0)
+    backend.model = models.Unigram(
+        [("<unk>", 0.0), ("▁", -3.0), *((one, -6.0) for one in "我们在北京大学习中国人民的历史。")], unk_id=0
+    )
     before = backend.to_str()
     assert han_apart(backend).to_str() == before

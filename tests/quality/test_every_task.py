@@ -21,7 +21,23 @@ from burnish.quality.gate import gate, measured
 from burnish.quality.report import report
 
 OF_LABELS = ("label_distribution", "label_errors", "conflicting_duplicates")
-WORDS = ["amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "haven", "inlet", "jetty", "knoll", "lagoon", "meadow", "nectar", "orchid"]
+WORDS = [
+    "amber",
+    "birch",
+    "cedar",
+    "delta",
+    "ember",
+    "fjord",
+    "grove",
+    "haven",
+    "inlet",
+    "jetty",
+    "knoll",
+    "lagoon",
+    "meadow",
+    "nectar",
+    "orchid",
+]
 
 
 def many(kind: str, count: int = 40) -> tuple[TaskSpec, list[Record]]:

@@ -146,3 +146,14 @@ def test_a_record_is_drawn_with_its_rarest_trait() -> None:
     found, about = traits(table, ("labels",))
     assert found == [["a"], ["a", "b"], ["none"], []] and about == "rarest label"
     assert strata(found).tolist() == [1, 2, 3, 0]
+
+
+def test_groups_that_hold_every_class_fill_their_share(tmp_path: Path) -> None:
+    """A query has one candidate that answers it and four that do not: no group's rarest class is the common one."""
+    rows = [
+        Record(text=f"{text} {at % 5}", text_b=str(at), value=float(at % 5 == 0), group=str(at // 5))
+        for at, text in enumerate(one for one in texts(60, seed=3) for _ in range(5))
+    ]
+    made = split(TaskSpec("ranking", (), {}, ("en", "zh")), rows, tmp_path, near_duplicates=1.0, templates=False)
+    assert len(made.test) == 60 and len(made.validation) == 30
+    assert sum(made.test.column("value")) == 12

@@ -169,8 +169,8 @@ def _assign(component: Array, strata: Array, order: Array, *, test: float, valid
     np.add.at(holds, (number, classes), 1)
     pieces = np.bincount(rarest, minlength=len(total))
     room = {
-        TEST: _quota(total, test, pieces >= 2),
-        VALIDATION: _quota(total, validation, pieces >= (3 if test else 2)),
+        TEST: _quota(total, test, pieces, 2),
+        VALIDATION: _quota(total, validation, pieces, 3 if test else 2),
     }
     taken = np.full(len(firsts), TRAIN)
     for one in np.lexsort((firsts, line)):
@@ -190,14 +190,19 @@ def _assign(component: Array, strata: Array, order: Array, *, test: float, valid
     return taken[number]
 
 
-def _quota(total: Array, share: float, enough: Array) -> Array:
-    """How many records of each class a side takes (classes,): its share, at least 1 where the class has enough pieces."""
+def _quota(total: Array, share: float, pieces: Array, enough: int) -> Array:
+    """How many records of each class a side takes (classes,): its share, at least 1 where the class has enough pieces.
+
+    pieces: components whose rarest class it is. A class that never is comes along with others, up to its share: every
+    query has candidates that do not answer it. One with some pieces, but fewer than `enough`, stays where it is taught.
+    """
     wanted = total * share
     quota = np.floor(wanted + 1e-9)
     missing = round(wanted.sum()) - int(quota.sum())
     for one in np.argsort(-(wanted - quota), kind="stable")[: max(missing, 0)]:
         quota[one] += 1
-    return np.where(enough & (share > 0), np.maximum(quota, 1), 0).astype(np.int64)
+    along = np.where(pieces == 0, quota, 0)
+    return np.where((pieces >= enough) & (share > 0), np.maximum(quota, 1), along).astype(np.int64)
 
 
 def _leaking(texts: Sequence[str], side: Array, near: float) -> Array:

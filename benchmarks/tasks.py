@@ -139,7 +139,7 @@ def scored(spec: Path, report: dict[str, Any]) -> dict[str, Any]:
         "interval": report.get("intervals", {}).get(figure),
         "others": {key: report[key] for key in report.get("intervals", {}) if key != figure and key in report},
         "baseline": {"name": best["name"], "value": best[figure]} if best else None,
-        "leaks": report.get("leaks"),
+        "leaks": {name: one for name, one in (report.get("leaks") or {}).items() if name != "examples"},
     }
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from burnish.core.errors import WeightsError
+from burnish.nn import samples
 from burnish.nn.models import Head
 from burnish.nn.quiet import silent_loading
 
@@ -101,14 +102,9 @@ def save(model: nn.Module, folder: Path, *, tokenizer: Any) -> None:
 
 def _compare(model: nn.Module, again: nn.Module, folder: Path) -> None:
     config: Any = model.config
-    generator = torch.Generator().manual_seed(0)
-    ids_BL = torch.randint(5, config.vocab_size, (4, 12), generator=generator)
-    mask_BL = (torch.arange(12)[None] < torch.tensor([12, 9, 5, 2])[:, None]).long()
-    was_training = model.training
-    model.eval()
-    with torch.no_grad():
+    ids_BL, mask_BL = samples.tokens(config.vocab_size)
+    with samples.at_rest(model):
         least = float((model(ids_BL, mask_BL) * again(ids_BL, mask_BL)).sum(1).min())
-    model.train(was_training)
     if least < 0.9999:
         raise WeightsError(
             f"{folder}: the saved model differs from the trained one: cosine {least:.5f} of their vectors"

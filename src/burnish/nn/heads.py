@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from burnish.core.errors import WeightsError
+from burnish.nn import samples
 from burnish.nn.models import Head
 from burnish.nn.quiet import silent_loading
 
@@ -200,16 +201,11 @@ def save(model: nn.Module, folder: Path, *, tokenizer: Any) -> None:
     stock.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     again = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
-    generator = torch.Generator().manual_seed(0)
-    ids_BL = torch.randint(5, stock.config.vocab_size, (4, 12), generator=generator)
-    mask_BL = (torch.arange(12)[None] < torch.tensor([12, 9, 5, 2])[:, None]).long()
-    was_training = model.training
-    model.eval()
-    with torch.no_grad():
+    ids_BL, mask_BL = samples.tokens(stock.config.vocab_size)
+    with samples.at_rest(model):
         ours = model(input_ids=ids_BL, attention_mask=mask_BL)
         ours = ours if isinstance(ours, Tensor) else ours.logits
         theirs = again(input_ids=ids_BL, attention_mask=mask_BL).logits
-    model.train(was_training)
     if not torch.allclose(ours, theirs, rtol=1e-3, atol=1e-3):
         worst = float((ours - theirs).abs().max())
         raise WeightsError(f"{folder}: the saved model differs from the trained one by {worst:.3g} in its logits")

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from burnish.core.errors import WeightsError
+from burnish.nn import samples
 from burnish.nn.batches import Batch
 from burnish.nn.models import Head
 from burnish.nn.quiet import silent_loading
@@ -127,14 +128,9 @@ def save(model: PointerHead, folder: Path, *, tokenizer: Any) -> None:
     tokenizer.save_pretrained(folder)
     save_file(_weights(model), folder / HEAD_FILE)
     again = load(folder, Head("pointer", model.labels))
-    generator = torch.Generator().manual_seed(0)
-    ids_BL = torch.randint(5, model.config.vocab_size, (4, 12), generator=generator)
-    mask_BL = (torch.arange(12)[None] < torch.tensor([12, 9, 5, 2])[:, None]).long()
-    was_training = model.training
-    model.eval()
-    with torch.no_grad():
+    ids_BL, mask_BL = samples.tokens(model.config.vocab_size)
+    with samples.at_rest(model):
         ours, theirs = model(ids_BL, mask_BL), again(ids_BL, mask_BL)
-    model.train(was_training)
     if not torch.allclose(ours, theirs, rtol=1e-3, atol=1e-3):
         worst = float((ours - theirs).abs().max())
         raise WeightsError(f"{folder}: the saved model differs from the trained one by {worst:.3g} in its scores")

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from burnish.core.errors import WeightsError
+from burnish.nn import samples
 from burnish.nn.heads import MeanHead
 from burnish.nn.models import Head
 from burnish.nn.quiet import silent_loading
@@ -209,14 +210,9 @@ def save(model: SeveralHeads, folder: Path, *, tokenizer: Any) -> None:
 
 def _compared(model: SeveralHeads, again: SeveralHeads) -> dict[str, tuple[Tensor, Tensor]]:
     """Outputs of both by head, without padding, and all that is no part of forward."""
-    generator = torch.Generator().manual_seed(0)
-    ids_BL = torch.randint(5, model.config.vocab_size, (4, 12), generator=generator)
-    mask_BL = (torch.arange(12)[None] < torch.tensor([12, 9, 5, 2])[:, None]).long()
-    was_training = model.training
-    model.eval()
-    with torch.no_grad():
+    ids_BL, mask_BL = samples.tokens(model.config.vocab_size)
+    with samples.at_rest(model):
         ours, theirs = model(ids_BL, mask_BL), again(ids_BL, mask_BL)
-    model.train(was_training)
     found = {
         name: tuple(out[name][mask_BL.bool()] if out[name].ndim == 3 else out[name] for out in (ours, theirs))
         for name in ours

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from burnish.core.errors import WeightsError
+from burnish.nn import samples
 from burnish.nn.models import Head
 from burnish.nn.quiet import silent_loading
 from burnish.nn.token_linear import TokenLinear
@@ -161,14 +162,9 @@ def save(model: TokenHead, folder: Path, *, tokenizer: Any) -> None:
     if model.crf is not None:
         save_file({name: value.detach().contiguous() for name, value in model.crf.values().items()}, folder / CRF_FILE)
     again = load(folder, Head("token", model.labels, {"crf": model.crf is not None}))
-    generator = torch.Generator().manual_seed(0)
-    ids_BL = torch.randint(5, model.config.vocab_size, (4, 12), generator=generator)
-    mask_BL = (torch.arange(12)[None] < torch.tensor([12, 9, 5, 2])[:, None]).long()
-    was_training = model.training
-    model.eval()
-    with torch.no_grad():
+    ids_BL, mask_BL = samples.tokens(model.config.vocab_size)
+    with samples.at_rest(model):
         ours, theirs = (_everything(one, ids_BL, mask_BL) for one in (model, again))
-    model.train(was_training)
     if not torch.allclose(ours, theirs, rtol=1e-3, atol=1e-3):
         worst = float((ours - theirs).abs().max())
         raise WeightsError(f"{folder}: the saved model differs from the trained one by {worst:.3g} in its scores")

@@ -25,10 +25,10 @@ import itertools
 import pkgutil
 import re
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from annotated_types import Ge, Gt, Le
 
@@ -133,6 +133,8 @@ class Setting:
     default: Any
     about: str
 
+    EMPTY: ClassVar[Any] = inspect.Parameter.empty  # the default of one that must be given
+
     @property
     def required(self) -> bool:
         return self.default is inspect.Parameter.empty
@@ -236,22 +238,26 @@ class Stage:
         return hashlib.sha256(inspect.getsource(self.run).encode()).hexdigest()[:16]
 
     def _about(self) -> dict[str, str]:
-        """Setting -> its sentence in the docstring, from `name: meaning`, up to the next name or blank line."""
         names = [n for n, p in inspect.signature(self.run).parameters.items() if p.kind is p.KEYWORD_ONLY]
-        if not names:
-            return {}
-        pattern = re.compile(rf"(?:(?<=\s)|^)({'|'.join(map(re.escape, names))}):\s+", re.MULTILINE)
-        found: dict[str, str] = {}
-        for paragraph in self.doc.split("\n\n"):
-            marks = list(pattern.finditer(paragraph))
-            for mark, following in itertools.zip_longest(marks, marks[1:]):
-                text = paragraph[mark.end() : following.start() if following else None]
-                found.setdefault(mark[1], " ".join(text.split()))
-        return found
+        return sentences(self.doc, names)
 
     def filled(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Settings with defaults filled in; `given` was checked."""
         return {name: given.get(name, setting.default) for name, setting in self.settings.items()}
+
+
+def sentences(doc: str, names: Sequence[str]) -> dict[str, str]:
+    """Setting -> its sentence in a docstring, from `name: meaning`, up to the next name or blank line."""
+    if not names:
+        return {}
+    pattern = re.compile(rf"(?:(?<=\s)|^)({'|'.join(map(re.escape, names))}):\s+", re.MULTILINE)
+    found: dict[str, str] = {}
+    for paragraph in doc.split("\n\n"):
+        marks = list(pattern.finditer(paragraph))
+        for mark, following in itertools.zip_longest(marks, marks[1:]):
+            text = paragraph[mark.end() : following.start() if following else None]
+            found.setdefault(mark[1], " ".join(text.split()))
+    return found
 
 
 def _need(hint: Any) -> Need:

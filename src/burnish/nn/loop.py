@@ -6,12 +6,13 @@ goes on from its newest checkpoint and ends with the bytes of a run that was not
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -28,9 +29,11 @@ from burnish.nn.kernels import Installed, Kernels, choose, installed, with_layer
 from burnish.nn.objectives import CrossEntropy, Objective, TokenCrossEntropy, balanced_weights, cross_entropy
 from burnish.nn.optimise import AdamW
 from burnish.nn.predict import outputs_of, pad_token_of, predict_logits, read_lengths
+from burnish.nn.regularisers.base import Regulariser, Working
 from burnish.nn.stack import ROWS
+from burnish.nn.strategies.base import Strategy, combined
 
-CHECKPOINTS = 3  # what a checkpoint holds; another number is another run
+CHECKPOINTS = 4  # what a checkpoint holds; another number is another run
 MAX_LENGTH = 256  # where `max_length: auto` stops: attention grows with the square, classification rarely needs more
 
 
@@ -52,12 +55,15 @@ class Training:
     label_smoothing: float = 0.0
     max_grad_norm: float = 1.0  # 0 does not clip
     dropout: float | None = None  # None keeps the model's own
+    accumulate: int = 1  # batches a step; their mean gradient moves the weights, as one large batch would
+    steps: int | None = None  # of the optimiser in all; None walks `epochs` to their end
+    judge_every: int | None = None  # steps between validations; None after every epoch
     checkpoint_every_s: float = 60.0
 
 
 @dataclass
 class Epoch:
-    """One pass: mean training loss, and validation figures where there is validation data."""
+    """One pass, or what lay between two validations: mean training loss, and figures where there is validation data."""
 
     loss: float
     validation_loss: float | None = None
@@ -186,14 +192,16 @@ def fit(
     seed: int,
     objective: Objective | None = None,
     judge: Judge | None = None,
+    strategies: Sequence[Strategy] = (),
+    regularisers: Sequence[Regulariser] = (),
 ) -> History:
     """Fine-tune `model` in place on `train`; it ends with its best weights by validation, in evaluation mode.
 
     model: gives outputs from input_ids, attention_mask, token_type_ids. objective: what training makes small; None is
     the cross entropy of one class a text. judge: says how good an epoch was; None is the accuracy on `validation`.
     Best: highest score of the judge, then lowest validation loss; without validation data the last weights. scratch: a folder for checkpoints; when it holds one of
-    this very run (same data, settings, seed, first weights), training goes on from there. Raises BurnishError when
-    the loss stops being a number.
+    this very run (same data, settings, seed, first weights), training goes on from there. strategies: already placed
+    (`Strategy.place`). Raises BurnishError when the loss stops being a number.
     """
     if objective is None and train.targets is None:
         raise ValueError("training examples need targets")
@@ -211,22 +219,29 @@ def fit(
     objective = objective or _classes(model, train, settled)
     if judge is None and validation is not None and len(validation):
         judge = Judge("accuracy", functools.partial(_accuracy, examples=validation))
-    print_of_run = _print(model, train, validation, settled, seed, objective)
+    print_of_run = _print(model, train, validation, settled, seed, [objective, *strategies, *regularisers])
     found = _resume_point(scratch, print_of_run, progress)
     if found:
         kernels = Kernels(**{**found[1]["kernels"], "why": tuple(found[1]["kernels"]["why"])})
     else:
         heads = int(getattr(config, "num_attention_heads", hidden // 32))
-        kernels = with_layers(choose(precision=settled.precision, hidden=hidden, head=hidden // heads), model)
+        kernels = choose(precision=settled.precision, hidden=hidden, head=hidden // heads)
+        if any(one.modules for one in regularisers):
+            kernels = replace(kernels, why=(*kernels.why, "layers as modules: a regulariser looks into them"))
+        else:
+            kernels = with_layers(kernels, model)
     for line in kernels.why:
         progress.tell(f"  {line}")
     restore_dropout = _set_dropout(model, settled.dropout)
     model.train()
     try:
         with installed(model, kernels, seed=seed) as operators, torch.random.fork_rng(devices=[]):
-            run = _Run(
+            run = Run(
                 model, train, settled, operators, seed, scratch, progress, print_of_run, kernels, objective, judge
             )
+            run.strategies = tuple(strategies)
+            run.optimiser.scale(combined(strategies, model))
+            run.helpers = [one.begin(run) for one in regularisers]
             run.history.reasons = reasons
             run.history.resolved = {key: getattr(settled, key) for key in ("epochs", "learning_rate", "batch_tokens")}
             run.history.resolved["precision"] = kernels.number_format
@@ -240,8 +255,12 @@ def fit(
     return run.history
 
 
-class _Run:
-    """The state of one `fit`: what a checkpoint holds, and the walk over epochs and batches."""
+class Run:
+    """The state of one `fit`: what a checkpoint holds, and the walk over epochs and batches.
+
+    What regularisers may use: model, objective, train, settings, seed, weights (fp32, by name), optimiser, operators,
+    history, `total_steps`, `loss` and `backward`.
+    """
 
     def __init__(
         self,
@@ -263,7 +282,13 @@ class _Run:
         self.print_of_run, self.kernels = print_of_run, kernels
         self.optimiser = AdamW(operators, weight_decay=settings.weight_decay, layer_decay=settings.layer_decay)
         self.history = History(figure=judge.figure if judge else "")
-        self.epoch, self.position, self.epoch_loss = 0, 0, 0.0
+        self.strategies: tuple[Strategy, ...] = ()
+        self.helpers: list[Working] = []
+        self.total_steps = 0  # about: batches differ a little from epoch to epoch
+        self.epoch, self.position = 0, 0
+        self.epoch_loss, self.epoch_count = 0.0, 0  # since the last look
+        self.epoch_share = 0.0  # of the whole run that lay behind when this epoch began
+        self._scale = 1.0
         self.best: dict[str, Tensor] = {}
         self.best_score: tuple[float, float] | None = None
         self.done = False
@@ -275,18 +300,22 @@ class _Run:
 
     def go(self) -> None:
         """Walk the epochs that are left, and end with the best weights."""
-        epochs = int(self.settings.epochs)
         while not self.done:
             self._one_epoch()
-            self.epoch, self.position, self.epoch_loss = self.epoch + 1, 0, 0.0
-            stale = self.epoch - 1 - self.history.best_epoch
-            self.history.stopped_early = bool(self.best and self.settings.patience and stale >= self.settings.patience)
-            self.done = self.epoch >= epochs or self.history.stopped_early
+            if not self.done:
+                self.epoch, self.position = self.epoch + 1, 0
+                if self.settings.steps is None:
+                    self.done = self.epoch >= int(self.settings.epochs) or self.history.stopped_early
             self._save(force=self.done)
         for name, value in self.best.items():
             self.weights[name].copy_(value)
+        for helper in self.helpers:
+            helper.finish()
 
     def _one_epoch(self) -> None:
+        if self.position == 0:
+            self.epoch_share = self._share(0.0)
+        self._open(share=self.epoch_share)
         lengths = read_lengths(self.model, self.train)
         order = training_order(
             lengths,
@@ -296,47 +325,115 @@ class _Run:
             groups=self.train.groups,
         )
         self.history.padding_rate = padding_rate(lengths, order)
+        every = self.settings.accumulate
+        self.total_steps = self.settings.steps or math.ceil(len(order) / every) * int(self.settings.epochs)
         left = order[self.position :]
-        what = f"epoch {self.epoch + 1}/{self.settings.epochs}"
+        what = (
+            f"epoch {self.epoch + 1}/{self.settings.epochs}" if not self.settings.steps else f"epoch {self.epoch + 1}"
+        )
+        batches = batches_of(self.train, left, pad_token=pad_token_of(self.model))
         with self.progress.bar(what, sum(len(rows) for rows in left), "examples") as bar:
-            for batch in batches_of(self.train, left, pad_token=pad_token_of(self.model)):
+            for at in range(0, len(left), every):
+                count = sum(len(rows) for rows in left[at : at + every])
                 began, cpu_began = time.perf_counter(), time.process_time()
-                loss = self._step(batch, done=self.position / len(order))
+                loss = self._step(batches, count, min(every, len(left) - at), done=self.position / len(order))
                 self.history.seconds += time.perf_counter() - began
                 self.history.cpu_seconds += time.process_time() - cpu_began
-                self.history.tokens += batch.num_tokens
-                self.history.examples += len(batch.rows)
+                self.history.examples += count
                 self.history.losses.append(loss)
-                self.epoch_loss += loss * len(batch.rows)
-                self.position += 1
-                bar.advance(len(batch.rows), loss=loss)
+                self.epoch_loss += loss * count
+                self.epoch_count += count
+                bar.advance(count, loss=loss)
+                if self.settings.judge_every and self.optimiser.steps % self.settings.judge_every == 0:
+                    self._look()
+                self.done = bool(self.settings.steps and self.optimiser.steps >= self.settings.steps)
+                self.done |= self.history.stopped_early and self.settings.judge_every is not None
                 self._save()
-        self.history.epochs.append(Epoch(loss=self.epoch_loss / len(self.train)))
-        self._validate()
+                if self.done:
+                    break
+        if self.epoch_count and (self.done or not self.settings.judge_every):
+            self._look()
 
-    def _step(self, batch: Batch, *, done: float) -> float:
-        """One batch: forward, backward, move. done: share of this epoch, 0..1."""
-        step_seed = _step_seed(self.seed, self.epoch, self.position)
-        self.operators.pool.begin(step_seed)
-        torch.manual_seed(step_seed)  # for what draws outside the pool; the loop runs inside fork_rng
-        run = getattr(self.objective, "forward", None)  # decoders compute no more logits than the loss asks for
-        outputs = run(self.model, batch) if run else outputs_of(self.model, batch)
+    def _open(self, *, share: float) -> None:
+        """Let the weights move that the strategies open in this epoch."""
+        opened = [found for one in self.strategies if (found := one.opens(self.model, share=share)) is not None]
+        for name, weight in self.operators.working.items():
+            weight.requires_grad_(all(name in found for found in opened))
+
+    def _share(self, done: float) -> float:
+        """How much of the whole run is behind, 0..1. done: share of this epoch."""
+        if self.settings.steps:
+            return min(1.0, self.optimiser.steps / self.settings.steps)
+        return (self.epoch + done) / int(self.settings.epochs)
+
+    def _step(self, batches: Iterator[Batch], count: int, parts: int, *, done: float) -> float:
+        """Forward and backward for the next `parts` batches, which hold `count` examples, and one move of the weights.
+
+        done: share of this epoch, 0..1.
+        """
+        total = 0.0
+        share = self._share(done)
+        for _ in range(parts):
+            batch = next(batches)
+            step_seed = _step_seed(self.seed, self.epoch, self.position)
+            self.operators.pool.begin(step_seed)
+            torch.manual_seed(step_seed)  # for what draws outside the pool; the loop runs inside fork_rng
+            self._scale = len(batch.rows) / count
+            total += self._taught()(batch) * self._scale
+            self.history.tokens += batch.num_tokens
+            self.position += 1
+        rate = rate_at(share, settings=self.settings)
+        self.optimiser.step(learning_rate=rate, max_grad_norm=self.settings.max_grad_norm)
+        for helper in self.helpers:
+            helper.moved(rate=rate)
+        return total
+
+    def _taught(self) -> Callable[[Batch], float]:
+        """How one batch teaches: plainly, inside every regulariser, the first one outermost."""
+        learn: Callable[[Batch], float] = self._plain
+        for helper in reversed(self.helpers):
+            learn = functools.partial(helper.learn, inner=learn)
+        return learn
+
+    def _plain(self, batch: Batch) -> float:
+        loss = self.loss(batch)
+        self.backward(loss)
+        return float(loss.detach())
+
+    def forward(self, batch: Batch) -> Any:
+        """What the model gives for a batch; decoders compute no more logits than the loss asks for."""
+        run = getattr(self.objective, "forward", None)
+        return run(self.model, batch) if run else outputs_of(self.model, batch)
+
+    def loss(self, batch: Batch, outputs: Any = None) -> Tensor:
+        """Mean loss of a batch, its examples weighed; outputs: of `forward`, where it has run already."""
+        outputs = self.forward(batch) if outputs is None else outputs
         loss_B = self.objective.loss(outputs, batch, self.model)
         if self.train.weights is not None:
             loss_B = loss_B * torch.from_numpy(self.train.weights[batch.rows])
-        loss = loss_B.mean()
+        return loss_B.mean()
+
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradients of a mean loss to those of this step."""
         value = float(loss.detach())
         if not math.isfinite(value):
             raise BurnishError(
                 f"the training loss is {value} in step {self.optimiser.steps + 1}",
                 hint=f"lower train.tune.learning_rate (now {self.settings.learning_rate}), or set precision: fp32",
             )
-        torch.autograd.backward(loss)
-        share = (self.epoch + done) / int(self.settings.epochs)
-        self.optimiser.step(
-            learning_rate=rate_at(share, settings=self.settings), max_grad_norm=self.settings.max_grad_norm
-        )
-        return value
+        if loss.requires_grad:
+            torch.autograd.backward(loss * self._scale if self._scale != 1.0 else loss)
+
+    def _look(self) -> None:
+        """End an epoch, or what stands for one: its mean loss, and how good the weights are now."""
+        self.history.epochs.append(Epoch(loss=self.epoch_loss / self.epoch_count))
+        self.epoch_loss, self.epoch_count = 0.0, 0
+        with contextlib.ExitStack() as stack:
+            for helper in self.helpers:
+                stack.enter_context(helper.looking())
+            self._validate()
+        stale = len(self.history.epochs) - 1 - self.history.best_epoch
+        self.history.stopped_early = bool(self.best and self.settings.patience and stale >= self.settings.patience)
 
     def _validate(self) -> None:
         """Score the epoch, and keep its weights when they are the best so far."""
@@ -347,11 +444,12 @@ class _Run:
         self.model.train()
         found = (epoch.validation_score, -epoch.validation_loss)
         self.progress.tell(
-            f"  epoch {self.epoch + 1}: loss {epoch.loss:.3f}, validation loss {epoch.validation_loss:.3f}, "
+            f"  {f'step {self.optimiser.steps}' if self.settings.judge_every else f'epoch {self.epoch + 1}'}: "
+            f"loss {epoch.loss:.3f}, validation loss {epoch.validation_loss:.3f}, "
             f"{self.judge.figure.replace('_', ' ')} {epoch.validation_score:.3f}"
         )
         if self.best_score is None or found > self.best_score:
-            self.best_score, self.history.best_epoch = found, self.epoch
+            self.best_score, self.history.best_epoch = found, len(self.history.epochs) - 1
             self.best = {name: value.clone() for name, value in self.weights.items()}
 
     def _save(self, *, force: bool = False) -> None:
@@ -363,12 +461,15 @@ class _Run:
             "epoch": self.epoch,
             "position": self.position,
             "epoch_loss": self.epoch_loss.hex(),
+            "epoch_count": self.epoch_count,
+            "epoch_share": self.epoch_share,
             "steps": self.optimiser.steps,
             "best_score": self.best_score,
             "done": self.done,
             "history": self.history.to_json(),
         }
         tensors = {"weights": self.weights, "optimiser": self.optimiser.state(), "best": self.best}
+        tensors |= {f"regulariser-{at}": kept for at, one in enumerate(self.helpers) if (kept := one.state())}
         checkpoints.write(
             self.scratch, name=f"checkpoint-{self.optimiser.steps:09d}-{self.epoch:05d}", tensors=tensors, state=state
         )
@@ -384,7 +485,10 @@ class _Run:
         self.best = tensors["best"]
         self.best_score = tuple(state["best_score"]) if state["best_score"] else None
         self.epoch, self.position, self.done = state["epoch"], state["position"], state["done"]
-        self.epoch_loss = float.fromhex(state["epoch_loss"])
+        self.epoch_loss, self.epoch_count = float.fromhex(state["epoch_loss"]), state["epoch_count"]
+        self.epoch_share = state["epoch_share"]
+        for at, helper in enumerate(self.helpers):
+            helper.restore(tensors.get(f"regulariser-{at}", {}))
         saved = {key: value for key, value in state["history"].items() if key != "tokens_per_s"}
         self.history = History(**{**saved, "epochs": [Epoch(**epoch) for epoch in saved["epochs"]], "resumed": True})
         self.progress.tell(f"  going on from step {self.optimiser.steps} (epoch {self.epoch + 1})")
@@ -437,9 +541,9 @@ def _print(
     validation: Examples | None,
     settings: Training,
     seed: int,
-    objective: Objective,
+    parts: Sequence[Any],
 ) -> str:
-    """A checksum of all that decides how a run ends."""
+    """A checksum of all that decides how a run ends. parts: objective, strategies, regularisers."""
     total = hashlib.sha256()
     decisive = {key: value for key, value in asdict(settings).items() if key != "checkpoint_every_s"}
     facts = [
@@ -449,7 +553,7 @@ def _print(
         train.digest(),
         validation.digest() if validation else None,
         torch.__version__,
-        repr(objective),
+        [repr(part) for part in parts],
     ]
     total.update(json.dumps([*facts, torch.get_num_threads()], sort_keys=True).encode())
     for name, value in model.state_dict().items():

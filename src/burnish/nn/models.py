@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -91,9 +91,22 @@ def build(folder: str | Path, head: Head, *, seed: int) -> Any:
     return _module(head).build(folder, head, seed=seed)
 
 
-def save(model: Any, folder: Path, head: Head, *, tokenizer: Any) -> None:
-    """Write a model folder, load it again, and compare; WeightsError when it differs."""
+ADAPTER = "adapter"  # folder beside the model: what a strategy put into the network
+
+
+def save(model: Any, folder: Path, head: Head, *, tokenizer: Any, strategies: Sequence[Any] = ()) -> None:
+    """Write a model folder, load it again, and compare; WeightsError when it differs.
+
+    strategies: of `nn.strategies`, as they were placed; what they put in is folded into the weights, or written beside.
+    """
+    for one in strategies:
+        if one.adds:
+            one.keep(model, folder / ADAPTER)
+        one.fold(model)
     _module(head).save(model, folder, tokenizer=tokenizer)
+    for one in strategies:
+        if not one.folds:
+            one.take_up(model, folder / ADAPTER)
 
 
 def facts(model: Any) -> dict[str, Any]:
@@ -103,9 +116,15 @@ def facts(model: Any) -> dict[str, Any]:
 
 def load(folder: str | Path) -> Any:
     """The network of a model folder, ready to predict."""
+    from burnish.nn.strategies.base import strategies
+
     card = json.loads((Path(folder) / "burnish.json").read_text("utf-8"))
     head = Head.of(card)
-    return _module(head).load(folder, head)
+    model = _module(head).load(folder, head)
+    for one in strategies.open(card.get("strategy", "full")):
+        if not one.folds:
+            one.take_up(model, Path(folder) / ADAPTER)
+    return model
 
 
 def _module(head: Head) -> Any:

@@ -14,8 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from burnish.core.errors import BurnishError
 from burnish.nn.batches import Batch
 from burnish.nn.examples import IGNORED, Examples
+from burnish.nn.losses.base import CrossEntropyLoss, Loss
 from burnish.nn.models import Head
 
 
@@ -131,6 +133,17 @@ class SubsetCrossEntropy:
             return loss_B
         weighed_B = (targets_BC * torch.from_numpy(self.class_weights)).sum(1)
         return loss_B * weighed_B / targets_BC.sum(1)
+
+
+def with_loss(objective: Any, loss: Loss) -> Any:
+    """The objective with another loss of classes. Raises BurnishError where it does not learn one class a text or token."""
+    if type(loss) is CrossEntropyLoss:
+        return objective
+    raise BurnishError(
+        f"the loss {loss.name} is for one class a text or token, not for what this task learns",
+        where="train.tune.loss",
+        hint="leave it out",
+    )
 
 
 def class_weights(examples: Examples, head: Head) -> Any:

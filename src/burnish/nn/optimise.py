@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -52,6 +52,12 @@ class AdamW:
             name: self.layer_decay ** depths[name] * (self.head_factor if depths[name] == 0 else 1.0) for name in values
         }
         self.moments = {name: (torch.zeros_like(value), torch.zeros_like(value)) for name, value in values.items()}
+
+    def scale(self, factors: Mapping[str, float]) -> None:
+        """Multiply the rates of some weights, by name."""
+        for name, factor in factors.items():
+            if name in self.factors:
+                self.factors[name] *= factor
 
     @torch.no_grad()
     def step(self, *, learning_rate: float, max_grad_norm: float) -> float:

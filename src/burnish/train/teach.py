@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,9 @@ def teach(
     balanced: bool,
     label_smoothing: float,
     gold_epochs: int | str,
+    loss: Any,
+    strategies: Sequence[Any],
+    regularisers: Sequence[Any],
     context: Context,
 ) -> dict[str, Any]:
     """Train in place; return what goes on the model's card: history, data, and what the task calibrated.
@@ -39,15 +42,16 @@ def teach(
     gold: checked records that the spec allows to train on; they come last, in a few careful passes.
     """
     from burnish.nn.loop import fit
-    from burnish.nn.objectives import class_weights
+    from burnish.nn.objectives import class_weights, with_loss
     from burnish.nn.predict import predict_outputs
 
     head, train = task.head(), sides.train()
     weights = class_weights(train, head) if balanced else None
-    objective = task.objective(class_weights=weights, label_smoothing=label_smoothing)
+    objective = with_loss(task.objective(class_weights=weights, label_smoothing=label_smoothing), loss)
     validation = encoded(task, sides, sides.validation_table) if len(sides.validation_table) else None
     judge = judged(task, validation, head, objective) if validation else None
     common: dict[str, Any] = {"progress": context.progress, "seed": context.seed, "objective": objective}
+    common |= {"strategies": strategies, "regularisers": regularisers}
     history = fit(
         model, train, None, settings=settings, scratch=_folder(context.scratch / "weak"), judge=judge, **common
     )

@@ -10,8 +10,12 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Gt
 
 from burnish.core.artifacts import Gold, Model, Split
-from burnish.core.stage import Context, Count, Positive, Share, stage
+from burnish.core.stage import Context, Count, Positive, Share, TaskSpec, stage
 from burnish.nn.backbones import Start
+from burnish.nn.losses.base import losses
+from burnish.nn.regularisers.base import regularisers
+from burnish.nn.strategies.base import check as fit_together
+from burnish.nn.strategies.base import strategies
 
 Rate = Annotated[float, Gt(0)]
 TOKENS_PER_S = 9000.0  # trained tokens a second of a 22M encoder on two cores with bf16 (benchmarks/train.py)
@@ -31,14 +35,21 @@ def _cost(records: int, tokens: int, settings: Mapping[str, Any]) -> float:
     return 10.0 + tokens * 0.8 * epochs / TOKENS_PER_S
 
 
-@stage("train.tune", cost=_cost, aliases=ALIASES)
+def _check(settings: Mapping[str, Any], task: TaskSpec) -> list[tuple[str, str, str]]:
+    problem = fit_together(strategies.open(settings.get("strategy", "full")))
+    return [("strategy", problem, "")] if problem else []
+
+
+@stage("train.tune", cost=_cost, aliases=ALIASES, check=_check)
 def tune(
     split: Split,
     gold: Gold | None,
     context: Context,
     *,
     backbone: Start = Start("auto"),
-    strategy: Literal["full"] = "full",
+    strategy: Annotated[Any, strategies] = "full",
+    regularise: Annotated[Any, regularisers] = (),
+    loss: Annotated[Any, losses] = "cross_entropy",
     epochs: Positive | Literal["auto"] = "auto",
     learning_rate: Rate | Literal["auto"] = "auto",
     schedule: Literal["linear", "cosine"] = "linear",
@@ -60,7 +71,9 @@ def tune(
 
     backbone: "auto" (by task and language), a name of `burnish backbones`, a folder, a hub name, or, for a task that
     writes, "fresh": random weights and a tokenizer learnt from the training side.
-    strategy: which weights move; full moves all.
+    strategy: which weights move and how fast, one or several of `burnish stages train.tune`; full moves all.
+    regularise: what changes how a step teaches or what is kept of the steps, any number.
+    loss: what a wrong class costs.
     epochs: passes over the training side; auto by its size.
     learning_rate: peak of the schedule; auto by the width of the encoder.
     schedule: how the rate falls after warm-up.
@@ -109,6 +122,7 @@ def tune(
     head = task.head()
     model = models.build(folder, head, seed=context.seed)
     sides.prepare(model)
+    parts = placed(strategy, model, seed=context.seed)
     told = teach(
         model,
         task,
@@ -118,11 +132,15 @@ def tune(
         balanced=class_weights == "balanced",
         label_smoothing=label_smoothing,
         gold_epochs=gold_epochs,
+        loss=losses.open(loss)[0],
+        strategies=parts,
+        regularisers=regularisers.open(regularise),
         context=context,
     )
     out = context.scratch / "model"
     shutil.rmtree(out, ignore_errors=True)
-    models.save(model, out, head, tokenizer=sides.tokenizer)
+    learnt = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+    models.save(model, out, head, tokenizer=sides.tokenizer, strategies=parts)
     task.collect(sides.table, sides.validation_table, base=context.base)
     task.furnish(out, Live(model, head, sides.tokenizer, sides.max_length))
     info = {
@@ -132,10 +150,19 @@ def tune(
         "format": "torch",
         "version": context.key[:12],
         "backbone": str(backbone) if Path(backbone).name != str(backbone) else folder.name,
-        "strategy": strategy,
+        "strategy": strategies.plain(strategy),
         "parameters": sum(weight.numel() for weight in model.parameters()),
+        "parameters_learnt": learnt,
         "max_length": sides.max_length,
         "pooling": getattr(model, "pooling", "stock"),
         **told,
     }
     return Model(out, info)
+
+
+def placed(strategy: Any, model: Any, *, seed: int) -> list[Any]:
+    """The strategies that a setting names, each having changed what of `model` learns."""
+    parts = strategies.open(strategy)
+    for one in parts:
+        one.place(model, seed=seed)
+    return parts

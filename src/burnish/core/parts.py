@@ -118,7 +118,11 @@ class Family:
                     "additionalProperties": False,
                 }
             )
-        return {"anyOf": one if self.single else [*one, {"type": "array", "items": {"anyOf": one}}]}
+        several = "" if self.single else ", or several"
+        return {
+            "title": f"{self.name}{several}",
+            "anyOf": one if self.single else [*one, {"type": "array", "items": {"anyOf": one}}],
+        }
 
 
 def _listed(value: Any) -> list[Any]:

@@ -149,6 +149,11 @@ class Setting:
 
         return pydantic.TypeAdapter(str if hasattr(self.annotation, "identify") else self.annotation)
 
+    @property
+    def family(self) -> Any:
+        """The parts it may name (`core.parts.Family`), or None."""
+        return next((one for one in getattr(self.annotation, "__metadata__", ()) if hasattr(one, "parts")), None)
+
     def identity(self, value: Any, task: TaskSpec) -> Any:
         """What goes into the key for this value; None when the annotation has no say."""
         for annotation in (self.annotation, *typing.get_args(self.annotation)):

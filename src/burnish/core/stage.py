@@ -103,7 +103,8 @@ class Context:
     """What a step may know about the run it is part of.
 
     base: the spec's folder. scratch: a folder of this step alone that survives a kill and goes when the step is done.
-    cache: a folder for what can be made again, shared by the steps of a store. key: of the artefact being made.
+    cache: a folder for what can be made again, shared by the steps of a store. key: of the artefact being made. name: of the
+    run.
     """
 
     task: TaskSpec
@@ -113,6 +114,7 @@ class Context:
     cache: Path
     progress: Progress
     key: str = ""
+    name: str = "run"
 
 
 @dataclass(frozen=True)

@@ -12,17 +12,17 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from burnish.core.errors import BurnishError
-from burnish.core.progress import Progress
+from burnish.core.progress import Progress, peak_mb
 from burnish.nn import checkpoints
 from burnish.nn.batches import Batch, Examples, batches_of, padding_rate, training_order
 from burnish.nn.kernels import Installed, Kernels, choose, installed, with_layers
@@ -81,6 +81,13 @@ class Judge:
     score: Callable[[nn.Module], tuple[float, float]]
 
 
+class Watch(Protocol):
+    """Who is told how training goes: loss, rate, gradient (norm before clipping), tokens_per_s, padding (share) and
+    memory_mb (peak) of a step; validation_loss and the judge's figure of a look."""
+
+    def __call__(self, step: int, figures: Mapping[str, float], *, look: bool = False) -> None: ...
+
+
 @dataclass
 class History:
     """What happened: for the report, and for the tests.
@@ -91,6 +98,7 @@ class History:
 
     epochs: list[Epoch] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
+    rates: list[float] = field(default_factory=list)
     resolved: dict[str, Any] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     kernels: dict[str, Any] = field(default_factory=dict)
@@ -194,6 +202,7 @@ def fit(
     judge: Judge | None = None,
     strategies: Sequence[Strategy] = (),
     regularisers: Sequence[Regulariser] = (),
+    watch: Watch | None = None,
 ) -> History:
     """Fine-tune `model` in place on `train`; it ends with its best weights by validation, in evaluation mode.
 
@@ -201,7 +210,7 @@ def fit(
     the cross entropy of one class a text. judge: says how good an epoch was; None is the accuracy on `validation`.
     Best: highest score of the judge, then lowest validation loss; without validation data the last weights. scratch: a folder for checkpoints; when it holds one of
     this very run (same data, settings, seed, first weights), training goes on from there. strategies: already placed
-    (`Strategy.place`). Raises BurnishError when the loss stops being a number.
+    (`Strategy.place`). watch: is told the figures of every step and look. Raises BurnishError when the loss stops being a number.
     """
     if objective is None and train.targets is None:
         raise ValueError("training examples need targets")
@@ -241,6 +250,7 @@ def fit(
             )
             run.strategies = tuple(strategies)
             run.optimiser.scale(combined(strategies, model))
+            run.watch = watch
             run.helpers = [one.begin(run) for one in regularisers]
             run.history.reasons = reasons
             run.history.resolved = {key: getattr(settled, key) for key in ("epochs", "learning_rate", "batch_tokens")}
@@ -284,10 +294,12 @@ class Run:
         self.history = History(figure=judge.figure if judge else "")
         self.strategies: tuple[Strategy, ...] = ()
         self.helpers: list[Working] = []
+        self.watch: Watch | None = None
         self.total_steps = 0  # about: batches differ a little from epoch to epoch
         self.epoch, self.position = 0, 0
         self.epoch_loss, self.epoch_count = 0.0, 0  # since the last look
         self.epoch_share = 0.0  # of the whole run that lay behind when this epoch began
+        self.gradient = 0.0  # norm of the last step's, before clipping
         self._scale = 1.0
         self.best: dict[str, Tensor] = {}
         self.best_score: tuple[float, float] | None = None
@@ -336,14 +348,18 @@ class Run:
             for at in range(0, len(left), every):
                 count = sum(len(rows) for rows in left[at : at + every])
                 began, cpu_began = time.perf_counter(), time.process_time()
+                before = self.history.tokens
                 loss = self._step(batches, count, min(every, len(left) - at), done=self.position / len(order))
                 self.history.seconds += time.perf_counter() - began
                 self.history.cpu_seconds += time.process_time() - cpu_began
                 self.history.examples += count
                 self.history.losses.append(loss)
+                figures = self._figures(loss, self.history.tokens - before, time.perf_counter() - began)
+                bar.advance(count, **{name: figures[name] for name in ("loss", "rate", "tokens_per_s", "memory_mb")})
+                if self.watch:
+                    self.watch(self.optimiser.steps, figures)
                 self.epoch_loss += loss * count
                 self.epoch_count += count
-                bar.advance(count, loss=loss)
                 if self.settings.judge_every and self.optimiser.steps % self.settings.judge_every == 0:
                     self._look()
                 self.done = bool(self.settings.steps and self.optimiser.steps >= self.settings.steps)
@@ -353,6 +369,17 @@ class Run:
                     break
         if self.epoch_count and (self.done or not self.settings.judge_every):
             self._look()
+
+    def _figures(self, loss: float, tokens: int, seconds: float) -> dict[str, float]:
+        """What is shown of the step just made."""
+        return {
+            "loss": loss,
+            "rate": self.history.rates[-1],
+            "gradient": self.gradient,
+            "tokens_per_s": round(tokens / seconds),
+            "padding": self.history.padding_rate,
+            "memory_mb": peak_mb(),
+        }
 
     def _open(self, *, share: float) -> None:
         """Let the weights move that the strategies open in this epoch."""
@@ -383,7 +410,8 @@ class Run:
             self.history.tokens += batch.num_tokens
             self.position += 1
         rate = rate_at(share, settings=self.settings)
-        self.optimiser.step(learning_rate=rate, max_grad_norm=self.settings.max_grad_norm)
+        self.gradient = self.optimiser.step(learning_rate=rate, max_grad_norm=self.settings.max_grad_norm)
+        self.history.rates.append(rate)
         for helper in self.helpers:
             helper.moved(rate=rate)
         return total
@@ -443,6 +471,12 @@ class Run:
         epoch.validation_score, epoch.validation_loss = self.judge.score(self.model)
         self.model.train()
         found = (epoch.validation_score, -epoch.validation_loss)
+        if self.watch:
+            looked = {
+                "validation_loss": epoch.validation_loss,
+                self.judge.figure.replace(" ", "_"): epoch.validation_score,
+            }
+            self.watch(self.optimiser.steps, looked, look=True)
         self.progress.tell(
             f"  {f'step {self.optimiser.steps}' if self.settings.judge_every else f'epoch {self.epoch + 1}'}: "
             f"loss {epoch.loss:.3f}, validation loss {epoch.validation_loss:.3f}, "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,6 +17,7 @@ from burnish.nn.losses.base import losses
 from burnish.nn.regularisers.base import regularisers
 from burnish.nn.strategies.base import check as fit_together
 from burnish.nn.strategies.base import strategies
+from burnish.train.trackers.base import Story, trackers, watching
 
 Rate = Annotated[float, Gt(0)]
 TOKENS_PER_S = 9000.0  # trained tokens a second of a 22M encoder on two cores with bf16 (benchmarks/train.py)
@@ -66,6 +68,7 @@ def tune(
     soft_labels: bool = True,
     gold_epochs: Count | Literal["auto"] = "auto",
     checkpoint_every_s: Annotated[float, Gt(0)] = 60.0,
+    track: Annotated[Any, trackers] = (),
 ) -> Model:
     """Fine-tune a pretrained network for the task, on soft or hard labels.
 
@@ -90,6 +93,7 @@ def tune(
     soft_labels: learn how sure the labels are (`probs`); false learns the label alone.
     gold_epochs: passes over the gold at the end, where the gold section says train: true; auto is 4; 0 none.
     checkpoint_every_s: seconds between checkpoints; a killed run goes on from the newest, to the same weights.
+    track: where loss, rate, speed and memory go while it trains, any number.
 
     The best weights by validation are kept. The temperature is fitted on the validation side (Guo et al. 2017).
     Memory: all training texts as token ids, and the model four times (weights, gradient, two moments).
@@ -123,20 +127,23 @@ def tune(
     model = models.build(folder, head, seed=context.seed)
     sides.prepare(model)
     parts = placed(strategy, model, seed=context.seed)
-    told = teach(
-        model,
-        task,
-        sides,
-        gold=gold.table() if gold is not None and gold.facts.get("train") else None,
-        settings=settings,
-        balanced=class_weights == "balanced",
-        label_smoothing=label_smoothing,
-        gold_epochs=gold_epochs,
-        loss=losses.open(loss)[0],
-        strategies=parts,
-        regularisers=regularisers.open(regularise),
-        context=context,
-    )
+    story = Story(f"{context.name}-{context.key[:8]}", context.base, asdict(settings))
+    with watching(track, story) as watch:
+        told = teach(
+            model,
+            task,
+            sides,
+            gold=gold.table() if gold is not None and gold.facts.get("train") else None,
+            settings=settings,
+            balanced=class_weights == "balanced",
+            label_smoothing=label_smoothing,
+            gold_epochs=gold_epochs,
+            loss=losses.open(loss)[0],
+            strategies=parts,
+            regularisers=regularisers.open(regularise),
+            watch=watch,
+            context=context,
+        )
     out = context.scratch / "model"
     shutil.rmtree(out, ignore_errors=True)
     learnt = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)

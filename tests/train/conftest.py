@@ -37,6 +37,8 @@ def tuned(tmp_path: Path, tiny: Path) -> Callable[..., Path]:
             "split": {"use": "stratified", "test": 0.2, "validation": 0.2},
             "train": [{"use": "tune", "backbone": str(tiny), "epochs": 2, "precision": "fp32", **settings}],
         }
+        if to == "evaluate":
+            spec["evaluate"] = [{"use": "report"}]
         path = tmp_path / "burnish.yaml"
         path.write_text(yaml.safe_dump(spec), "utf-8")
         run_spec(load(path), to=to, progress=Silent())

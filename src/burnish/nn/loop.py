@@ -59,6 +59,7 @@ class Training:
     steps: int | None = None  # of the optimiser in all; None walks `epochs` to their end
     judge_every: int | None = None  # steps between validations; None after every epoch
     checkpoint_every_s: float = 60.0
+    keep_checkpoints: int = 2  # the newest, and the one before it should the newest turn out damaged
 
 
 @dataclass
@@ -507,7 +508,7 @@ class Run:
         checkpoints.write(
             self.scratch, name=f"checkpoint-{self.optimiser.steps:09d}-{self.epoch:05d}", tensors=tensors, state=state
         )
-        checkpoints.prune(self.scratch, "checkpoint-")
+        checkpoints.prune(self.scratch, "checkpoint-", keep=self.settings.keep_checkpoints)
         self.saved_at = time.monotonic()
 
     def restore(self, tensors: dict[str, dict[str, Tensor]], state: dict[str, Any]) -> None:
@@ -579,7 +580,7 @@ def _print(
 ) -> str:
     """A checksum of all that decides how a run ends. parts: objective, strategies, regularisers."""
     total = hashlib.sha256()
-    decisive = {key: value for key, value in asdict(settings).items() if key != "checkpoint_every_s"}
+    decisive = {key: value for key, value in asdict(settings).items() if key not in ("checkpoint_every_s", "keep_checkpoints")}
     facts = [
         CHECKPOINTS,
         decisive,

@@ -50,6 +50,7 @@ class Task(base.Task):
     """One label a text, or as the section's options say: Task(spec) is of the class that serves them."""
 
     name = "classification"
+    pipeline = "text-classification"
     target: ClassVar[tuple[str, ...]] = ("label",)
     options: ClassVar[Mapping[str, Any]] = {**dict.fromkeys(VARIANTS, False), "image": None}
     figure = "accuracy"

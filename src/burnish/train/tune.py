@@ -29,6 +29,7 @@ ALIASES = {
     "lr_scheduler_type": "schedule",
     "early_stopping_patience": "patience",
     "max_seq_length": "max_length",
+    "save_total_limit": "keep_checkpoints",
 }
 
 
@@ -68,6 +69,7 @@ def tune(
     soft_labels: bool = True,
     gold_epochs: Count | Literal["auto"] = "auto",
     checkpoint_every_s: Annotated[float, Gt(0)] = 60.0,
+    keep_checkpoints: Positive = 2,
     track: Annotated[Any, trackers] = (),
 ) -> Model:
     """Fine-tune a pretrained network for the task, on soft or hard labels.
@@ -93,6 +95,7 @@ def tune(
     soft_labels: learn how sure the labels are (`probs`); false learns the label alone.
     gold_epochs: passes over the gold at the end, where the gold section says train: true; auto is 4; 0 none.
     checkpoint_every_s: seconds between checkpoints; a killed run goes on from the newest, to the same weights.
+    keep_checkpoints: newest ones that stay on disk while it trains; a damaged one is noticed, and the one before is used.
     track: where loss, rate, speed and memory go while it trains, any number.
 
     The best weights by validation are kept. The temperature is fitted on the validation side (Guo et al. 2017).
@@ -120,6 +123,7 @@ def tune(
         patience=patience,
         max_grad_norm=max_grad_norm,
         checkpoint_every_s=checkpoint_every_s,
+        keep_checkpoints=keep_checkpoints,
     )
     sides = Sides(open_task(context.task), folder, split, max_length=max_length, soft=soft_labels)
     task = sides.task

@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
+
 def write(scratch: Path, *, name: str, tensors: dict[str, dict[str, Tensor]], state: dict[str, Any]) -> Path:
     """Write scratch/NAME/ with one safetensors file per group and state.json that holds their checksums.
 

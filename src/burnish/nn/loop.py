@@ -580,7 +580,9 @@ def _print(
 ) -> str:
     """A checksum of all that decides how a run ends. parts: objective, strategies, regularisers."""
     total = hashlib.sha256()
-    decisive = {key: value for key, value in asdict(settings).items() if key not in ("checkpoint_every_s", "keep_checkpoints")}
+    decisive = {
+        key: value for key, value in asdict(settings).items() if key not in ("checkpoint_every_s", "keep_checkpoints")
+    }
     facts = [
         CHECKPOINTS,
         decisive,

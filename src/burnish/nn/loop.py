@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from burnish.core.errors import BurnishError
 from burnish.core.progress import Progress, peak_mb
-from burnish.nn import checkpoints
+from burnish.nn import checkpoints, frozen
 from burnish.nn.batches import Batch, Examples, batches_of, padding_rate, training_order
 from burnish.nn.kernels import Installed, Kernels, choose, installed, with_layers
 from burnish.nn.objectives import CrossEntropy, Objective, TokenCrossEntropy, balanced_weights, cross_entropy
@@ -33,7 +33,7 @@ from burnish.nn.regularisers.base import Regulariser, Working
 from burnish.nn.stack import ROWS
 from burnish.nn.strategies.base import Strategy, combined
 
-CHECKPOINTS = 4  # what a checkpoint holds; another number is another run
+CHECKPOINTS = 5  # what a checkpoint holds; another number is another run
 MAX_LENGTH = 256  # where `max_length: auto` stops: attention grows with the square, classification rarely needs more
 
 
@@ -46,7 +46,6 @@ class Training:
     schedule: Literal["linear", "cosine"] = "linear"
     warmup: float = 0.1  # share of all steps
     weight_decay: float = 0.01
-    layer_decay: float = 1.0  # each layer below the top learns at this times the rate of the one above
     batch_tokens: int | Literal["auto"] = "auto"
     max_length: int | Literal["auto"] = "auto"  # used where texts are encoded; see `auto_max_length`
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -75,11 +74,13 @@ class Epoch:
 class Judge:
     """Who says how good the model is after an epoch. figure: the name of the score, higher is better.
 
-    score: model -> (score, validation loss).
+    score: model -> (score, validation loss). reads: what it gives the model to read, so that frozen layers can be
+    computed beforehand.
     """
 
     figure: str
     score: Callable[[nn.Module], tuple[float, float]]
+    reads: tuple[Examples, ...] = ()
 
 
 class Watch(Protocol):
@@ -220,7 +221,7 @@ def fit(
     config = getattr(model, "config", None)
     hidden = int(getattr(config, "hidden_size", 384))
     layers = int(getattr(config, "num_hidden_layers", 6))
-    start = getattr(model, "start", "pretrained")
+    start = next((one.start for one in strategies if one.start), getattr(model, "start", "pretrained"))
     beside = int(getattr(model, "image_tokens", 0))
     tags = start == "pretrained" and isinstance(objective, TokenCrossEntropy)
     settled, reasons = settle(
@@ -228,7 +229,7 @@ def fit(
     )
     objective = objective or _classes(model, train, settled)
     if judge is None and validation is not None and len(validation):
-        judge = Judge("accuracy", functools.partial(_accuracy, examples=validation))
+        judge = Judge("accuracy", functools.partial(_accuracy, examples=validation), (validation,))
     print_of_run = _print(model, train, validation, settled, seed, [objective, *strategies, *regularisers])
     found = _resume_point(scratch, print_of_run, progress)
     if found:
@@ -245,7 +246,16 @@ def fit(
     restore_dropout = _set_dropout(model, settled.dropout)
     model.train()
     try:
-        with installed(model, kernels, seed=seed) as operators, torch.random.fork_rng(devices=[]):
+        with contextlib.ExitStack() as around:
+            operators = around.enter_context(installed(model, kernels, seed=seed))
+            around.enter_context(torch.random.fork_rng(devices=[]))
+            if any(one.caches for one in strategies) and not (found and found[1]["done"]):
+                if any(one.modules for one in regularisers):
+                    progress.tell("  frozen layers are computed in every step: a regulariser looks into them")
+                else:
+                    examples = [train, *(judge.reads if judge else ())]
+                    bottom = frozen.known(model, operators, kernels, examples, scratch=scratch, progress=progress)
+                    reasons["frozen"] = around.enter_context(bottom)
             run = Run(
                 model, train, settled, operators, seed, scratch, progress, print_of_run, kernels, objective, judge
             )
@@ -291,7 +301,7 @@ class Run:
         self.objective, self.judge = objective, judge
         self.operators, self.seed, self.scratch, self.progress = operators, seed, scratch, progress
         self.print_of_run, self.kernels = print_of_run, kernels
-        self.optimiser = AdamW(operators, weight_decay=settings.weight_decay, layer_decay=settings.layer_decay)
+        self.optimiser = AdamW(operators, weight_decay=settings.weight_decay)
         self.history = History(figure=judge.figure if judge else "")
         self.strategies: tuple[Strategy, ...] = ()
         self.helpers: list[Working] = []
@@ -384,9 +394,11 @@ class Run:
 
     def _open(self, *, share: float) -> None:
         """Let the weights move that the strategies open in this epoch."""
-        opened = [found for one in self.strategies if (found := one.opens(self.model, share=share)) is not None]
-        for name, weight in self.operators.working.items():
-            weight.requires_grad_(all(name in found for found in opened))
+        opened = set(self.weights)
+        for one in self.strategies:
+            found = one.opens(self.model, share=share)
+            opened &= opened if found is None else found
+        self.operators.open(opened)
 
     def _share(self, done: float) -> float:
         """How much of the whole run is behind, 0..1. done: share of this epoch."""

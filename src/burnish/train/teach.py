@@ -129,7 +129,8 @@ def judged(task: Any, validation: Validation, head: Head, objective: Objective) 
         figures = task.figures(task.tally(validation.table, answers).sum(0))
         return float(np.nan_to_num(figures[task.figure])), loss
 
-    return Judge(task.figure, score)
+    read = (validation.targets,) if validation.alike else (validation.targets, validation.read)
+    return Judge(task.figure, score, read)
 
 
 def run(model: Any, examples: Examples, head: Head, objective: Objective) -> tuple[Any, float]:

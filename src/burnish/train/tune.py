@@ -16,7 +16,7 @@ from burnish.nn.backbones import Start
 from burnish.nn.losses.base import losses
 from burnish.nn.regularisers.base import regularisers
 from burnish.nn.strategies.base import check as fit_together
-from burnish.nn.strategies.base import strategies
+from burnish.nn.strategies.base import placed, strategies
 from burnish.train.trackers.base import Story, trackers, watching
 
 Rate = Annotated[float, Gt(0)]
@@ -43,7 +43,10 @@ def _check(settings: Mapping[str, Any], task: TaskSpec) -> list[tuple[str, str, 
     return [("strategy", problem, "")] if problem else []
 
 
-@stage("train.tune", cost=_cost, aliases=ALIASES, check=_check)
+GONE = {"layer_decay": "strategy: {use: layer_wise, decay: ...} says it now"}
+
+
+@stage("train.tune", cost=_cost, aliases=ALIASES, gone=GONE, check=_check)
 def tune(
     split: Split,
     gold: Gold | None,
@@ -58,7 +61,6 @@ def tune(
     schedule: Literal["linear", "cosine"] = "linear",
     warmup: Share = 0.1,
     weight_decay: Annotated[float, Ge(0)] = 0.01,
-    layer_decay: Annotated[float, Gt(0)] = 1.0,
     batch_tokens: Positive | Literal["auto"] = "auto",
     max_length: Positive | Literal["auto"] = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "auto",
@@ -84,7 +86,6 @@ def tune(
     schedule: how the rate falls after warm-up.
     warmup: share of all steps in which the rate rises, 0..1.
     weight_decay: of AdamW, on matrices only.
-    layer_decay: each layer learns at this times the rate of the one above; 1 is the same rate for all.
     batch_tokens: tokens in a batch, padding included; texts of like length go together.
     max_length: in tokens; a longer text loses its end; auto holds 99% of the texts whole, at most 256.
     precision: number format of the matrix products; auto probes this processor; weights stay fp32.
@@ -117,7 +118,6 @@ def tune(
         schedule=schedule,
         warmup=warmup,
         weight_decay=weight_decay,
-        layer_decay=layer_decay,
         batch_tokens=batch_tokens,
         precision=precision,
         patience=patience,
@@ -130,7 +130,7 @@ def tune(
     head = task.head()
     model = models.build(folder, head, seed=context.seed)
     sides.prepare(model)
-    parts = placed(strategy, model, seed=context.seed)
+    parts = placed(strategies.open(strategy), model, seed=context.seed)
     story = Story(f"{context.name}-{context.key[:8]}", context.base, asdict(settings))
     with watching(track, story) as watch:
         told = teach(
@@ -169,11 +169,3 @@ def tune(
         **told,
     }
     return Model(out, info)
-
-
-def placed(strategy: Any, model: Any, *, seed: int) -> list[Any]:
-    """The strategies that a setting names, each having changed what of `model` learns."""
-    parts = strategies.open(strategy)
-    for one in parts:
-        one.place(model, seed=seed)
-    return parts

@@ -87,7 +87,9 @@ def known(
         bottom.take_over()
         yield said
         if bottom.missed:
-            progress.tell(f"  frozen: {bottom.missed:,} batches held texts that were not foreseen, and were computed anew")
+            progress.tell(
+                f"  frozen: {bottom.missed:,} batches held texts that were not foreseen, and were computed anew"
+            )
         bottom.states = None
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -340,7 +340,7 @@ def test_killed_while_filling_and_while_training_it_ends_with_the_same_bits(fold
     moments = [
         lambda: (tmp_path / "killed" / "frozen" / f".making-{frozen.STATES}").exists(),
         lambda: (tmp_path / "killed" / "frozen" / frozen.STATES).exists(),
-        lambda: len(checkpoints.names(tmp_path / "killed", "checkpoint-")) == checkpoints.KEEP,
+        lambda: len(checkpoints.names(tmp_path / "killed", "checkpoint-")) >= 2,
     ]
     kills = 0
     for moment in moments:

@@ -122,7 +122,13 @@ def cut_of(model: nn.Module) -> Cut | str:
     """Where the frozen bottom of a network ends, or why there is none whose states could be kept."""
     body: Any = anatomy.body(model)
     config: Any = getattr(body, "config", None)
-    if not hasattr(config, "hidden_size") or getattr(config, "is_decoder", False) or config.is_encoder_decoder:
+    writes = getattr(body, "get_output_embeddings", lambda: None)() is not None
+    if (
+        writes
+        or not hasattr(config, "hidden_size")
+        or getattr(config, "is_decoder", False)
+        or config.is_encoder_decoder
+    ):
         return "the network is no encoder"
     if "input_ids" not in inspect.signature(body.forward).parameters or hasattr(model, "image_tokens"):
         return "it reads more than the tokens of a text"

@@ -523,6 +523,7 @@ def test_adapters_learn_faster_and_prompts_faster_still(folders):
     [
         (["lora", "prompt"], "both put weights into the network"),
         (["auto", "lora"], "write it alone"),
+        (["prompt", "frozen"], "changes with what stands before the text"),
         ({"use": "adalora", "rank": 12}, "adalora.rank: 12 is not below"),
         ({"use": "adalora", "warm": 0.5, "last": 0.5}, "no steps for the budget"),
         ({"use": "ia3", "keys_values": False, "feed_forward": False}, "learns nothing"),

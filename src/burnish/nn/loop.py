@@ -245,8 +245,10 @@ def fit(
     else:
         heads = int(getattr(config, "num_attention_heads", hidden // 32))
         kernels = choose(precision=settled.precision, hidden=hidden, head=hidden // heads)
-        if any(one.modules for one in regularisers):
-            kernels = replace(kernels, why=(*kernels.why, "layers as modules: a regulariser looks into them"))
+        if any(one.modules for one in (*strategies, *regularisers)):
+            kernels = replace(
+                kernels, why=(*kernels.why, "layers as modules: a strategy or regulariser looks into them")
+            )
         else:
             kernels = with_layers(kernels, model)
     for line in kernels.why:
@@ -258,8 +260,10 @@ def fit(
             operators = around.enter_context(installed(model, kernels, seed=seed))
             around.enter_context(torch.random.fork_rng(devices=[]))
             if any(one.caches for one in strategies) and not (found and found[1]["done"]):
-                if any(one.modules for one in regularisers):
-                    progress.tell("  frozen layers are computed in every step: a regulariser looks into them")
+                if any(one.modules for one in (*strategies, *regularisers)):
+                    progress.tell(
+                        "  frozen layers are computed in every step: a strategy or regulariser looks into them"
+                    )
                 else:
                     examples = [train, *(judge.reads if judge else ())]
                     bottom = frozen.known(model, operators, kernels, examples, scratch=scratch, progress=progress)

@@ -32,6 +32,7 @@ class Strategy:
     """What does nothing: all weights learn at the same rate. adds: it puts weights of its own into the network, which
     only one strategy of a run may do. start: what `nn.loop.settle` is told of them, "adapters", "head" or ""; it
     decides the rate that "auto" means, which `factors` multiply. exact: folding changes outputs by rounding alone.
+    modules: it hooks single layers, so they must run as modules and not as one operator (`nn.stack`).
     refuses: names of strategies that make no sense beside it, ADDING for all that add, OTHERS for any. caches: what
     it freezes at the bottom may be computed once (`nn.frozen`). idle: nothing learns, on purpose."""
 
@@ -39,6 +40,7 @@ class Strategy:
     adds: ClassVar[bool] = False
     start: ClassVar[str] = ""
     exact: ClassVar[bool] = True
+    modules: ClassVar[bool] = False
     idle: ClassVar[bool] = False
     refuses: ClassVar[tuple[str, ...]] = ()
     why_alone: ClassVar[str] = "each says which weights move"  # the rest of the sentence where it refuses

@@ -19,6 +19,7 @@ class Narrow(Strategy):
 
     adds: ClassVar[bool] = True
     start: ClassVar[str] = "adapters"
+    modules: ClassVar[bool] = True
     attention: ClassVar[bool] = True
 
     reduction: Positive = 16

@@ -22,6 +22,8 @@ class Virtual(Strategy):
 
     adds: ClassVar[bool] = True
     start: ClassVar[str] = "adapters"
+    refuses: ClassVar[tuple[str, ...]] = ("frozen",)
+    why_alone: ClassVar[str] = "what the lower layers give changes with what stands before the text"
     faster: ClassVar[float] = FASTER
 
     tokens: Positive = 20
@@ -156,6 +158,8 @@ class Prefix(Virtual):
     projection: make them by a two-layer network while learning (prefix_projection), as Li & Liang do.
     hidden: width of that network; null is the model's.
     """
+
+    modules: ClassVar[bool] = True
 
     tokens: Positive = 20
     projection: bool = False

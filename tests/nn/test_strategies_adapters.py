@@ -516,6 +516,9 @@ def test_adapters_learn_faster_and_prompts_faster_still(folders):
         rates[name] = float(chosen.learning_rate) * (factors.get(own[0], 1.0) if own else 1.0)
         assert all(key in own for key in factors), "the head learns at the plain rate"
     assert rates["full"] < rates["lora"] < rates["prompt"]
+    (part,) = strategies.open({"use": "prefix", "projection": True, "hidden": 16})
+    part.place(model := models.build(folders["bert"], HEADS["sequence"], seed=0), seed=0)
+    assert set(part.factors(model).values()) == {2.0}
 
 
 @pytest.mark.parametrize(

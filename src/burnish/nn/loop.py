@@ -236,6 +236,7 @@ def fit(
         settings, train=train, hidden=hidden, layers=layers, start=start, beside=beside, tags=tags
     )
     objective = objective or _classes(model, train, settled)
+    hooked = any(one.modules for one in strategies) or any(one.modules for one in regularisers)
     if judge is None and validation is not None and len(validation):
         judge = Judge("accuracy", functools.partial(_accuracy, examples=validation), (validation,))
     print_of_run = _print(model, train, validation, settled, seed, [objective, *strategies, *regularisers])
@@ -245,7 +246,7 @@ def fit(
     else:
         heads = int(getattr(config, "num_attention_heads", hidden // 32))
         kernels = choose(precision=settled.precision, hidden=hidden, head=hidden // heads)
-        if any(one.modules for one in (*strategies, *regularisers)):
+        if hooked:
             kernels = replace(
                 kernels, why=(*kernels.why, "layers as modules: a strategy or regulariser looks into them")
             )
@@ -260,7 +261,7 @@ def fit(
             operators = around.enter_context(installed(model, kernels, seed=seed))
             around.enter_context(torch.random.fork_rng(devices=[]))
             if any(one.caches for one in strategies) and not (found and found[1]["done"]):
-                if any(one.modules for one in (*strategies, *regularisers)):
+                if hooked:
                     progress.tell(
                         "  frozen layers are computed in every step: a strategy or regulariser looks into them"
                     )

@@ -150,14 +150,16 @@ def settle(
     seed of two. A multiple of the rows `stack` rounds up to. learning_rate: 6 layers of 384 want 3e-4 (TREC, SST-2); 12 layers of 384 fell to chance
     at 3e-4 in one of six runs on 100 Chinese reviews; with a target for every token they are steadier (CLUENER, 1,500
     records: entity F1 55 at 1e-4, 61 at 2e-4 and at 3e-4), and twice the steps help (CoNLL-2003, 1,500 sentences).
-    start: "nothing" for random weights, which want ten times the rate and some thousand steps; "adapters" for LoRA, whose
-    few weights move faster; "head" for a head alone on kept features, whose passes cost little: 12 of them over
+    start: "nothing" for random weights, which want ten times the rate and some thousand steps; "adapters" for what a
+    strategy put in (`Strategy.start`): ten times the rate of all weights is best for LoRA from 1B to 70B weights
+    (Schulman 2025, "LoRA Without Regret"), with at most 2e-3, and 5e-4 for networks 512 wide and more, where it
+    was tried here; "head" for a head alone on kept features, whose passes cost little: 12 of them over
     1,000 texts (10 at 1e-3 to 15 at 3e-3 are best on TREC and SST-2, and 30 lose two points of SST-2). beside: tokens that the network reads beside those of each text, of an image.
     tags: one class a token, from pretrained weights: twice the steps, and five thirds of the rate of a small encoder (1,500
     sentences of CoNLL-2003 in three passes: entity F1 0.754 before, 0.849 so).
     """
     count, tokens = len(train), int(train.offsets[-1]) + beside * len(train)
-    by_token = start == "pretrained" and (train.token_targets is not None or train.several is not None)
+    by_token = (start == "pretrained" or tags) and (train.token_targets is not None or train.several is not None)
     reasons: dict[str, str] = {}
     chosen: dict[str, Any] = {}
     if settings.epochs == "auto":
@@ -179,7 +181,10 @@ def settle(
         rate = small if hidden <= 512 and layers <= 6 else 1e-4 if hidden < 1024 else 3e-5
         if by_token and layers > 6 and hidden <= 512:
             rate = 2e-4
-        rate = {"nothing": 2e-3 if hidden <= 128 else 1e-3, "adapters": 5e-4, "head": 2e-3}.get(start, rate)
+        if start in ("nothing", "head"):
+            rate = 2e-3 if hidden <= 128 or start == "head" else 1e-3
+        elif start == "adapters":
+            rate = min(10 * rate, 2e-3 if hidden <= 512 else 5e-4)
         chosen["learning_rate"] = rate
         reasons["learning_rate"] = f"{layers} layers, {hidden} wide, from {start}{', tags' * tags}"
     return replace(settings, **chosen), reasons
@@ -226,11 +231,12 @@ def fit(
     layers = int(getattr(config, "num_hidden_layers", 6))
     start = next((one.start for one in strategies if one.start), getattr(model, "start", "pretrained"))
     beside = int(getattr(model, "image_tokens", 0))
-    tags = start == "pretrained" and isinstance(objective, TokenCrossEntropy)
+    tags = start != "nothing" and isinstance(objective, TokenCrossEntropy)
     settled, reasons = settle(
         settings, train=train, hidden=hidden, layers=layers, start=start, beside=beside, tags=tags
     )
     objective = objective or _classes(model, train, settled)
+    hooked = any(one.modules for one in strategies) or any(one.modules for one in regularisers)
     if judge is None and validation is not None and len(validation):
         judge = Judge("accuracy", functools.partial(_accuracy, examples=validation), (validation,))
     print_of_run = _print(model, train, validation, settled, seed, [objective, *strategies, *regularisers])
@@ -240,8 +246,10 @@ def fit(
     else:
         heads = int(getattr(config, "num_attention_heads", hidden // 32))
         kernels = choose(precision=settled.precision, hidden=hidden, head=hidden // heads)
-        if any(one.modules for one in regularisers):
-            kernels = replace(kernels, why=(*kernels.why, "layers as modules: a regulariser looks into them"))
+        if hooked:
+            kernels = replace(
+                kernels, why=(*kernels.why, "layers as modules: a strategy or regulariser looks into them")
+            )
         else:
             kernels = with_layers(kernels, model)
     for line in kernels.why:
@@ -253,8 +261,10 @@ def fit(
             operators = around.enter_context(installed(model, kernels, seed=seed))
             around.enter_context(torch.random.fork_rng(devices=[]))
             if any(one.caches for one in strategies) and not (found and found[1]["done"]):
-                if any(one.modules for one in regularisers):
-                    progress.tell("  frozen layers are computed in every step: a regulariser looks into them")
+                if hooked:
+                    progress.tell(
+                        "  frozen layers are computed in every step: a strategy or regulariser looks into them"
+                    )
                 else:
                     examples = [train, *(judge.reads if judge else ())]
                     bottom = frozen.known(model, operators, kernels, examples, scratch=scratch, progress=progress)
@@ -265,7 +275,8 @@ def fit(
             run.strategies = tuple(strategies)
             run.optimiser.scale(combined(strategies, model))
             run.watch = watch
-            run.helpers = [one.begin(run) for one in regularisers]
+            run.helpers = [working for one in strategies if (working := one.begin(run)) is not None]
+            run.helpers += [one.begin(run) for one in regularisers]
             run.history.reasons = reasons
             run.history.resolved = {key: getattr(settled, key) for key in ("epochs", "learning_rate", "batch_tokens")}
             run.history.resolved["precision"] = kernels.number_format

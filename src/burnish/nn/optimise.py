@@ -128,7 +128,7 @@ def _adamw_(value: Tensor, grad: Tensor, m: Tensor, v: Tensor, *, steps: int, ra
 
 def _adamw_fused_(value: Tensor, grad: Tensor, m: Tensor, v: Tensor, *, steps: int, rate: float, decay: float) -> None:
     torch._fused_adamw_(
-        [value], [grad], [m], [v], [], [torch.tensor(float(steps))],
+        [value], [grad], [m], [v], [], [torch.tensor(float(steps), device=value.device)],
         lr=rate, beta1=BETAS[0], beta2=BETAS[1], weight_decay=decay, eps=EPS, amsgrad=False, maximize=False,
     )  # fmt: skip
 

@@ -39,8 +39,18 @@ def _cost(records: int, tokens: int, settings: Mapping[str, Any]) -> float:
 
 
 def _check(settings: Mapping[str, Any], task: TaskSpec) -> list[tuple[str, str, str]]:
-    problem = fit_together(strategies.open(settings.get("strategy", "full")))
+    problem = fit_together(strategies.open(settings.get("strategy", "auto")), shape=_shape(settings, task))
     return [("strategy", problem, "")] if problem else []
+
+
+def _shape(settings: Mapping[str, Any], task: TaskSpec) -> str:
+    """encoder, decoder or encoder-decoder, as far as a spec tells."""
+    from burnish.core.tasktypes import open_task
+
+    opened: Any = open_task(task)
+    if opened.engine == "encoder":
+        return "encoder"
+    return str(opened.shape) if settings.get("backbone", "auto") in ("auto", "fresh") else ""
 
 
 GONE = {"layer_decay": "strategy: {use: layer_wise, decay: ...} says it now"}
@@ -53,7 +63,7 @@ def tune(
     context: Context,
     *,
     backbone: Start = Start("auto"),
-    strategy: Annotated[Any, strategies] = "full",
+    strategy: Annotated[Any, strategies] = "auto",
     regularise: Annotated[Any, regularisers] = (),
     loss: Annotated[Any, losses] = "cross_entropy",
     distil: Path | None = None,
@@ -81,7 +91,8 @@ def tune(
 
     backbone: "auto" (by task and language), a name of `burnish backbones`, a folder, a hub name, or, for a task that
     writes, "fresh": random weights and a tokenizer learnt from the training side.
-    strategy: which weights move and how fast, one or several of `burnish stages train.tune`; full moves all.
+    strategy: which weights move and how fast, one or several of `burnish stages train.tune`; full moves all, auto is lora
+    for a large decoder, else full.
     regularise: what changes how a step teaches or what is kept of the steps, any number.
     loss: what a wrong class costs.
     distil: a run or model folder of burnish to learn from beside the labels; it may be of any size and language.
@@ -112,6 +123,7 @@ def tune(
     from burnish.nn import models
     from burnish.nn.engine import Live
     from burnish.nn.loop import Training
+    from burnish.nn.strategies.auto import settled
     from burnish.train.sides import Sides
     from burnish.train.teach import teach
 
@@ -131,12 +143,15 @@ def tune(
         checkpoint_every_s=checkpoint_every_s,
         keep_checkpoints=keep_checkpoints,
     )
-    sides = Sides(open_task(context.task), folder, split, max_length=max_length, soft=soft_labels)
+    wanted = strategies.open(strategy)
+    beside = sum(one.beside for one in wanted)
+    sides = Sides(open_task(context.task), folder, split, max_length=max_length, soft=soft_labels, beside=beside)
     task = sides.task
     head = task.head()
     model = models.build(folder, head, seed=context.seed)
     sides.prepare(model)
-    parts = placed(strategies.open(strategy), model, seed=context.seed)
+    parts, why = settled(wanted, model)
+    parts = placed(parts, model, seed=context.seed)
     story = Story(f"{context.name}-{context.key[:8]}", context.base, asdict(settings))
     with watching(track, story) as watch:
         told = teach(
@@ -155,6 +170,7 @@ def tune(
             watch=watch,
             context=context,
         )
+    told["history"]["tune"]["reasons"]["strategy"] = why
     out = context.scratch / "model"
     shutil.rmtree(out, ignore_errors=True)
     learnt = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
@@ -168,7 +184,7 @@ def tune(
         "format": "torch",
         "version": context.key[:12],
         "backbone": str(backbone) if Path(backbone).name != str(backbone) else folder.name,
-        "strategy": strategies.plain(strategy),
+        "strategy": strategies.written(parts),
         "parameters": sum(weight.numel() for weight in model.parameters()),
         "parameters_learnt": learnt,
         "max_length": sides.max_length,

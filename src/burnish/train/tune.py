@@ -14,6 +14,7 @@ from burnish.core.artifacts import Gold, Model, Split
 from burnish.core.stage import Context, Count, Positive, Share, TaskSpec, stage
 from burnish.nn.backbones import Start
 from burnish.nn.losses.base import losses
+from burnish.nn.regularisers.base import check as stand_together
 from burnish.nn.regularisers.base import regularisers
 from burnish.nn.strategies.base import check as fit_together
 from burnish.nn.strategies.base import placed, strategies
@@ -39,8 +40,14 @@ def _cost(records: int, tokens: int, settings: Mapping[str, Any]) -> float:
 
 
 def _check(settings: Mapping[str, Any], task: TaskSpec) -> list[tuple[str, str, str]]:
-    problem = fit_together(strategies.open(settings.get("strategy", "full")))
-    return [("strategy", problem, "")] if problem else []
+    problems = {
+        "strategy": fit_together(strategies.open(settings.get("strategy", "full"))),
+        "regularise": stand_together(regularisers.open(settings.get("regularise", ()))),
+    }
+    balanced = settings.get("class_weights", "none") != "none"
+    if balanced and any(one.name == "class_balanced" for one in losses.open(settings.get("loss", "cross_entropy"))):
+        problems["loss"] = "class_balanced weighs the classes already; set class_weights: none"
+    return [(key, problem, "") for key, problem in problems.items() if problem]
 
 
 GONE = {"layer_decay": "strategy: {use: layer_wise, decay: ...} says it now"}

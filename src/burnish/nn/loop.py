@@ -32,6 +32,7 @@ from burnish.nn.objectives import CrossEntropy, Objective, TokenCrossEntropy, ba
 from burnish.nn.optimise import AdamW
 from burnish.nn.predict import outputs_of, pad_token_of, predict_logits, read_lengths
 from burnish.nn.regularisers.base import Regulariser, Working
+from burnish.nn.regularisers.base import check as stand_together
 from burnish.nn.stack import ROWS
 from burnish.nn.strategies.base import Strategy, combined
 
@@ -223,6 +224,8 @@ def fit(
         raise ValueError("training examples need targets")
     if len(train) == 0:
         raise BurnishError("there are no training examples", hint="look at the split: its training side is empty")
+    if problem := stand_together(regularisers):
+        raise BurnishError(problem, where="train.tune.regularise")
     config = getattr(model, "config", None)
     hidden = int(getattr(config, "hidden_size", 384))
     layers = int(getattr(config, "num_hidden_layers", 6))

@@ -211,6 +211,10 @@ class _Smooth(Working):
         run, part = self.run, self.part
         if part.weight == 0.0 and self.mean is None:
             return inner(batch)
+        if self.mean is not None:  # first, for the weights that a graph hangs on must not change
+            with self.mean.shown(), torch.no_grad():
+                before = run.forward(batch)
+            run.again()
         outputs = run.forward(batch)
         loss = run.loss(batch, outputs)
         total = loss
@@ -221,9 +225,6 @@ class _Smooth(Working):
             self.shifts, self.apart = shifts, float(apart.detach())
             total = total + part.weight * apart
         if self.mean is not None:
-            run.again()
-            with self.mean.shown(), torch.no_grad():
-                before = run.forward(batch)
             total = total + part.proximal * self._between(batch, outputs, before)
         run.backward(total)
         return float(loss.detach())

@@ -89,7 +89,8 @@ def teach(
     checked = sides.examples(sides.labelled(gold)) if gold is not None and gold_epochs != 0 else None
     if checked is not None and len(checked):
         last = gold_settings(settings, history.resolved, gold_epochs)
-        common["objective"] = with_loss(asked, loss, examples=checked, head=head)
+        common["regularisers"] = [one for one in regularisers if not one.doubts]  # gold is not doubted
+        common["objective"] = asked if loss.doubts else with_loss(asked, loss, examples=checked, head=head)
         again = fit(model, checked, None, settings=last, scratch=_folder(context.scratch / "gold"), **common)
         told["gold_last"] = again.to_json()
     calibrated = {}

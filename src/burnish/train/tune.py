@@ -176,6 +176,8 @@ def tune(
         "version": context.key[:12],
         "backbone": str(backbone) if Path(backbone).name != str(backbone) else folder.name,
         "strategy": strategies.plain(strategy),
+        "regularise": regularisers.plain(regularise),
+        "loss": losses.plain(loss),
         "parameters": sum(weight.numel() for weight in model.parameters()),
         "parameters_learnt": learnt,
         "max_length": sides.max_length,

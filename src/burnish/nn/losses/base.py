@@ -22,11 +22,13 @@ class Loss:
     """A loss of class probabilities. remembers: it keeps a row of C numbers for every row, from epoch to epoch.
 
     binary: it also makes sense for one label among several that a text may have, as a choice between yes and no.
+    doubts: it expects wrong labels, so checked records (gold) are learnt by cross entropy.
     """
 
     name: ClassVar[str] = ""
     remembers: ClassVar[bool] = False
     binary: ClassVar[bool] = True
+    doubts: ClassVar[bool] = False
 
     def of(self, log_p_NC: Any, target_NC: Any, memory_NC: Any = None) -> Any:
         """(N) losses from log probabilities and target shares (rows that sum to 1), before class weights.

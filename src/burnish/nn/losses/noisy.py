@@ -22,6 +22,8 @@ class GeneralisedCrossEntropy(Loss):
 
     q: Annotated[float, Gt(0), Le(1)] = 0.7
 
+    doubts = True
+
     def of(self, log_p_NC: Any, target_NC: Any, memory_NC: Any = None) -> Any:
         return (target_NC * (1.0 - (self.q * log_p_NC).exp())).sum(-1) / self.q
 
@@ -39,6 +41,8 @@ class Symmetric(Loss):
     alpha: Weight = 0.1
     beta: Weight = 1.0
     floor: Annotated[float, Lt(0)] = -4.0
+
+    doubts = True
 
     def of(self, log_p_NC: Any, target_NC: Any, memory_NC: Any = None) -> Any:
         straight_N = -(target_NC * log_p_NC).sum(-1)
@@ -63,6 +67,7 @@ class EarlyLearning(Loss):
 
     remembers = True
     binary = False
+    doubts = True
 
     def of(self, log_p_NC: Any, target_NC: Any, memory_NC: Any = None) -> Any:
         loss_N = -(target_NC * log_p_NC).sum(-1)

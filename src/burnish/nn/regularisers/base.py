@@ -54,7 +54,8 @@ class Regulariser:
 
     teaches: "around" where it asks for the lesson of a batch once or several times, "anew" where it gives that lesson in
     its own way and nothing can stand inside it, "alone" where nothing may stand around it either; "" where it leaves the
-    lesson as it is. perturbs: it moves word embeddings. second: `run.second` must be a copy of the network.
+    lesson as it is. perturbs: it moves word embeddings. second: `run.second` must be a copy of the network. doubts: it
+    leaves out what looks wrong, so it takes no part where checked records (gold) are learnt.
     """
 
     name: ClassVar[str] = ""
@@ -62,6 +63,7 @@ class Regulariser:
     teaches: ClassVar[Literal["", "around", "anew", "alone"]] = ""
     perturbs: ClassVar[bool] = False
     second: ClassVar[bool] = False
+    doubts: ClassVar[bool] = False
 
     def dropout_rate(self) -> float | None:
         """What every rate of dropout becomes; None leaves it."""

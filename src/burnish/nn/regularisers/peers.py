@@ -29,6 +29,7 @@ class CoTeaching(Regulariser):
 
     teaches = "alone"
     second = True
+    doubts = True
 
     def begin(self, run: Any) -> Working:
         from burnish.nn.costs import state_of

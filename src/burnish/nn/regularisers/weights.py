@@ -101,6 +101,7 @@ class _Averaging(Working):
             f"mean of {len(self.kept)} epochs: {run.judge.figure} {score:.4f}, the best alone {run.best_score[0]:.4f}"
         )
         run.history.reasons["average"] = f"{told}; {'kept' if better else 'not kept'}"
+        run.history.resolved["average"] = f"mean of {len(self.kept)} epochs" if better else "best epoch alone"
         run.progress.tell(f"  {run.history.reasons['average']}")
         if not better:
             for name, value in run.weights.items():

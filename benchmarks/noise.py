@@ -132,6 +132,7 @@ def measured(name: str, way: str, *, wrong: float, seed: int, limit: int, tested
             loss=losses.open(how.get("loss", "cross_entropy"))[0],
             strategies=[],
             regularisers=regularisers.open(how.get("regularise", [])),
+            watch=None,
             context=context,
         )
     seconds = time.process_time() - began

@@ -12,6 +12,7 @@ from inside import HEAD, Inside, examples, look, opened, same, train
 from torch import nn
 
 from burnish.core.errors import BurnishError
+from burnish.core.progress import Silent
 from burnish.nn import divergence, heads, kernels, loop, models
 from burnish.nn.batches import make_batch
 from burnish.nn.examples import IGNORED, Examples
@@ -369,6 +370,31 @@ def test_generators_learn_with_it(folder, writers, kind, name):
 def test_a_network_without_word_embeddings_refuses():
     with pytest.raises(BurnishError, match="fgm moves word embeddings"):
         Embeddings(nn.Linear(2, 2), pad=0, wanted_by="fgm")
+
+
+def test_a_network_that_is_not_asked_for_its_embeddings_refuses(folder):
+    embeddings = Embeddings(heads.build(folder, HEAD, seed=0), pad=0, wanted_by="fgm")
+    with pytest.raises(BurnishError, match="was not asked for any"), embeddings.begun(nought):
+        pass
+
+
+@pytest.mark.parametrize("name", ["fgm", "smart"])
+def test_frozen_layers_are_not_skipped_where_embeddings_are_moved(folder, data, name):
+    from burnish.nn.strategies.base import strategies
+
+    model = heads.build(folder, HEAD, seed=0)
+    strategy = strategies.open("head")[0]
+    strategy.place(model, seed=0)
+    start = {one: value.clone() for one, value in model.state_dict().items()}
+    working = []
+    made = [Inside(lambda run, *_: working.append(run.helpers[-1])), opened(PARTS[name])[0]]
+    history = loop.fit(
+        model, data, None, settings=loop.Training(epochs=1, learning_rate=3e-3, batch_tokens=256, precision="fp32"),
+        scratch=None, progress=Silent(), seed=0, strategies=[strategy], regularisers=made,
+    )  # fmt: skip
+    assert working[0].shifts[0].sizes().max() > 0 and history.losses
+    moved = {one for one, value in model.state_dict().items() if not torch.equal(value, start[one])}
+    assert moved and all(one.startswith("head.") for one in moved)
 
 
 def test_tables_are_those_of_tokens_alone(folder, writers):

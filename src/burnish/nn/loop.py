@@ -260,8 +260,10 @@ def fit(
             operators = around.enter_context(installed(model, kernels, seed=seed))
             around.enter_context(torch.random.fork_rng(devices=[]))
             if any(one.caches for one in strategies) and not (found and found[1]["done"]):
-                if any(one.modules for one in regularisers):
-                    progress.tell("  frozen layers are computed in every step: a regulariser looks into them")
+                if any(one.modules or one.perturbs for one in regularisers):
+                    progress.tell(
+                        "  frozen layers are computed in every step: a regulariser looks or reaches into them"
+                    )
                 else:
                     examples = [train, *(judge.reads if judge else ())]
                     bottom = frozen.known(model, operators, kernels, examples, scratch=scratch, progress=progress)

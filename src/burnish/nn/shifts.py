@@ -2,8 +2,8 @@
 
 A shift is added to what an embedding gives, not to its table, so each text has its own, and tables that learn row by row
 (`operators.RowEmbedding`), frozen ones and those read twice (by an encoder and its decoder) are all the same. Lengths are
-Euclidean, over all numbers of a text, and told as a share of the length of the text's own embeddings: a backbone's
-embeddings may be thirty times as long as another's.
+Euclidean, over all numbers of a text, and told as a share of the length of the text's own embeddings: backbones
+differ (the mean row of the table is 1.1 long in MiniLM, 1.6 in e5-small, 3.2 in SmolLM2).
 
 B texts, L tokens, D numbers.
 """
@@ -74,7 +74,7 @@ class Embeddings:
     """The modules that turn token numbers into vectors in a network. pad: the token that is none."""
 
     def __init__(self, model: nn.Module, *, pad: int, wanted_by: str) -> None:
-        self.tables, self.pad = tables_of(model), pad
+        self.tables, self.pad, self.wanted_by = tables_of(model), pad, wanted_by
         if not self.tables:
             raise BurnishError(
                 f"{wanted_by} moves word embeddings, and this network has none that can be found",
@@ -96,6 +96,12 @@ class Embeddings:
 
         with self._hooked(shift):
             yield made
+        if not made and torch.is_grad_enabled():
+            raise BurnishError(
+                f"{self.wanted_by} moves word embeddings, and this network was not asked for any",
+                where="train.tune.regularise",
+                hint="leave it out",
+            )
 
     @contextmanager
     def moved(self, shifts: list[Shift]) -> Iterator[list[Shift]]:

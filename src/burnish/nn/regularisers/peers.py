@@ -57,9 +57,8 @@ class _Peers(Working):
         _redraw(self.peer, seed=run.seed)
         self._open = installed(self.peer, run.kernels, seed=run.seed + 1)
         self.operators = self._open.__enter__()
-        ours = run.optimiser
-        self.optimiser = AdamW(self.operators, weight_decay=ours.weight_decay, layer_decay=ours.layer_decay)
-        self.optimiser.factors = dict(ours.factors)
+        self.optimiser = AdamW(self.operators, weight_decay=run.optimiser.weight_decay)
+        self.optimiser.factors = dict(run.optimiser.factors)
         self.chosen: tuple[Any, Any] = (None, None)
 
     @property

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import tiny_bert
@@ -413,6 +411,6 @@ def test_a_shift_where_there_is_no_gradient_is_none(folder):
         model(batch.ids_BL, batch.mask_BL)
     moved = shifts[0].towards(share=0.5)
     assert float(moved.sizes().sum()) == 0.0
-    with embeddings.begun(nought) as shifts, torch.no_grad():
+    with torch.no_grad(), embeddings.begun(nought) as shifts:  # a look, such as a validation
         model(batch.ids_BL, batch.mask_BL)
-    assert shifts == [] and Path(folder).is_dir()
+    assert shifts == []

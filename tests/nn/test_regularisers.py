@@ -530,3 +530,49 @@ def test_co_teaching_and_a_loss_that_remembers_refuse_each_other(folder, data):
     objective = with_loss(CrossEntropy(), losses.open("elr")[0], examples=data, head=Head("sequence", ("bad", "good")))
     with pytest.raises(BurnishError, match="this loss remembers"):
         train(folder, data, ["co_teaching"], objective=objective)
+
+
+# -- beside strategies and gold
+
+
+@pytest.mark.parametrize("name", ["mixout", "l2_sp"])
+def test_what_holds_the_body_refuses_where_only_the_head_learns(folder, data, name):
+    model = heads.build(folder, HEAD, seed=0)
+    for weight in model.encoder.parameters():
+        weight.requires_grad_(False)
+    with pytest.raises(BurnishError, match="none of those learns"):
+        train(folder, data, [name], model=model)
+
+
+def test_gold_is_not_doubted(folder, tmp_path, monkeypatch):
+    """A loss and a regulariser that leave out what looks wrong take no part where checked records come last."""
+    from types import SimpleNamespace
+
+    import pyarrow as pa
+
+    from burnish.core.progress import Silent
+    from burnish.core.tasktypes import open_task
+    from burnish.nn.losses.base import losses
+    from burnish.train.sides import Sides
+    from burnish.train.teach import teach
+
+    texts, targets = tiny_bert.sentences(30)
+    table = pa.table({"text": texts, "label": [("bad", "good")[target] for target in targets]})
+    split = SimpleNamespace(
+        train=SimpleNamespace(table=lambda: table), validation=SimpleNamespace(table=lambda: table.slice(0, 0))
+    )
+    task = open_task(TaskSpec("classification", ("bad", "good")))
+    sides = Sides(task, folder, split, max_length=32, soft=False)
+    given = []
+    fit = loop.fit
+    monkeypatch.setattr(loop, "fit", lambda *a, **named: given.append(named) or fit(*a, **named))
+    teach(
+        heads.build(folder, HEAD, seed=0), sides.task, sides, gold=table.slice(0, 6),
+        settings=loop.Training(epochs=1, precision="fp32"), balanced=False, label_smoothing=0.0, gold_epochs=1,
+        loss=losses.open("elr")[0], strategies=[], regularisers=opened(["ema", "dropout"]),
+        context=SimpleNamespace(scratch=tmp_path, progress=Silent(), seed=0), watch=None,
+    )  # fmt: skip
+    weak, gold = given
+    assert weak["objective"].cost.memory.values.shape == (30, 2) and gold["objective"].cost is None
+    assert [one.name for one in gold["regularisers"]] == ["ema", "dropout"]
+    assert opened("co_teaching")[0].doubts and not opened("fgm")[0].doubts

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from annotated_types import Ge, Lt
 
+from burnish.core.errors import BurnishError
 from burnish.nn.regularisers.base import Learn, Regulariser, Working, regularisers
 
 Rate = Annotated[float, Ge(0), Lt(1)]
@@ -58,6 +59,12 @@ class _Mixing(Working):
         layers = {f"{name}.weight" for name, part in run.model.named_modules() if isinstance(part, nn.Linear)}
         names = (layers & set(run.operators.masters)) - head_weights(run.model)
         self.start = {name: run.operators.masters[name].clone() for name in sorted(names)}
+        if not names:
+            raise BurnishError(
+                "mixout mixes weights of the body's linear layers, and none of those learns",
+                where="train.tune.regularise",
+                hint="leave it out, or take a strategy that moves them",
+            )
 
     def learn(self, batch: Any, inner: Learn) -> float:
         """Forward and backward with mixed weights; a gradient reaches a weight as far as the weight was itself."""

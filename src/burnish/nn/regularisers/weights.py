@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from annotated_types import Ge, Lt
 
+from burnish.core.errors import BurnishError
 from burnish.core.stage import Positive
 from burnish.nn.regularisers.base import Regulariser, Working, regularisers
 
@@ -147,6 +148,12 @@ class _Pulling(Working):
         self.run, self.strength, self.reached = run, strength, Reached(run)
         own = head_weights(run.model)
         self.start = {name: value.clone() for name, value in run.weights.items() if name not in own}
+        if not self.start:
+            raise BurnishError(
+                "l2_sp pulls weights of the body back to their start, and none of those learns",
+                where="train.tune.regularise",
+                hint="leave it out, or take a strategy that moves them",
+            )
 
     def moved(self, *, rate: float) -> None:
         self.reached.follow()

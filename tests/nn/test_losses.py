@@ -326,6 +326,20 @@ def test_wrong_labels_are_learnt_by_heart_less(name):
     assert clean > plain + 0.04
 
 
+def test_a_memory_under_a_teacher_is_kept_too():
+    from burnish.nn import costs, divergence
+    from burnish.nn.distillation import Distilled
+
+    data, batch = batch_of(np.array([0, 1, 2, 2]))
+    own = with_loss(CrossEntropy(), opened("elr"), examples=data, head=HEAD)
+    taught = Distilled(own, np.full((4, 3), 1 / 3, np.float32), 0.5, 2.0)
+    assert costs.state_of(taught)["memory"] is own.state()["memory"]
+    costs.restore(taught, {"memory": torch.ones(4, 3)})
+    assert own.state()["memory"].sum() == 12
+    divergence.check(taught, "r_drop")
+    assert divergence.divergence(taught, torch.zeros(4, 3), torch.zeros(4, 3), batch).tolist() == [0, 0, 0, 0]
+
+
 def test_costs_know_what_they_are_of():
     data, _ = batch_of(token_targets=np.array([0, 1, IGNORED, 2, 2] * 4))
     assert cost_of(opened("elr"), data, classes=3, tokens=True).memory.offsets.tolist() == [0, 5, 10, 15]

@@ -137,6 +137,15 @@ def test_two_weights_of_classes_are_one_too_many():
     assert not _check({"loss": "focal", "class_weights": "balanced"}, task)
 
 
+@pytest.mark.parametrize("key", ["loss", "regularise"])
+def test_a_strategy_that_teaches_in_its_own_way_takes_neither(key):
+    task = TaskSpec("classification", ("a", "b"))
+    given = {"loss": "gce"} if key == "loss" else {"regularise": ["ema"]}
+    found = _check({"strategy": "contrastive", **given}, task)
+    assert [one for one, said, _ in found if "teaches in its own way" in said] == [key]
+    assert not _check({"strategy": "contrastive", "loss": "cross_entropy", "regularise": []}, task)
+
+
 # -- dropout and mixout
 
 

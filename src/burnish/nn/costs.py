@@ -133,6 +133,17 @@ def counted(examples: Examples, *, classes: int, tokens: bool = False) -> np.nda
     return np.bincount(targets, minlength=classes).astype(np.float64)
 
 
+def task_of(objective: Any) -> Any:
+    """The objective of the task under what stands around it (`nn.distillation.Distilled`)."""
+    inner = getattr(objective, "objective", None)
+    return objective if inner is None else task_of(inner)
+
+
 def state_of(objective: Any) -> dict[str, Tensor]:
     """What a checkpoint must keep of an objective; {} for most."""
-    return dict(getattr(objective, "state", dict)())
+    return dict(getattr(task_of(objective), "state", dict)())
+
+
+def restore(objective: Any, state: Mapping[str, Tensor]) -> None:
+    """Give an objective back what `state_of` found."""
+    task_of(objective).restore(state)

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from burnish.core.errors import BurnishError
 from burnish.nn.batches import Batch
+from burnish.nn.costs import task_of
 from burnish.nn.examples import IGNORED
 from burnish.nn.generation_objectives import NextToken, Predicted
 from burnish.nn.objectives import (
@@ -36,14 +37,15 @@ def divergence(objective: Any, one: Any, two: Any, batch: Batch) -> Tensor:
 
     Over tokens and over labels it is averaged as the objective averages its loss.
     """
-    apart: Tensor = APART[type(objective)](objective, one, two, batch)
+    task = task_of(objective)
+    apart: Tensor = APART[type(task)](task, one, two, batch)
     return apart
 
 
 def check(objective: Any, name: str) -> None:
     """BurnishError where two outputs of this objective cannot be compared; name: of the regulariser that wants to."""
-    parts = objective.objectives.values() if isinstance(objective, Several) else [objective]
-    for one in parts:
+    task = task_of(objective)
+    for one in task.objectives.values() if isinstance(task, Several) else [task]:
         if type(one) not in APART:
             raise BurnishError(
                 f"{name} compares probabilities, which {type(one).__name__} does not give",

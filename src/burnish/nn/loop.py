@@ -24,9 +24,8 @@ from torch import Tensor, nn
 
 from burnish.core.errors import BurnishError
 from burnish.core.progress import Progress, peak_mb
-from burnish.nn import checkpoints, frozen
+from burnish.nn import checkpoints, costs, frozen
 from burnish.nn.batches import Batch, Examples, batches_of, padding_rate, training_order
-from burnish.nn.costs import state_of
 from burnish.nn.kernels import Installed, Kernels, choose, installed, with_layers
 from burnish.nn.objectives import CrossEntropy, Objective, TokenCrossEntropy, balanced_weights, cross_entropy
 from burnish.nn.optimise import AdamW
@@ -576,7 +575,7 @@ class Run:
             "history": self.history.to_json(),
         }
         tensors = {"weights": self.weights, "optimiser": self.optimiser.state(), "best": self.best}
-        tensors |= {"objective": kept} if (kept := state_of(self.objective)) else {}
+        tensors |= {"objective": kept} if (kept := costs.state_of(self.objective)) else {}
         tensors |= {f"regulariser-{at}": kept for at, one in enumerate(self.helpers) if (kept := one.state())}
         checkpoints.write(
             self.scratch, name=f"checkpoint-{self.optimiser.steps:09d}-{self.epoch:05d}", tensors=tensors, state=state
@@ -596,7 +595,7 @@ class Run:
         self.epoch_loss, self.epoch_count = float.fromhex(state["epoch_loss"]), state["epoch_count"]
         self.epoch_share = state["epoch_share"]
         if "objective" in tensors:
-            self.objective.restore(tensors["objective"])  # type: ignore[attr-defined]
+            costs.restore(self.objective, tensors["objective"])
         for at, helper in enumerate(self.helpers):
             helper.restore(tensors.get(f"regulariser-{at}", {}))
         saved = {key: value for key, value in state["history"].items() if key != "tokens_per_s"}

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from burnish.core.errors import BurnishError
 from burnish.nn.batches import Batch
-from burnish.nn.costs import Cost, cost_of, state_of
+from burnish.nn.costs import Cost, cost_of, restore, state_of
 from burnish.nn.examples import IGNORED, Examples
 from burnish.nn.losses.base import CrossEntropyLoss, Loss
 from burnish.nn.models import Head
@@ -268,7 +268,7 @@ class Several:
         """Take up what `state` gave."""
         for name, one in self.objectives.items():
             if own := {key.rpartition("/")[2]: value for key, value in state.items() if key.rpartition("/")[0] == name}:
-                one.restore(own)  # type: ignore[attr-defined]
+                restore(one, own)
 
 
 def balanced_weights(targets: np.ndarray, *, num_classes: int) -> np.ndarray:

@@ -17,7 +17,7 @@ from burnish.nn.losses.base import losses
 from burnish.nn.regularisers.base import check as stand_together
 from burnish.nn.regularisers.base import regularisers
 from burnish.nn.strategies.base import check as fit_together
-from burnish.nn.strategies.base import placed, strategies
+from burnish.nn.strategies.base import Strategy, placed, strategies
 from burnish.train.trackers.base import Story, trackers, watching
 
 Rate = Annotated[float, Gt(0)]
@@ -44,9 +44,14 @@ def _check(settings: Mapping[str, Any], task: TaskSpec) -> list[tuple[str, str, 
         "strategy": fit_together(strategies.open(settings.get("strategy", "full"))),
         "regularise": stand_together(regularisers.open(settings.get("regularise", ()))),
     }
-    balanced = settings.get("class_weights", "none") != "none"
-    if balanced and any(one.name == "class_balanced" for one in losses.open(settings.get("loss", "cross_entropy"))):
+    loss = losses.open(settings.get("loss", "cross_entropy"))[0].name
+    if loss == "class_balanced" and settings.get("class_weights", "none") != "none":
         problems["loss"] = "class_balanced weighs the classes already; set class_weights: none"
+    for one in strategies.open(settings.get("strategy", "full")):
+        if type(one).teach is not Strategy.teach:
+            said = f"the strategy {one.name} teaches in its own way, and this would do nothing there; leave it out"
+            problems["regularise"] = said if settings.get("regularise") else problems["regularise"]
+            problems["loss"] = said if loss != "cross_entropy" else ""
     return [(key, problem, "") for key, problem in problems.items() if problem]
 
 

@@ -133,6 +133,7 @@ def measured(name: str, way: str, *, wrong: float, seed: int, limit: int, tested
             strategies=[],
             regularisers=regularisers.open(how.get("regularise", [])),
             watch=None,
+            distil=None,
             context=context,
         )
     seconds = time.process_time() - began

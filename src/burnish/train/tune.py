@@ -16,8 +16,8 @@ from burnish.nn.backbones import Start
 from burnish.nn.losses.base import losses
 from burnish.nn.regularisers.base import check as stand_together
 from burnish.nn.regularisers.base import regularisers
-from burnish.nn.strategies.base import check as fit_together
 from burnish.nn.strategies.base import Strategy, placed, strategies
+from burnish.nn.strategies.base import check as fit_together
 from burnish.train.trackers.base import Story, trackers, watching
 
 Rate = Annotated[float, Gt(0)]

@@ -14,9 +14,10 @@ from burnish.core.artifacts import Gold, Model, Split
 from burnish.core.stage import Context, Count, Positive, Share, TaskSpec, stage
 from burnish.nn.backbones import Start
 from burnish.nn.losses.base import losses
+from burnish.nn.regularisers.base import check as stand_together
 from burnish.nn.regularisers.base import regularisers
+from burnish.nn.strategies.base import Strategy, placed, strategies
 from burnish.nn.strategies.base import check as fit_together
-from burnish.nn.strategies.base import placed, strategies
 from burnish.train.trackers.base import Story, trackers, watching
 
 Rate = Annotated[float, Gt(0)]
@@ -39,8 +40,20 @@ def _cost(records: int, tokens: int, settings: Mapping[str, Any]) -> float:
 
 
 def _check(settings: Mapping[str, Any], task: TaskSpec) -> list[tuple[str, str, str]]:
-    problem = fit_together(strategies.open(settings.get("strategy", "auto")), shape=_shape(settings, task))
-    return [("strategy", problem, "")] if problem else []
+    named = strategies.open(settings.get("strategy", "auto"))
+    problems = {
+        "strategy": fit_together(named, shape=_shape(settings, task)),
+        "regularise": stand_together(regularisers.open(settings.get("regularise", ()))),
+    }
+    loss = losses.open(settings.get("loss", "cross_entropy"))[0].name
+    if loss == "class_balanced" and settings.get("class_weights", "none") != "none":
+        problems["loss"] = "class_balanced weighs the classes already; set class_weights: none"
+    for one in named:
+        if type(one).teach is not Strategy.teach:
+            said = f"the strategy {one.name} teaches in its own way, and this would do nothing there; leave it out"
+            problems["regularise"] = said if settings.get("regularise") else problems["regularise"]
+            problems["loss"] = said if loss != "cross_entropy" else ""
+    return [(key, problem, "") for key, problem in problems.items() if problem]
 
 
 def _shape(settings: Mapping[str, Any], task: TaskSpec) -> str:
@@ -185,6 +198,8 @@ def tune(
         "version": context.key[:12],
         "backbone": str(backbone) if Path(backbone).name != str(backbone) else folder.name,
         "strategy": strategies.written(parts),
+        "regularise": regularisers.plain(regularise),
+        "loss": losses.plain(loss),
         "parameters": sum(weight.numel() for weight in model.parameters()),
         "parameters_learnt": learnt,
         "max_length": sides.max_length,

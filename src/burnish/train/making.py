@@ -66,7 +66,8 @@ def columns_for(part: Augmentation, task: Any) -> tuple[str, ...]:
         return found
     placed = {"text"} if {"spans", "relations"} & set(task.target) else set()
     placed |= {"text_b"} if "answer" in task.target else set()
-    return tuple(name for name in found if name not in placed)
+    # what holds its main text's places is not helped by a second text said anew beside it
+    return () if task.reads[0] in placed else tuple(name for name in found if name not in placed)
 
 
 def problem(part: Augmentation, task: Any) -> str:
@@ -74,7 +75,7 @@ def problem(part: Augmentation, task: Any) -> str:
     kind = task.spec.type
     if not columns_of(task):
         return f"nothing of the texts of this {kind} may change: its targets would not be found again"
-    if missing := [name for name in part.needs if name not in task.target]:
+    if missing := [name for name in part.needs if name not in (*task.target, *task.reads)]:
         return f"{part.name} needs {', '.join(missing)}, and the target of {kind} is {', '.join(task.target)}"
     if not columns_for(part, task):
         return f"{part.name} says whole texts anew, and the spans of {kind} could not be found again in them"

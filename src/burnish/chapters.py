@@ -182,10 +182,10 @@ def trained(model: Facts) -> p.Section:
 def _augmented(worth: Sequence[Facts]) -> list[p.Part]:
     """What each augmentation made, and what that was worth on the validation side."""
     rows = [
-        (one["name"], one["made"], _worth(one), one.get("trial", ""), "yes" if one["kept"] else "no", one["why"], one["seconds"])
+        (one["name"], _worth(one), one.get("trial", ""), "yes" if one["kept"] else "no", one["why"], one["made"], one["seconds"])
         for one in worth
     ]  # fmt: skip
-    heads = ["augmentation", "records made", "worth", "trial", "kept", "because", "seconds"]
+    heads = ["augmentation", "worth", "trial", "kept", "because", "records made", "seconds"]
     changed = [
         p.together(p.heading(one["name"]), *(p.diff(before, after) for before, after in one.get("examples", ())))
         for one in worth

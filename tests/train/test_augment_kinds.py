@@ -322,3 +322,24 @@ def test_back_translation_refuses_what_makes_no_sense(translators) -> None:
     assert "temperature" in part.problem(TASK)
     (part,) = augmentations.open(same | {"there_prompt": "to German:"})
     assert "{text}" in part.problem(TASK)
+
+
+def test_a_run_of_burnish_is_asked_as_it_was_taught(translators, tmp_path) -> None:
+    import json
+    import shutil
+
+    from burnish.nn.translating import Translating
+    from burnish.train.augment.base import found
+
+    shutil.copytree(translators[0], tmp_path / "runs" / "there" / "model")
+    card = {"task": {"type": "translation", "prompt": "to German: {text}"}, "max_length": 20}
+    (tmp_path / "runs" / "there" / "model" / "burnish.json").write_text(json.dumps(card), "utf-8")
+    folder = Path(found("runs/there", tmp_path))
+    assert folder == tmp_path / "runs" / "there" / "model"
+    way = Translating(folder)
+    assert way.prompt == "to German: {text}" and way.engine.max_length == 20
+    (part,) = augmentations.open({"use": "back_translation", "there": "runs/there", "back": str(translators[1])})
+    before = part.outside(tmp_path)
+    config = folder / "config.json"
+    config.write_text(config.read_text("utf-8").replace('"d_model": 32', '"d_model":  32'), "utf-8")
+    assert part.outside(tmp_path) != before, "another model is another key"

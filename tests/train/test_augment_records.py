@@ -184,7 +184,7 @@ def test_every_task_takes_what_fits_it_and_refuses_the_rest(kind: str) -> None:
         ("entities", kind in spans),
         (
             {"use": "back_translation", "there": "a", "back": "b"},
-            kind not in ("tagging", "relation_extraction") and not spans,
+            kind not in spans,
         ),
         ({"use": "invert", "flip": {"positive": "negative"}}, kind == "classification"),
     ):

@@ -77,6 +77,7 @@ def test_what_helps_is_kept_and_what_harms_is_not(trial: str, backbone, context)
     )
     assert not harms["kept"] and harms["difference"]["value"] < helps["difference"]["value"]
     assert (helps["made"], helps["parents"], helps["judges"]) == (60, 60, 60)
+    assert (harms["made"], harms["tried"], harms["parents"]) == (0, 60, 60)
     assert (
         helps["seconds"] > 0
         and len(helps["examples"]) == 3

@@ -80,27 +80,23 @@ def chosen(
     trials: dict[str, Trial] = {}
     for name, part in named(parts).items():
         began = time.monotonic()
-        whole = _made(part, name, sides.table, sides.task, judging, context, context.seed)
-        told = _told(name, part, whole)
+        told: dict[str, Any] = {"name": name, "settings": augmentations.plain({"use": part.name, **vars(part)})}
         if part.keep == "always":
             told |= {"kept": True, "why": "keep: always; not judged"}
-        elif not len(whole.table):
-            told |= {"kept": False, "why": "no record could be made"}
         elif len(sides.validation_table) < LEAST_JUDGES:
-            told |= {
-                "kept": False,
-                "why": f"{len(sides.validation_table)} validation records cannot judge ({LEAST_JUDGES} can); keep: always does not ask",
-            }
+            why = f"{len(sides.validation_table)} validation records cannot judge ({LEAST_JUDGES} can); keep: always does not ask"
+            told |= {"kept": False, "why": why}
         else:
             kind = _kind(part, sides.task)
-            trial = trials.setdefault(
-                kind, _probing(sides, folder, context) if kind == "probe" else _tuning(sides, learn, context)
-            )
-            told |= _judged(part, name, trial, sides, judging, asked, context)
-        told["seconds"] = round(time.monotonic() - began, 2)
-        kept += [whole.table] if told["kept"] else []
-        story.append(told)
-        context.progress.tell(f"  augment {_sentence(told)}")
+            if kind not in trials:
+                trials[kind] = _probing(sides, folder, context) if kind == "probe" else _tuning(sides, learn, context)
+            told |= _judged(part, name, trials[kind], sides, judging, asked, context)
+        whole = _made(part, name, sides.table, sides.task, judging, context, context.seed) if told["kept"] else None
+        if whole is not None:  # only now are all of them made: a model that writes them may be slow
+            kept.append(whole.table)
+            told |= _about(whole)
+        story.append(told | {"made": len(whole.table) if whole else 0, "seconds": round(time.monotonic() - began, 2)})
+        context.progress.tell(f"  augment {_sentence(story[-1])}")
     return pa.concat_tables(kept), story
 
 
@@ -124,20 +120,12 @@ def _made(
     return made(part, name, table, task, judging=judging, base=context.base, seed=seed, progress=context.progress)
 
 
-def _told(name: str, part: Augmentation, whole: Made) -> dict[str, Any]:
+def _about(found: Made) -> dict[str, Any]:
     return {
-        "name": name,
-        "settings": augmentations.plain(part_as_written(part)),
-        "made": len(whole.table),
-        "parents": whole.parents,
-        "dropped": dict(whole.dropped.most_common()),
-        "examples": [list(pair) for pair in whole.examples],
+        "parents": found.parents,
+        "dropped": dict(found.dropped.most_common()),
+        "examples": [list(pair) for pair in found.examples],
     }
-
-
-def part_as_written(part: Augmentation) -> dict[str, Any]:
-    """A part as a spec would write it, every setting named."""
-    return {"use": part.name, **vars(part)}
 
 
 def _judged(
@@ -146,13 +134,17 @@ def _judged(
     """{"difference", "repeats", "kept", ...} of one augmentation."""
     from burnish.measures.intervals import bootstrap_sums
 
+    where = context.scratch / "augment"
+    tried = [
+        _made(part, name, trial.table, sides.task, judging, context, context.seed + repeat) for repeat in range(REPEATS)
+    ]
+    if not any(len(one.table) for one in tried):
+        return _about(tried[0]) | {"kept": False, "why": "no record could be made", "tried": 0}
     plain, other = [], []
-    for repeat in range(REPEATS):
+    for repeat, one in enumerate(tried):
         seed = context.seed + repeat
-        records = _made(part, name, trial.table, sides.task, judging, context, seed).table
-        where = context.scratch / "augment"
         plain.append(_remembered(trial, None, seed, where / f"{trial.kind}-plain-{repeat}"))
-        other.append(_remembered(trial, records, seed, where / f"{trial.kind}-{name}-{repeat}"))
+        other.append(_remembered(trial, one.table, seed, where / f"{trial.kind}-{name}-{repeat}"))
     repeats = [_chief(trial, b) - _chief(trial, a) for a, b in zip(plain, other, strict=True)]
     found = bootstrap_sums(
         np.sum(other, axis=0), trial.figures, against=np.sum(plain, axis=0), seed=context.seed, draws=2000,
@@ -165,7 +157,8 @@ def _judged(
         else "worse on the validation side by more than chance" if found.high < 0
         else "no difference that chance would not make"
     )  # fmt: skip
-    return {
+    return _about(tried[0]) | {
+        "tried": len(tried[0].table),
         "trial": trial.kind,
         "figure": trial.figure,
         "difference": {key: round(getattr(found, key), 6) for key in ("value", "low", "high", "p_value")},
@@ -204,23 +197,30 @@ def _remembered(trial: Trial, records: pa.Table | None, seed: int, place: Path) 
     return tally
 
 
-def _part(table: pa.Table, most: int, seed: int) -> pa.Table:
-    """At most so many records, drawn, in their order."""
+def _part(table: pa.Table, most: int, task: Any, seed: int) -> pa.Table:
+    """About so many records at most, drawn, in their order; those that belong together come together."""
     if len(table) <= most:
         return table
-    rows = np.sort(np.random.default_rng(seed).choice(len(table), most, replace=False))
-    return table.take(pa.array(rows))
+    columns = [table[name].to_pylist() for name in (("group", *task.together) if task.together else ("id",))]
+    units = list(zip(*columns, strict=True))
+    distinct = list(dict.fromkeys(units))
+    count = max(1, len(distinct) * most // len(table))
+    drawn = np.random.default_rng(seed).choice(len(distinct), count, replace=False)
+    chosen = {distinct[at] for at in drawn}
+    return table.filter(pa.array([one in chosen for one in units]))
 
 
 def _probing(sides: Any, folder: Path, context: Context) -> Trial:
-    """Accuracy of a probe on the backbone's frozen vectors."""
+    """Accuracy of a probe on the backbone's frozen vectors, its penalty chosen without what was made."""
     from burnish.nn.embeddings import embed
     from burnish.nn.probe import Probe
     from burnish.text.inputs import said
 
-    task, labels = sides.task, {label: at for at, label in enumerate(sides.task.labels)}
-    table = _part(sides.table, PROBED, context.seed)
-    judges = _part(sides.validation_table, JUDGED, context.seed)
+    task = sides.task
+    table = _part(sides.table, PROBED, task, context.seed)
+    judges = _part(sides.validation_table, JUDGED, task, context.seed)
+    names = dict.fromkeys([*task.labels, *table["label"].to_pylist(), *judges["label"].to_pylist()])
+    labels = {label: at for at, label in enumerate(names)}  # of a tree the inner ones too
 
     def vectors(some: pa.Table) -> Array:
         read = said(task.read(some))
@@ -230,12 +230,14 @@ def _probing(sides: Any, folder: Path, context: Context) -> Trial:
         return np.array([labels[label] for label in some["label"].to_pylist()], dtype=np.int64)
 
     known, asked = (vectors(table), targets(table)), (vectors(judges), targets(judges))
+    plain = Probe(len(labels), seed=context.seed).fit(*known)
 
     def run(records: pa.Table | None, seed: int, place: Path) -> Array:
-        x, y = known
+        probe = plain
         if records is not None and len(records):
-            x, y = np.concatenate([x, vectors(records)]), np.concatenate([y, targets(records)])
-        right = Probe(len(labels), seed=context.seed).fit(x, y).logits(asked[0]).argmax(1) == asked[1]
+            more = (np.concatenate(pair) for pair in zip(known, (vectors(records), targets(records)), strict=True))
+            probe = Probe(len(labels), seed=context.seed, l2=plain.chosen_l2).fit(*more)
+        right = probe.logits(asked[0]).argmax(1) == asked[1]
         return np.stack([right, np.ones(len(right))], axis=1)
 
     return Trial("probe", "accuracy", _mean("accuracy"), table, judges, run)
@@ -244,8 +246,8 @@ def _probing(sides: Any, folder: Path, context: Context) -> Trial:
 def _tuning(sides: Any, learn: Learn, context: Context) -> Trial:
     """The chief figure of the spec's own model; a generator, slow to write, is judged by what it gives the references."""
     task = sides.task
-    table = _part(sides.table, TUNED, context.seed)
-    judges = _part(sides.validation_table, JUDGED, context.seed)
+    table = _part(sides.table, TUNED, task, context.seed)
+    judges = _part(sides.validation_table, JUDGED, task, context.seed)
     writes = task.engine != "encoder"
 
     def run(records: pa.Table | None, seed: int, place: Path) -> Array:
@@ -276,7 +278,7 @@ def _mean(name: str) -> Figures:
 
 def _sentence(told: Mapping[str, Any]) -> str:
     """One augmentation for the terminal."""
-    head = f"{told['name']}: {told['made']:,} records made of {told['parents']:,}"
+    head = f"{told['name']}: {told['made']:,} records" if told["kept"] else told["name"]
     if "difference" in told:
         value, low, high = (told["points"] * told["difference"][key] for key in ("value", "low", "high"))
         head += f"; {told['figure']} {value:+.1f} points ({low:+.1f} to {high:+.1f}) by a {told['trial']} trial"

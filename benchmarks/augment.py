@@ -15,6 +15,7 @@ import argparse
 import json
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -110,37 +111,36 @@ def probed(split: Split, spec: TaskSpec, part: Any) -> dict[str, Any]:
     return told
 
 
-def measured(name: str, data: Path) -> list[dict[str, Any]]:
+def measured(name: str, data: Path, known: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Row after row; those that are known are not measured again, so a run that was cut short goes on."""
     language = SETS[name][1]
     split = split_of(name, data)
     labels = tuple(sorted(set(split.train.column("label"))))
     spec = TaskSpec("classification", labels, {}, (language,))
     task = open_task(spec)
-    plain, plain_s, _ = tuned(split, spec, ())
-    rows = [
-        {
-            "set": name,
-            "augmentation": "none",
-            "accuracy": float(task.figures(plain.sum(0))["accuracy"]),
-            "seconds": plain_s,
-        }
-    ]
+    have = {row["augmentation"] for row in known if row["set"] == name}
+    kept = Path(tempfile.gettempdir()) / f"burnish-augment-{name}.npy"  # the plain model's test tally
+    if "none" in have and kept.is_file():
+        plain = np.load(kept, allow_pickle=False)
+    else:
+        plain, plain_s, _ = tuned(split, spec, ())
+        np.save(kept, plain, allow_pickle=False)
+        accuracy = float(task.figures(plain.sum(0))["accuracy"])
+        have = set()
+        yield {"set": name, "augmentation": "none", "accuracy": accuracy, "seconds": plain_s}
     for part, setting in PARTS.items():
-        if ONLY.get(part, language) != language or (part == "invert" and set(labels) != set(FLIP)):
+        other = ONLY.get(part, language) != language or (part == "invert" and set(labels) != set(FLIP))
+        if other or part in have:
             continue
         given = {"use": setting} if isinstance(setting, str) else setting
         told = probed(split, spec, given)
         more, seconds, made = tuned(split, spec, given | {"keep": "always"})
         gap = bootstrap_sums(more, task.figures, against=plain, seed=0, draws=2000)["accuracy"]
-        rows.append(
-            {
-                "set": name, "augmentation": part, "made": made, "probe": told.get("difference"), "kept": told["kept"],
-                "tuned": {"value": gap.value, "low": gap.low, "high": gap.high}, "trial_seconds": told["seconds"],
-                "accuracy": float(task.figures(more.sum(0))["accuracy"]), "seconds": seconds,
-            }
-        )  # fmt: skip
-        print(json.dumps(rows[-1], ensure_ascii=False), flush=True)
-    return rows
+        yield {
+            "set": name, "augmentation": part, "made": made, "probe": told.get("difference"), "kept": told["kept"],
+            "tuned": {"value": gap.value, "low": gap.low, "high": gap.high}, "trial_seconds": told["seconds"],
+            "accuracy": float(task.figures(more.sum(0))["accuracy"]), "seconds": seconds,
+        }  # fmt: skip
 
 
 def _points(gap: dict[str, float] | None) -> str:
@@ -180,9 +180,13 @@ def main() -> None:
     file = RESULTS / "augment.json"
     rows = json.loads(file.read_text("utf-8")) if file.is_file() else []
     for name in given.sets:
-        rows = [row for row in rows if row["set"] != name] + measured(name, given.data)
-        file.write_text(json.dumps(rows, ensure_ascii=False, indent=1) + "\n", "utf-8")
-        (RESULTS / "augment.md").write_text(page(rows), "utf-8")
+        for row in measured(name, given.data, list(rows)):
+            rows = [one for one in rows if (one["set"], one["augmentation"]) != (row["set"], row["augmentation"])] + [
+                row
+            ]
+            print(json.dumps(row, ensure_ascii=False), flush=True)
+            file.write_text(json.dumps(rows, ensure_ascii=False, indent=1) + "\n", "utf-8")
+            (RESULTS / "augment.md").write_text(page(rows), "utf-8")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@
 For each set 200 training, 200 validation and 600 test records, drawn by content. probe: the trial of `keep: auto` on the
 validation side (three repeats; 95%, for this augmentation alone). tuned: test accuracy of the model of `train.tune` with
 default settings, taught with a copy of every record more (keep: always), less that of the plain model; mean of three
-seeds, an interval by paired bootstrap over test records with the seeds added up.
+seeds, an interval by paired bootstrap over test records with the seeds added up. copied: every record twice, unchanged:
+what further steps alone give.
 Masked and back-translated copies are not here: no weights for them come with burnish.
 """
 
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import sets_en
 import sets_zh
 from sets import by_content
@@ -118,6 +120,12 @@ def measured(name: str, data: Path, known: list[dict[str, Any]]) -> Iterator[dic
     labels = tuple(sorted(set(split.train.column("label"))))
     spec = TaskSpec("classification", labels, {}, (language,))
     task = open_task(spec)
+
+    def against(more: np.ndarray) -> dict[str, Any]:
+        gap = bootstrap_sums(more, task.figures, against=plain, seed=0, draws=2000)["accuracy"]
+        accuracy = float(task.figures(more.sum(0))["accuracy"])
+        return {"accuracy": accuracy, "tuned": {"value": gap.value, "low": gap.low, "high": gap.high}}
+
     have = {row["augmentation"] for row in known if row["set"] == name}
     kept = Path(tempfile.gettempdir()) / f"burnish-augment-{name}.npy"  # the plain model's test tally
     if "none" in have and kept.is_file():
@@ -128,6 +136,10 @@ def measured(name: str, data: Path, known: list[dict[str, Any]]) -> Iterator[dic
         accuracy = float(task.figures(plain.sum(0))["accuracy"])
         have = set()
         yield {"set": name, "augmentation": "none", "accuracy": accuracy, "seconds": plain_s}
+    if "copied" not in have:
+        twice = Split(Records.from_table(pa.concat_tables([split.train.table()] * 2)), split.validation, split.test)
+        more, seconds, _ = tuned(twice, spec, ())
+        yield {"set": name, "augmentation": "copied", "made": len(split.train), "seconds": seconds} | against(more)
     for part, setting in PARTS.items():
         other = ONLY.get(part, language) != language or (part == "invert" and set(labels) != set(FLIP))
         if other or part in have:
@@ -135,12 +147,10 @@ def measured(name: str, data: Path, known: list[dict[str, Any]]) -> Iterator[dic
         given = {"use": setting} if isinstance(setting, str) else setting
         told = probed(split, spec, given)
         more, seconds, made = tuned(split, spec, given | {"keep": "always"})
-        gap = bootstrap_sums(more, task.figures, against=plain, seed=0, draws=2000)["accuracy"]
         yield {
             "set": name, "augmentation": part, "made": made, "probe": told.get("difference"), "kept": told["kept"],
-            "tuned": {"value": gap.value, "low": gap.low, "high": gap.high}, "trial_seconds": told["seconds"],
-            "accuracy": float(task.figures(more.sum(0))["accuracy"]), "seconds": seconds,
-        }  # fmt: skip
+            "trial_seconds": told["seconds"], "seconds": seconds,
+        } | against(more)  # fmt: skip
 
 
 def _points(gap: dict[str, float] | None) -> str:
@@ -164,9 +174,9 @@ def page(rows: list[dict[str, Any]]) -> str:
         if row["augmentation"] == "none":
             lines.append(f"| {row['set']} | none | | | | {100 * row['accuracy']:.1f} | |")
         else:
-            kept = "yes" if row["kept"] else "no"
+            kept = {True: "yes", False: "no", None: ""}[row.get("kept")]
             lines.append(
-                f"| {row['set']} | {row['augmentation']} | {row['made']} | {_points(row['probe'])} | {kept} "
+                f"| {row['set']} | {row['augmentation']} | {row['made']} | {_points(row['probe']) if 'probe' in row else ''} | {kept} "
                 f"| {100 * row['accuracy']:.1f} | {_points(row['tuned'])} |"
             )
     return "\n".join(lines) + "\n"

@@ -203,7 +203,7 @@ def _worth(one: Facts) -> str:
     if "difference" not in one:
         return "not judged"
     value, low, high = (one["points"] * one["difference"][name] for name in ("value", "low", "high"))
-    return f"{word(one['figure'])} {value:+.1f} points ({low:+.1f} to {high:+.1f})"
+    return f"{word(one['figure'])} {value:+.1f} {one['unit']} ({low:+.1f} to {high:+.1f})"
 
 
 def _taught(history: Facts) -> list[p.Part]:

@@ -97,6 +97,27 @@ def test_what_makes_no_difference_is_not_kept(backbone, context) -> None:
     assert model.info["data"]["augmented"] == 0 and model.info["history"]["tune"]["examples"] == 60 * QUICK["epochs"]
 
 
+def test_further_steps_alone_are_worth_nothing(backbone, context) -> None:
+    """Two epochs are too few: any copies would teach more. They are compared with copies that were not changed."""
+    draw = random.Random(3)
+    rows = [
+        Record(
+            text=" ".join(draw.choices(OTHERS, k=8)) + f" n{draw.randrange(10**6)} {TAUGHT[at % 2]}",
+            id=f"r{at}",
+            label=("positive", "negative")[at % 2],
+        )
+        for at in range(100)
+    ]
+    (context.base / "same.tsv").write_text("staff\troom\nroom\tstaff\n", "utf-8")
+    split = Split(*(Records.from_rows(rows[a:b]) for a, b in ((0, 50), (50, 95), (95, 100))))
+    parts = {"use": "counterfactual", "pairs": "same.tsv", "trial": "tune"}
+    model = tune(
+        split, None, context, backbone=str(backbone), augment=parts, **QUICK | {"epochs": 2, "learning_rate": 1e-3}
+    )
+    (told,) = model.info["history"]["augment"]
+    assert not told["kept"] and abs(told["difference"]["value"]) < 0.1
+
+
 def test_always_asks_nobody_and_a_small_validation_side_cannot_judge(backbone, context) -> None:
     parts = [{"use": "aeda", "keep": "always", "copies": 2, "share": 0.5}, "eda"]
     model = tune(split_of(validation=20), None, context, backbone=str(backbone), augment=parts, **QUICK)

@@ -30,12 +30,11 @@ Place = str | int  # a column, or the number of a turn in `messages`
 
 @dataclass
 class Made:
-    """What one augmentation made. parents: records that have a copy. dropped: reason -> count. examples: (before, after).
-
-    seconds: of making, models loaded and all.
-    """
+    """What one augmentation made. unchanged: the parent of each, as it was, for a fair comparison. parents: records that
+    have a copy. dropped: reason -> count. examples: (before, after)."""
 
     table: pa.Table
+    unchanged: pa.Table
     parents: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     examples: list[tuple[str, str]] = field(default_factory=list)
@@ -105,7 +104,7 @@ def made(
     chosen = [record for record in records if writer.chosen(record)]
     known = {_form(record) for record in records}
     groups = writer.groups(records)
-    found, out = [], Made(table.slice(0, 0))
+    found, out = [], Made(table.slice(0, 0), table.slice(0, 0))
     for copy in range(part.copies):
         every = [writer.passages(record, copy=copy) for record in chosen]
         edits = iter(write([passage for own in every for passage in own.values()]))
@@ -130,6 +129,7 @@ def made(
     step = max(1, len(found) // SHOWN)
     out.examples = [(_shown(before), _shown(after)) for before, after in found[::step][:SHOWN]]
     out.table = to_table(one for _, one in found)
+    out.unchanged = to_table(replace(record, id=one.id, group=one.group) for record, one in found)
     return out
 
 

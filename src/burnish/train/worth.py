@@ -1,5 +1,8 @@
 """What each augmentation is worth: a model taught with its records beside one taught without, on the validation side.
 
+"Without" has the same records copied as they are, so that both learn as long from as many: what is measured is what the
+edits are worth, not what further steps are.
+
 A trial is small: a part of the training side with what is made of it, three times with other dice. Two kinds:
 
 probe   a logistic regression on frozen vectors; seconds; where a text has one label
@@ -12,6 +15,7 @@ is widened for the number of augmentations that are judged (Bonferroni), so that
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -40,14 +44,15 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Trial:
-    """How trials of one kind go. run: (training side, made records or None, seed) -> tally (n, s) of the judges."""
+    """How trials of one kind go. table: what is taught; judges: validation records; run: (records to add, seed, folder)
+    -> tally (n, s) of the judges."""
 
     kind: str
     figure: str
     figures: Figures
     table: pa.Table
     judges: pa.Table
-    run: Callable[[pa.Table | None, int, Path], Array]
+    run: Callable[[pa.Table, int, Path], Array]
 
 
 def named(parts: Sequence[Augmentation]) -> dict[str, Augmentation]:
@@ -72,7 +77,7 @@ def chosen(
 
     sides: `train.sides.Sides`. test: the side that is read only to leave out what is like it. folder: the backbone's.
     learn: how the spec's model is taught. Results of trials lie in scratch, so that a killed run goes on behind them.
-    Cost: REPEATS + REPEATS a judged augmentation small trainings (one + REPEATS fits of a probe).
+    Cost: small trainings, REPEATS for each augmentation that is judged, and REPEATS for what they are compared with.
     """
     judging = [sides.validation_table, test]
     asked = sum(part.keep == "auto" for part in parts)
@@ -143,7 +148,8 @@ def _judged(
     plain, other = [], []
     for repeat, one in enumerate(tried):
         seed = context.seed + repeat
-        plain.append(_remembered(trial, None, seed, where / f"{trial.kind}-plain-{repeat}"))
+        copied = hashlib.sha256("\n".join(_parents(one)).encode()).hexdigest()[:12]  # the same for most augmentations
+        plain.append(_remembered(trial, one.unchanged, seed, where / f"{trial.kind}-plain-{copied}-{repeat}"))
         other.append(_remembered(trial, one.table, seed, where / f"{trial.kind}-{name}-{repeat}"))
     repeats = [_chief(trial, b) - _chief(trial, a) for a, b in zip(plain, other, strict=True)]
     found = bootstrap_sums(
@@ -166,22 +172,29 @@ def _judged(
         "plain": round(float(np.mean([_chief(trial, one) for one in plain])), 6),
         "records": len(trial.table),
         "judges": len(trial.judges),
-        "points": sides.task.points if trial.figure == sides.task.figure else _points(trial.figure),
+        **_unit(trial.figure, sides.task),
         "kept": bool(better and always),
         "why": why,
     }
 
 
-def _points(figure: str) -> float:
-    """What 1.0 is when people speak of points; a log likelihood is in nats."""
-    return 1.0 if figure == "log likelihood" else 100.0
+def _unit(figure: str, task: Any) -> dict[str, Any]:
+    """What people call differences of a figure, and how many of it 1.0 is."""
+    if figure == "log likelihood":
+        return {"unit": "nats", "points": 1.0}
+    return {"unit": "points", "points": task.points if figure == task.figure else 100.0}
+
+
+def _parents(found: Made) -> list[str]:
+    """Ids of the records that were copied, as often as they were."""
+    return sorted(name.rsplit("+", 1)[0] for name in found.table["id"].to_pylist())
 
 
 def _chief(trial: Trial, tally: Array) -> float:
     return float(np.nan_to_num(trial.figures(tally.sum(0))[trial.figure]))
 
 
-def _remembered(trial: Trial, records: pa.Table | None, seed: int, place: Path) -> Array:
+def _remembered(trial: Trial, records: pa.Table, seed: int, place: Path) -> Array:
     """The tally of one run, from scratch where an earlier process has it."""
     file = place.with_suffix(".npy")
     if file.is_file():
@@ -230,13 +243,11 @@ def _probing(sides: Any, folder: Path, context: Context) -> Trial:
         return np.array([labels[label] for label in some["label"].to_pylist()], dtype=np.int64)
 
     known, asked = (vectors(table), targets(table)), (vectors(judges), targets(judges))
-    plain = Probe(len(labels), seed=context.seed).fit(*known)
+    penalty = Probe(len(labels), seed=context.seed).fit(*known).chosen_l2
 
-    def run(records: pa.Table | None, seed: int, place: Path) -> Array:
-        probe = plain
-        if records is not None and len(records):
-            more = (np.concatenate(pair) for pair in zip(known, (vectors(records), targets(records)), strict=True))
-            probe = Probe(len(labels), seed=context.seed, l2=plain.chosen_l2).fit(*more)
+    def run(records: pa.Table, seed: int, place: Path) -> Array:
+        more = (np.concatenate(pair) for pair in zip(known, (vectors(records), targets(records)), strict=True))
+        probe = Probe(len(labels), seed=context.seed, l2=penalty).fit(*more)
         right = probe.logits(asked[0]).argmax(1) == asked[1]
         return np.stack([right, np.ones(len(right))], axis=1)
 
@@ -250,7 +261,7 @@ def _tuning(sides: Any, learn: Learn, context: Context) -> Trial:
     judges = _part(sides.validation_table, JUDGED, task, context.seed)
     writes = task.engine != "encoder"
 
-    def run(records: pa.Table | None, seed: int, place: Path) -> Array:
+    def run(records: pa.Table, seed: int, place: Path) -> Array:
         from burnish.nn.predict import predict_outputs
         from burnish.train.teach import encoded, likelihoods
 
@@ -281,5 +292,5 @@ def _sentence(told: Mapping[str, Any]) -> str:
     head = f"{told['name']}: {told['made']:,} records" if told["kept"] else told["name"]
     if "difference" in told:
         value, low, high = (told["points"] * told["difference"][key] for key in ("value", "low", "high"))
-        head += f"; {told['figure']} {value:+.1f} points ({low:+.1f} to {high:+.1f}) by a {told['trial']} trial"
+        head += f"; {told['figure']} {value:+.1f} {told['unit']} ({low:+.1f} to {high:+.1f}) by a {told['trial']} trial"
     return f"{head}; {'kept' if told['kept'] else 'not kept'}: {told['why']}"

@@ -163,7 +163,8 @@ def _files(part: Any) -> list[tuple[str, Path]]:
 @functools.cache
 def _settings(made: type[Any]) -> dict[str, Setting]:
     fields, hints = dataclasses.fields(made), typing.get_type_hints(made, include_extras=True)
-    about = sentences(made.__doc__ or "", [field.name for field in fields])
+    docs = (base.__doc__ for base in made.__mro__ if dataclasses.is_dataclass(base))  # what it inherits is told once
+    about = sentences("\n\n".join(doc for doc in docs if doc), [field.name for field in fields])
     empty = Setting.EMPTY
     return {
         field.name: Setting(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ class Sides:
         from burnish.nn.loop import auto_max_length
 
         self.task, self.soft = task, soft
+        self.made: pa.Table | None = None  # records that augmentation adds to what is taught, and to nothing else
         self._train, self._validation = split.train, split.validation
         self.task = task = open_task(task.settle(self.table))
         self.tokenizer: Any = task.tokenizer(AutoTokenizer.from_pretrained(folder))
@@ -72,7 +74,18 @@ class Sides:
                 "no labelled record is left to train on",
                 hint="see construct/labellers.json: which labellers vote at all?",
             )
-        return self.examples(self.table)
+        return self.examples(self.taught)
+
+    @property
+    def taught(self) -> pa.Table:
+        """The labelled records of the training side with those that augmentation made, as `train` gives them."""
+        return self.table if self.made is None else pa.concat_tables([self.table, self.made])
+
+    def part(self, table: pa.Table, validation: pa.Table, made: pa.Table | None) -> Sides:
+        """Sides of fewer records, read in the same way: task, tokenizer and length are those of the whole."""
+        fewer = copy.copy(self)
+        fewer.__dict__ |= {"table": table, "validation_table": validation, "made": made}
+        return fewer
 
     def prepare(self, model: Any) -> None:
         """Show a fresh head what the encoder gives for some training texts, so that it starts where those lie.

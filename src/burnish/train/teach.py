@@ -56,7 +56,7 @@ def teach(
         from burnish.nn.distillation import Distilled
         from burnish.train.distil import teachers_view
 
-        seen = teachers_view(distil[0], task, sides.table, progress=context.progress)
+        seen = teachers_view(distil[0], task, sides.taught, progress=context.progress)
         teaching = Distilled(objective, seen, *distil[1:])
     validation = encoded(task, sides, sides.validation_table) if len(sides.validation_table) else None
     judge = judged(task, validation, head, objective) if validation else None
@@ -99,6 +99,7 @@ def teach(
         calibrated = task.calibrate(validation.table, validation.read, outputs)
     data = {
         "train": len(sides.table),
+        **({"augmented": len(sides.made)} if sides.made is not None else {}),
         "validation": len(sides.validation_table),
         "gold": len(checked) if checked else 0,
     }
@@ -186,6 +187,22 @@ def run(model: Any, examples: Examples, head: Head, objective: Objective) -> tup
             outputs = gathered(len(examples), batches())
     model.train(was_training)
     return outputs, total / max(len(examples), 1)
+
+
+def likelihoods(model: Any, task: Any, examples: Examples) -> np.ndarray:
+    """(n) the loss of each record: of a task that writes, how unlikely its reference is, tokens of a batch together."""
+    import torch
+
+    from burnish.nn.batches import batches_of, reading_order
+    from burnish.nn.predict import READ_TOKENS, pad_token_of, read_lengths
+
+    objective, losses = task.objective(), np.zeros(len(examples))
+    model.eval()
+    with torch.inference_mode():
+        order = reading_order(read_lengths(model, examples), batch_tokens=READ_TOKENS, groups=examples.groups)
+        for batch in batches_of(examples, order, pad_token=pad_token_of(model)):
+            losses[batch.rows] = objective.loss(objective.forward(model, batch), batch, model).double().numpy()
+    return losses
 
 
 def gold_settings(settings: Training, resolved: Mapping[str, Any], gold_epochs: int | str) -> Training:

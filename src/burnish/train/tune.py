@@ -18,6 +18,7 @@ from burnish.nn.regularisers.base import check as stand_together
 from burnish.nn.regularisers.base import regularisers
 from burnish.nn.strategies.base import Strategy, placed, strategies
 from burnish.nn.strategies.base import check as fit_together
+from burnish.train.augment.base import augmentations
 from burnish.train.trackers.base import Story, trackers, watching
 
 Rate = Annotated[float, Gt(0)]
@@ -36,7 +37,12 @@ ALIASES = {
 
 def _cost(records: int, tokens: int, settings: Mapping[str, Any]) -> float:
     epochs = settings["epochs"] if isinstance(settings["epochs"], int) else 3
-    return 10.0 + tokens * 0.8 * epochs / TOKENS_PER_S
+    taught_s = tokens * 0.8 * epochs / TOKENS_PER_S
+    if settings.get("augment"):
+        from burnish.train.worth import seconds
+
+        taught_s += seconds(augmentations.open(settings["augment"]), int(records * 0.8), taught_s)
+    return 10.0 + taught_s
 
 
 def _check(settings: Mapping[str, Any], task: TaskSpec) -> list[tuple[str, str, str]]:
@@ -53,7 +59,13 @@ def _check(settings: Mapping[str, Any], task: TaskSpec) -> list[tuple[str, str, 
             said = f"the strategy {one.name} teaches in its own way, and this would do nothing there; leave it out"
             problems["regularise"] = said if settings.get("regularise") else problems["regularise"]
             problems["loss"] = said if loss != "cross_entropy" else ""
-    return [(key, problem, "") for key, problem in problems.items() if problem]
+    found = [(key, problem, "") for key, problem in problems.items() if problem]
+    if settings.get("augment"):
+        from burnish.core.tasktypes import open_task, option_problems
+        from burnish.train.worth import wrong
+
+        found += [] if option_problems(task) else wrong(settings["augment"], open_task(task))
+    return found
 
 
 def _shape(settings: Mapping[str, Any], task: TaskSpec) -> str:
@@ -96,6 +108,7 @@ def tune(
     max_grad_norm: Annotated[float, Ge(0)] = 1.0,
     soft_labels: bool = True,
     gold_epochs: Count | Literal["auto"] = "auto",
+    augment: Annotated[Any, augmentations] = (),
     checkpoint_every_s: Annotated[float, Gt(0)] = 60.0,
     keep_checkpoints: Positive = 2,
     track: Annotated[Any, trackers] = (),
@@ -125,6 +138,7 @@ def tune(
     max_grad_norm: longest gradient; 0 does not clip.
     soft_labels: learn how sure the labels are (`probs`); false learns the label alone.
     gold_epochs: passes over the gold at the end, where the gold section says train: true; auto is 4; 0 none.
+    augment: what makes further training records, any number; each is kept only where the validation side says it helps.
     checkpoint_every_s: seconds between checkpoints; a killed run goes on from the newest, to the same weights.
     keep_checkpoints: newest ones that stay on disk while it trains; a damaged one is noticed, and the one before is used.
     track: where loss, rate, speed and memory go while it trains, any number.
@@ -161,17 +175,19 @@ def tune(
     sides = Sides(open_task(context.task), folder, split, max_length=max_length, soft=soft_labels, beside=beside)
     task = sides.task
     head = task.head()
-    model = models.build(folder, head, seed=context.seed)
-    sides.prepare(model)
-    parts, why = settled(wanted, model)
-    parts = placed(parts, model, seed=context.seed)
-    story = Story(f"{context.name}-{context.key[:8]}", context.base, asdict(settings))
-    with watching(track, story) as watch:
+
+    def learn(
+        sides: Sides, context: Context, gold: Any = None, watch: Any = None
+    ) -> tuple[Any, list[Any], dict[str, Any]]:
+        model = models.build(folder, head, seed=context.seed)
+        sides.prepare(model)
+        parts, why = settled(wanted, model)
+        parts = placed(parts, model, seed=context.seed)
         told = teach(
             model,
             task,
             sides,
-            gold=gold.table() if gold is not None and gold.facts.get("train") else None,
+            gold=gold,
             settings=settings,
             balanced=class_weights == "balanced",
             label_smoothing=label_smoothing,
@@ -183,7 +199,22 @@ def tune(
             watch=watch,
             context=context,
         )
-    told["history"]["tune"]["reasons"]["strategy"] = why
+        told["history"]["tune"]["reasons"]["strategy"] = why
+        return model, parts, told
+
+    worth: list[dict[str, Any]] = []
+    if asked := augmentations.open(augment):
+        from burnish.train.worth import chosen
+
+        sides.made, worth = chosen(
+            asked, sides, test=split.test.table(), folder=folder, context=context,
+            learn=lambda sides, context: learn(sides, context)[::2],
+        )  # fmt: skip
+    checked = gold.table() if gold is not None and gold.facts.get("train") else None
+    story = Story(f"{context.name}-{context.key[:8]}", context.base, asdict(settings))
+    with watching(track, story) as watch:
+        model, parts, told = learn(sides, context, checked, watch)
+    told["history"] |= {"augment": worth} if worth else {}
     out = context.scratch / "model"
     shutil.rmtree(out, ignore_errors=True)
     learnt = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)

@@ -137,8 +137,24 @@ def _settings(
     for name, setting in stage.settings.items():
         row = f"| `{name}` | {_cell(reference._type(setting.schema()))} | {_default(setting, required)} |"
         yield row + (f" {_cell(setting.about)} |" if meaning else "")
+    for setting in stage.settings.values():
+        if setting.family:
+            yield from _parts(setting, meaning=meaning)
     if stage.aliases:
         yield from ("", "Other names: " + ", ".join(f"`{other}` is `{name}`" for other, name in stage.aliases.items()))
+
+
+def _parts(setting: Setting, *, meaning: bool) -> Iterator[str]:
+    """What a setting may name, with the settings of each."""
+    heads = (f"`{setting.name}:`", "settings", "what it is") if meaning else (f"`{setting.name}:`", "配置项")
+    yield from ("", f"| {' | '.join(heads)} |", "|---" * len(heads) + "|")
+    for part in reference.parts(setting):
+        own = "; ".join(
+            f"`{one['name']}` ({_cell(one['type'])}, {_cell(one['default'])})"
+            + (f": {_cell(one['about'])}" if meaning else "")
+            for one in part["settings"]
+        )
+        yield f"| `{part['name']}` | {own} |" + (f" {_cell(part['about'])} |" if meaning else "")
 
 
 def _default(setting: Setting, required: str) -> str:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from typing import Any
 
 from burnish.core.errors import UsageError
 from burnish.core.spec import DEFAULT_USE, ENGINES, FORMAT
-from burnish.core.stage import ROOMS, Stage, find, nearest, stages
+from burnish.core.stage import ROOMS, Setting, Stage, find, nearest, stages
 from burnish.core.tasktypes import known_types
 
 
 def describe(which: str | None = None, *, as_json: bool = False) -> Any:
-    """The stages of the house, of a room, or one stage (`room.stage`) with its settings."""
+    """The stages of the house, of a room, one stage (`room.stage`) with its settings, or what may be named in one of its
+    settings (`room.stage.setting`)."""
     if which and "." in which:
-        room, name = which.split(".", 1)
+        room, name, *rest = which.split(".")
         stage = _find(room, name)
+        if rest:
+            return _named_in(stage, ".".join(rest), as_json=as_json)
         return _facts(stage) if as_json else _in_full(stage)
     if which is not None and which not in ROOMS:
         raise UsageError(f"no room {which!r}", hint=nearest(which, ROOMS, "rooms are"))
@@ -28,6 +32,42 @@ def describe(which: str | None = None, *, as_json: bool = False) -> Any:
         if mine:
             lines += ["", room, *(f"  {stage.name:<18} {stage.summary}" for stage in mine)]
     return "\n".join(lines).strip("\n") + "\n\n`burnish stages ROOM.STAGE` shows one with its settings."
+
+
+def _named_in(stage: Stage, name: str, *, as_json: bool) -> Any:
+    """The parts that a setting may name, each with its own settings."""
+    with_parts = [one for one, setting in stage.settings.items() if setting.family]
+    if name not in with_parts:
+        hint = nearest(name, with_parts, "those are") if with_parts else ""
+        raise UsageError(f"{stage.address}.{name} is no setting that names parts", hint=hint)
+    found = parts(stage.settings[name])
+    if as_json:
+        return found
+    lines = [f"{stage.address}.{name}: {_type(stage.settings[name].schema())}"]
+    for part in found:
+        lines += ["", f"{part['name']}  {part['about']}"]
+        for one in part["settings"]:
+            lines.append(f"  {one['name']:<16} {one['type']}, {one['default']}: {one['about']}")
+    return "\n".join(lines)
+
+
+def parts(setting: Setting) -> list[dict[str, Any]]:
+    """What a setting may name: name, about, settings (name, type, default, about) of each part."""
+    made = []
+    for name, part in setting.family.parts().items():
+        settings = [
+            {"name": one.name, "type": _type(one.schema()), "default": _default(one), "about": one.about}
+            for one in setting.family.settings(name).values()
+        ]
+        about = " ".join(inspect.cleandoc(part.__doc__ or "").split("\n\n")[0].split())
+        made.append({"name": name, "about": about, "settings": settings})
+    return made
+
+
+def _default(setting: Setting) -> str:
+    if setting.required:
+        return "required"
+    return f"default {json.dumps(setting.default, ensure_ascii=False, default=str)}"
 
 
 def _find(room: str, name: str) -> Stage:
@@ -53,16 +93,16 @@ def _in_full(stage: Stage) -> str:
     if stage.settings:
         lines += ["", "settings"]
     for setting in stage.settings.values():
-        default = (
-            "required"
-            if setting.required
-            else f"default {json.dumps(setting.default, ensure_ascii=False, default=str)}"
-        )
-        lines.append(f"  {setting.name:<16} {_type(setting.schema())}, {default}")
+        lines.append(f"  {setting.name:<16} {_type(setting.schema())}, {_default(setting)}")
+    named = [name for name, setting in stage.settings.items() if setting.family]
+    if named:
+        lines += ["", *(f"`burnish stages {stage.address}.{name}` shows what {name} may name." for name in named)]
     return "\n".join(lines)
 
 
 def _type(schema: dict[str, Any]) -> str:
+    if "title" in schema and "anyOf" in schema:
+        return str(schema["title"])
     if "enum" in schema:
         return " | ".join(map(str, schema["enum"]))
     if "const" in schema:

@@ -16,7 +16,7 @@ from burnish.nn.conversations import (
     tokens_and_targets,
 )
 from burnish.nn.examples import IGNORED
-from burnish.nn.fresh import learn_tokenizer
+from burnish.nn.pieces import learn_tokenizer
 
 SMOLLM2 = (
     "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nYou are a "

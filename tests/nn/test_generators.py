@@ -18,11 +18,11 @@ from burnish.nn.batches import make_batch
 from burnish.nn.conversations import encode_conversations, encode_prompts
 from burnish.nn.examples import IGNORED, encode
 from burnish.nn.fresh import fresh
-from burnish.nn.pieces import WRITING, learn_tokenizer
 from burnish.nn.generation_objectives import NextToken, packed_rows
 from burnish.nn.generators import GeneratorEngine, build, load, save
 from burnish.nn.loop import Training, fit, settle
 from burnish.nn.models import Head
+from burnish.nn.pieces import WRITING, learn_tokenizer
 from burnish.nn.writing import write
 
 WORDS = [

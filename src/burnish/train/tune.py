@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt
 
-from burnish.core.artifacts import Gold, Model, Split
+from burnish.core.artifacts import Gold, Model, Pretrained, Split
+from burnish.core.errors import BurnishError
 from burnish.core.stage import Context, Count, Positive, Share, TaskSpec, stage
 from burnish.nn.backbones import Start
 from burnish.nn.losses.base import losses
@@ -44,6 +45,7 @@ def _check(settings: Mapping[str, Any], task: TaskSpec) -> list[tuple[str, str, 
 def tune(
     split: Split,
     gold: Gold | None,
+    pretrained: Pretrained | None,
     context: Context,
     *,
     backbone: Start = Start("auto"),
@@ -69,7 +71,7 @@ def tune(
 ) -> Model:
     """Fine-tune a pretrained network for the task, on soft or hard labels.
 
-    backbone: "auto" (by task and language), a name of `burnish backbones`, a folder, a hub name, or, for a task that
+    backbone: "auto" (what a `pretrain` before it made, else by task and language), "pretrained" (the same, or a mistake), a name of `burnish backbones`, a folder, a hub name, or, for a task that
     writes, "fresh": random weights and a tokenizer learnt from the training side.
     strategy: which weights move and how fast, one or several of `burnish stages train.tune`; full moves all.
     regularise: what changes how a step teaches or what is kept of the steps, any number.
@@ -101,7 +103,7 @@ def tune(
     from burnish.train.sides import Sides
     from burnish.train.teach import teach
 
-    folder = open_task(context.task).backbone(
+    folder = _start(backbone, pretrained) or open_task(context.task).backbone(
         backbone, split.train.table(), folder=context.scratch / "fresh", seed=context.seed, progress=context.progress
     )
     settings = Training(
@@ -149,7 +151,7 @@ def tune(
         "head": head.plain(),
         "format": "torch",
         "version": context.key[:12],
-        "backbone": str(backbone) if Path(backbone).name != str(backbone) else folder.name,
+        "backbone": _named(backbone, pretrained, folder),
         "strategy": strategies.plain(strategy),
         "parameters": sum(weight.numel() for weight in model.parameters()),
         "parameters_learnt": learnt,
@@ -166,3 +168,23 @@ def placed(strategy: Any, model: Any, *, seed: int) -> list[Any]:
     for one in parts:
         one.place(model, seed=seed)
     return parts
+
+
+def _start(backbone: str, pretrained: Pretrained | None) -> Path | None:
+    """The folder that `pretrain` made, where that is meant."""
+    from burnish.nn.backbones import AUTO, PRETRAINED
+
+    if backbone == PRETRAINED and pretrained is None:
+        raise BurnishError(
+            "nothing before this step made a backbone",
+            where="train.tune.backbone",
+            hint="put {use: pretrain} before it",
+        )
+    return pretrained.folder if pretrained is not None and backbone in (AUTO, PRETRAINED) else None
+
+
+def _named(backbone: str, pretrained: Pretrained | None, folder: Path) -> str:
+    """What a model's card says that it was made from."""
+    if _start(backbone, pretrained) is not None:
+        return "pretrained"
+    return str(backbone) if Path(backbone).name != str(backbone) else folder.name

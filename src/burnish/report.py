@@ -38,6 +38,7 @@ def _page(folder: Path) -> str:
         chapters.labelled(_json(folder / "construct" / "labellers.json")),
         chapters.audited(_json(folder / "quality" / "report.json"), folder),
         chapters.divided(run, _split_facts(folder)),
+        chapters.pretrained(_json(folder / "backbone" / "pretraining.json")),
         chapters.trained(card),
         chapters.compressed(_json(folder / "deploy" / "report.json")),
         chapters.judged(evaluation, folder),
@@ -66,7 +67,7 @@ def summary(folder: Path) -> str:
     _, sentence, grounds = _verdict(run, evaluation)
     places = [
         ("the whole story", "report.html"), ("evaluation", "evaluation/report.html"), ("data quality", "quality/report.html"),
-        ("labelled data", "construct/records.parquet"), ("rows set aside", "quarantine.jsonl"), ("model", "model"),
+        ("labelled data", "construct/records.parquet"), ("rows set aside", "quarantine.jsonl"), ("backbone", "backbone"), ("model", "model"),
         ("served model", "deploy"),
     ]  # fmt: skip
     there = [f"  {name:<16} {folder / place}" for name, place in places if (folder / place).exists()]

@@ -27,10 +27,9 @@ def pairs_of(windows: Any, *, ask: Literal["next", "order"], separator: int, len
     types: list[np.ndarray] = []
     targets: list[int] = []
     for row in range(len(windows)):
-        bounds = windows.sentences_of(row)
+        whole, bounds = _sentences(windows, row)
         if len(bounds) < 3:
             continue
-        whole = np.asarray(windows.tokens[windows.window(row)], np.int32)
         cut = int(bounds[random.integers(1, len(bounds) - 1)])
         first, second = whole[bounds[0] : cut], whole[cut : bounds[-1]]
         wrong = bool(random.random() < 0.5)
@@ -40,9 +39,8 @@ def pairs_of(windows: Any, *, ask: Literal["next", "order"], separator: int, len
             other = _another(of_document, row, random)
             if other is None:
                 continue
-            bounds = windows.sentences_of(other)
-            start = int(bounds[random.integers(0, len(bounds) - 1)])
-            second = np.asarray(windows.tokens[windows.window(other)], np.int32)[start : bounds[-1]]
+            theirs, bounds = _sentences(windows, other)
+            second = theirs[int(bounds[random.integers(0, len(bounds) - 1)]) : bounds[-1]]
         first, second = _within(first, second, length - 3)
         rows.append(np.concatenate([whole[:1], first, [separator], second, [separator]]).astype(np.int32))
         types.append(np.repeat(np.array([0, 1], np.int8), [len(first) + 2, len(second) + 1]))
@@ -54,6 +52,12 @@ def pairs_of(windows: Any, *, ask: Literal["next", "order"], separator: int, len
         types=np.concatenate(types) if types else np.zeros(0, np.int8),
         targets=np.array(targets, np.int64),
     )
+
+
+def _sentences(windows: Any, row: int) -> tuple[np.ndarray, np.ndarray]:
+    """(tokens of a window, where its sentences begin and the last one ends): all but the [CLS] before and [SEP] behind."""
+    whole = np.asarray(windows.tokens[windows.window(row)], np.int32)
+    return whole, np.unique(np.append(windows.sentences_of(row), len(whole) - 1))
 
 
 def _another(of_document: np.ndarray, row: int, random: np.random.Generator) -> int | None:

@@ -75,18 +75,17 @@ def prepare(wanted: Wanted, documents: Documents, folder: Path, *, context: Cont
     """Make, or find, all that does not depend on how it is learnt. folder: of this step alone."""
     from transformers import AutoTokenizer
 
-    from burnish.nn.corpus import Corpus
     from burnish.nn.language_models import kind_of
 
     done = folder / DONE
-    if not done.is_file():
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        facts = _make(wanted, documents, folder, context)
+    if not done.is_file():  # of what a killed run left the corpus goes on by itself, the rest is made again
+        shutil.rmtree(folder / "start", ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        facts = _start(wanted, documents, folder, context)
         write_json(done, {"facts": facts, "wanted": {name: str(value) for name, value in asdict(wanted).items()}})
     start = folder / "start"
     told = json.loads(done.read_text("utf-8"))["facts"]
-    corpus = Corpus.open(folder / "corpus")
+    corpus = _corpus(told, documents, AutoTokenizer.from_pretrained(start), folder / "corpus", wanted, context)
     return Prepared(
         folder=start,
         tokenizer=AutoTokenizer.from_pretrained(start),
@@ -98,10 +97,8 @@ def prepare(wanted: Wanted, documents: Documents, folder: Path, *, context: Cont
     )
 
 
-def _make(wanted: Wanted, documents: Documents, folder: Path, context: Context) -> dict[str, Any]:
-    from transformers import AutoTokenizer
-
-    from burnish.nn import corpus
+def _start(wanted: Wanted, documents: Documents, folder: Path, context: Context) -> dict[str, Any]:
+    """The backbone in `folder`/start, and what was decided."""
     from burnish.nn.language_models import kind_of
 
     facts: dict[str, Any] = {}
@@ -115,27 +112,36 @@ def _make(wanted: Wanted, documents: Documents, folder: Path, context: Context) 
             raise BurnishError(f"{wanted.start} is of kind {kind}, not {wanted.kind}", where="train.pretrain.kind")
     if problem := check(pretraining.open(wanted.objective), kind):
         raise BurnishError(problem, where="train.pretrain.objective", hint=f"for it there is {BY_KIND[kind]}")
-    tokenizer = AutoTokenizer.from_pretrained(folder / "start")
-    facts["length"] = _length(wanted, kind, folder / "start")
     judged = chosen(wanted.objective, kind)[1]
     packing = wanted.packing if wanted.packing != "auto" else "sentences" if judged else "concatenate"
     if judged and packing != "sentences":
         raise BurnishError(
             f"{judged.name} wants whole sentences", where="train.pretrain.packing", hint="packing: sentences, or auto"
         )
-    context.progress.tell(f"  texts as tokens, windows of {facts['length']}, packed by {packing}")
-    corpus.build(
-        folder / "corpus",
+    length = _length(wanted, kind, folder / "start")
+    return facts | {"packing": packing, "length": length, "free": 1 if judged else 0}
+
+
+def _corpus(
+    told: dict[str, Any], documents: Documents, tokenizer: Any, folder: Path, wanted: Wanted, context: Context
+) -> Any:
+    """The texts as windows of tokens on disk; that which is there, where a run before made it."""
+    from burnish.nn import corpus
+
+    if (folder / corpus.MANIFEST).is_file():
+        return corpus.Corpus.open(folder)
+    context.progress.tell(f"  texts as tokens, windows of {told['length']}, packed by {told['packing']}")
+    return corpus.build(
+        folder,
         documents(),
         tokenizer,
-        length=facts["length"],
-        packing=packing,
+        length=told["length"],
+        packing=told["packing"],
         held_out=wanted.held_out,
-        free=1 if judged else 0,
+        free=told["free"],
         seed=context.seed,
         progress=context.progress,
     )
-    return facts | {"packing": packing}
 
 
 def _fresh(wanted: Wanted, kind: str, documents: Documents, out: Path, context: Context, facts: dict[str, Any]) -> None:

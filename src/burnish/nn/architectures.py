@@ -150,9 +150,9 @@ def architecture_of(config: Any) -> Architecture:
     if getattr(config, "is_encoder_decoder", False):
         return "encoder-decoder"
     named = (getattr(config, "architectures", None) or [""])[0]
-    if type(config) in MODEL_FOR_MASKED_LM_MAPPING and not getattr(config, "is_decoder", False):
-        if not named.endswith(("ForCausalLM", "LMHeadModel")):
-            return "encoder"
+    writes = getattr(config, "is_decoder", False) or named.endswith(("ForCausalLM", "LMHeadModel"))
+    if type(config) in MODEL_FOR_MASKED_LM_MAPPING and not writes:
+        return "encoder"
     if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:
         return "decoder"
     raise BurnishError(

@@ -50,7 +50,7 @@ class Batch:
 
 def make_batch(examples: Examples, rows: np.ndarray, *, pad_token: int, length: int | None = None) -> Batch:
     """Pad the texts at `rows` to the longest of them, on the right; or to `length` tokens."""
-    lengths_B = examples.lengths[rows]
+    lengths_B = examples.offsets[np.asarray(rows) + 1] - examples.offsets[rows]  # of these alone: there may be millions
     longest = length or int(lengths_B.max())
     at_BL = np.arange(longest)[None, :]
     mask_BL = at_BL < lengths_B[:, None]
@@ -113,15 +113,15 @@ def training_order(
 def _cut(lengths: np.ndarray, order: np.ndarray, batch_tokens: int) -> list[np.ndarray]:
     """Cut an ascending order into runs whose (rows x longest) stays within the budget; runs of one length are even."""
     batches: list[np.ndarray] = []
-    start, longest = 0, 0
-    for end, row in enumerate(order):
-        longer = max(longest, int(lengths[row]))
-        if end > start and longer * (end + 1 - start) > batch_tokens:
-            batches.append(order[start:end])
-            start, longer = end, int(lengths[row])
-        longest = longer
-    if start < len(order):
-        batches.append(order[start:])
+    ordered = lengths[order]
+    start = 0
+    while start < len(order):  # once a batch, not once a row: packed windows come by the million
+        most = batch_tokens // int(ordered[start]) + 1 if ordered[start] else len(order)
+        some = ordered[start : start + most]
+        fits = np.maximum.accumulate(some) * np.arange(1, len(some) + 1) <= batch_tokens
+        count = len(some) if fits.all() else max(1, int(fits.argmin()))
+        batches.append(order[start : start + count])
+        start += count
     return batches
 
 

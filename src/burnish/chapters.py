@@ -253,10 +253,10 @@ def _walk(history: Facts, settings: Facts) -> list[p.Part]:
     probes = {name for one in epochs for name in one.get("more") or {}}
     for name in sorted(probes):
         points = [(float(one["step"]), one["more"][name]) for one in epochs if name in (one.get("more") or {})]
-        drawn.append(p.lines({f"accuracy of a linear {name}": points}, x="step", dots=True))
+        drawn.append(p.lines({name: points}, x="step", y=f"accuracy of a linear {name}", dots=True))
     rates = [(float(step), rate) for step, rate in settings.get("rates") or []]
     if rates:
-        drawn.append(p.lines({"learning rate": rates}, x="step"))
+        drawn.append(p.lines({"rate": rates}, x="step", y="learning rate"))
     return drawn
 
 

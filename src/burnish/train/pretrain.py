@@ -240,6 +240,7 @@ def pretrain(
             "decay": decay,
             "decay_shape": decay_shape,
             "optimiser": optimiser,
+            "rates": budget.rates(settings),
         },
         "probe": probed.about if probed else None,
         "history": history.to_json(),

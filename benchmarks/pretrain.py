@@ -59,13 +59,16 @@ def _agnews(data: Path) -> Iterator[str]:
 
 
 def chinese(data: Path) -> Iterator[str]:
-    """Articles of Wikipedia, longer than a line."""
-    with tarfile.open(data / "zhwiki-part-zh/zhwiki_part1.tar.xz") as tar:
-        for member in tar:
-            if not member.isfile():
-                continue
-            text = tar.extractfile(member).read().decode()  # type: ignore[union-attr]
-            yield from (one.strip() for one in re.split(r"<doc [^>]*>|</doc>", text) if len(one.strip()) > 100)
+    """Articles of Wikipedia, longer than a line; where the archive was cut off, those before."""
+    try:
+        with tarfile.open(data / "zhwiki-part-zh/zhwiki_part1.tar.xz", "r|xz") as tar:
+            for member in tar:
+                if member.isfile():
+                    text = tar.extractfile(member).read().decode()  # type: ignore[union-attr]
+                    articles = (one.strip() for one in re.split(r"<doc [^>]*>|</doc>", text))
+                    yield from (one for one in articles if len(one) > 100)
+    except (EOFError, tarfile.ReadError) as error:
+        print(f"zhwiki_part1.tar.xz ends early: {error}", flush=True)
 
 
 def context_of(folder: Path, languages: tuple[str, ...], seed: int, labels: Texts) -> Any:

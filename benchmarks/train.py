@@ -5,6 +5,7 @@
     python benchmarks/train.py --task pairs --train 2000                         OCNLI: accuracy
     python benchmarks/train.py --task question_answering --train 1000            SQuAD 2 by article: F1
     python benchmarks/train.py --task causal --train 300 --epochs 1              SmolLM2 with LoRA: nats a target token
+    python benchmarks/train.py --contestants burnish,frozen,frozen-5,plain --name frozen       lower layers frozen
 
 Every contestant runs in a process of its own, one after the other, on the same number of threads. What is timed is
 training alone: weights loaded and texts tokenised before (burnish's probe of the processor is inside its time).
@@ -32,8 +33,17 @@ import races
 from races import Padded, Peer, Race
 
 CONTESTANTS = ("burnish", "plain", "trainer", "trainer-bf16")
+STRATEGIES: dict[str, Any] = {  # of ours; the others move all weights
+    "burnish": "full",
+    "frozen": "frozen",
+    "frozen-5": {"use": "frozen", "layers": 5},
+    "head": "head",
+}
 SHOWN = {
     "burnish": "burnish (auto)",
+    "frozen": "burnish, lower half frozen, its states computed once",
+    "frozen-5": "burnish, lower 5 layers frozen, their states computed once",
+    "head": "burnish, head alone on features computed once",
     "plain": "plain loop, padded to {padded}, batch 16, fp32",
     "trainer": "Trainer, length groups, batch 16, fp32",
     "trainer-bf16": "Trainer, length groups, batch 32, bf16",
@@ -104,7 +114,7 @@ def contest(args: argparse.Namespace) -> dict[str, Any]:
 
     torch.set_num_threads(args.threads)
     race = race_of(args)
-    if args.contestant == "burnish":
+    if args.contestant in STRATEGIES:
         out = run_burnish(args, race)
     else:
         torch.manual_seed(args.seed)
@@ -141,6 +151,7 @@ def run_burnish(args: argparse.Namespace, race: Race) -> dict[str, Any]:
     from burnish.core.artifacts import Records, Split
     from burnish.core.progress import Silent
     from burnish.nn import loop, models
+    from burnish.nn.strategies.base import placed, strategies
     from burnish.train.sides import Sides
 
     nothing = Records.from_table(race.train.slice(0, 0))
@@ -150,7 +161,8 @@ def run_burnish(args: argparse.Namespace, race: Race) -> dict[str, Any]:
     model = models.build(args.backbone, head, seed=args.seed)
     sides.centre(model)
     examples = sides.train()
-    settings = loop.Training(epochs=args.epochs)
+    parts = placed(strategies.open(STRATEGIES[args.contestant]), model, seed=args.seed)
+    settings = loop.Training(epochs="auto" if args.contestant == "head" else args.epochs)
     objective = race.task.objective()
     with Clock() as clock:
         history = loop.fit(
@@ -162,11 +174,12 @@ def run_burnish(args: argparse.Namespace, race: Race) -> dict[str, Any]:
             progress=Silent(),
             seed=args.seed,
             objective=objective,
+            strategies=parts,
         )
     # a long record is several windows; all contestants are compared in records
-    count = len(race.train) * args.epochs
+    count = len(race.train) * int(history.resolved["epochs"])
     out = figures(clock, examples=count, tokens=history.tokens, score=race.learnt(model, sides, head))
-    return out | {"resolved": history.resolved, "kernels": history.kernels}
+    return out | {"resolved": history.resolved, "reasons": history.reasons, "kernels": history.kernels}
 
 
 def run_plain(args: argparse.Namespace, race: Race, peer: Peer) -> dict[str, Any]:
@@ -274,6 +287,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--plain-steps", type=int, default=0, help="time only so many steps of the plain loop")
     parser.add_argument("--contestants", default=",".join(CONTESTANTS))
+    parser.add_argument("--name", help="of the result's files; the set's, or the task's and the set's")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     parser.add_argument("--contestant", help=argparse.SUPPRESS)
     parser.add_argument("--seed", type=int, default=0, help=argparse.SUPPRESS)
@@ -316,7 +330,8 @@ def write(args: argparse.Namespace, results: dict[str, list[dict[str, Any]]]) ->
             f"--{key.replace('_', '-')} {getattr(args, key)}"
             for key in ("task", "set", "train", "test", "epochs", "seeds")
         )
-        + f" --threads {args.threads} --plain-steps {args.plain_steps}",
+        + f" --threads {args.threads} --plain-steps {args.plain_steps}"
+        + (f" --contestants {args.contestants} --name {args.name}" if args.name else ""),
         "backbone": Path(args.backbone).name,
         "learning rates (not the same)": {
             "burnish": "auto, see the JSON",
@@ -330,6 +345,7 @@ def write(args: argparse.Namespace, results: dict[str, list[dict[str, Any]]]) ->
     args.out.mkdir(parents=True, exist_ok=True)
     text = json.dumps({**facts, "results": results}, indent=1)
     name = args.set if args.task == "classification" else f"{args.task.replace('_', '-')}-{args.set}"
+    name = args.name or name
     (args.out / f"train-{name}.json").write_text(text + "\n", encoding="utf-8")
     told = "\n".join(f"{key}: {value}  " for key, value in facts.items())
     (args.out / f"train-{name}.md").write_text(

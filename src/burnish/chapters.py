@@ -236,10 +236,10 @@ def pretrained(info: Facts) -> p.Section:
         "left out": _plain((info.get("texts") or {}).get("left_out") or {}) or None,
     }
     shown = [(name, value) for name, value in known.items() if value not in (None, "")]
-    return p.section("Pre-training", p.facts(shown), *_walk(history, info.get("settings") or {}), *_taught(history)[1:])
+    return p.section("Pre-training", p.facts(shown), *_walk(history), *_taught(history)[1:])
 
 
-def _walk(history: Facts, settings: Facts) -> list[p.Part]:
+def _walk(history: Facts) -> list[p.Part]:
     """Loss, learning rate and probe, by step of the optimiser."""
     losses, epochs = history.get("losses") or [], history.get("epochs") or []
     if not losses:
@@ -254,9 +254,10 @@ def _walk(history: Facts, settings: Facts) -> list[p.Part]:
     for name in sorted(probes):
         points = [(float(one["step"]), one["more"][name]) for one in epochs if name in (one.get("more") or {})]
         drawn.append(p.lines({name: points}, x="step", y=f"accuracy of a linear {name}", dots=True))
-    rates = [(float(step), rate) for step, rate in settings.get("rates") or []]
+    rates = history.get("rates") or []
     if rates:
-        drawn.append(p.lines({"rate": rates}, x="step", y="learning rate"))
+        thinned = [(float(at + 1), rates[at]) for at in range(0, len(rates), thin)]
+        drawn.append(p.lines({"rate": thinned}, x="step", y="learning rate"))
     return drawn
 
 

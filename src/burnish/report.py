@@ -67,7 +67,8 @@ def summary(folder: Path) -> str:
     _, sentence, grounds = _verdict(run, evaluation)
     places = [
         ("the whole story", "report.html"), ("evaluation", "evaluation/report.html"), ("data quality", "quality/report.html"),
-        ("labelled data", "construct/records.parquet"), ("rows set aside", "quarantine.jsonl"), ("backbone", "backbone"), ("model", "model"),
+        ("labelled data", "construct/records.parquet"), ("rows set aside", "quarantine.jsonl"), ("backbone", "backbone"),
+        ("model", "model"), ("model card", "model_card.md"),
         ("served model", "deploy"),
     ]  # fmt: skip
     there = [f"  {name:<16} {folder / place}" for name, place in places if (folder / place).exists()]

@@ -22,7 +22,7 @@ def folder(tmp_path_factory):
 def test_the_direction_is_nearly_the_orthogonal_matrix_nearest_to_the_momentum(shape):
     matrix = torch.randn(*shape, generator=torch.Generator().manual_seed(0))
     made = muon.orthogonal(matrix)
-    left, values, right = torch.linalg.svd(matrix, full_matrices=False)
+    left, _, right = torch.linalg.svd(matrix, full_matrices=False)
     spread = torch.linalg.svdvals(made)
     assert made.shape == matrix.shape and 0.6 < float(spread.min()) and float(spread.max()) < 1.3
     nearest = left @ right
@@ -38,9 +38,9 @@ def optimiser_of(folder, **settings):
 
 
 def test_matrices_between_hidden_states_move_so_and_nothing_else(folder):
-    model, installed, _ = optimiser_of(folder)
+    _, installed, _ = optimiser_of(folder)
     with installed as inside:
-        moves = muon.Muon(inside, weight_decay=0.0, layer_decay=1.0)
+        moves = muon.Muon(inside, weight_decay=0.0)
     layer = "encoder.encoder.layer.0."
     matrices = ("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense")
     wanted = {f"{layer}{part}.weight" for part in (*matrices, "intermediate.dense", "output.dense")}
@@ -49,10 +49,10 @@ def test_matrices_between_hidden_states_move_so_and_nothing_else(folder):
 
 
 def test_one_step_is_the_formula(folder):
-    model, installed, _ = optimiser_of(folder)
+    _, installed, _ = optimiser_of(folder)
     name = "encoder.encoder.layer.1.intermediate.dense.weight"
     with installed as inside:
-        moves = muon.Muon(inside, weight_decay=0.1, layer_decay=1.0)
+        moves = muon.Muon(inside, weight_decay=0.1)
         before = inside.masters[name].clone()
         grads = [torch.randn(*before.shape, generator=torch.Generator().manual_seed(at)) for at in range(2)]
         bias = inside.masters["encoder.encoder.layer.1.intermediate.dense.bias"].clone()
@@ -77,7 +77,7 @@ def test_it_learns_and_a_resumed_run_ends_with_the_same_bits(folder, tmp_path):
     kept = train(folder, data, scratch=tmp_path, checkpoint_every_s=0, **settings)[0]
     import shutil
 
-    newest, before = sorted(tmp_path.glob("checkpoint-*"), reverse=True)
+    newest, _ = sorted(tmp_path.glob("checkpoint-*"), reverse=True)
     shutil.rmtree(newest)  # killed after the one before
     again, history = train(folder, data, scratch=tmp_path, **settings)
     assert history.resumed and len(history.losses) == len(train(folder, data, **settings)[1].losses)
@@ -102,9 +102,9 @@ def test_betas_and_eps_reach_every_way_of_adamw(folder):
     from burnish.nn import optimise
 
     def moved(**settings):
-        model, installed, _ = optimiser_of(folder)
+        _, installed, _ = optimiser_of(folder)
         with installed as inside:
-            moves = optimise.AdamW(inside, weight_decay=0.0, layer_decay=1.0, **settings)
+            moves = optimise.AdamW(inside, weight_decay=0.0, **settings)
             name = "encoder.encoder.layer.0.output.dense.weight"
             first = inside.masters[name].clone()
             reference = torch.nn.Parameter(first.clone())

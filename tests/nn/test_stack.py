@@ -63,11 +63,58 @@ def test_a_layer_that_does_something_else_is_found_out(model):
     assert "differ" in stack.disagreement(model)
 
 
-def test_frozen_layers_keep_their_modules(model):
-    next(model.encoder.encoder.layer[0].parameters()).requires_grad_(False)
-    assert "trained whole" in stack.disagreement(model)
-    chosen = kernels.with_layers(STOCK, model)
-    assert chosen.layers == "stock" and any("as modules" in line for line in chosen.why)
+STILL = {
+    "lower": lambda name: "embeddings." in name or ".layer.0." in name,
+    "bitfit": lambda name: not name.endswith("bias") and not name.startswith("head."),
+    "norms": lambda name: "LayerNorm" not in name and not name.startswith("head."),
+    "upper norm alone": lambda name: not name.endswith("layer.1.output.LayerNorm.weight"),
+    "w2 alone": lambda name: not name.endswith("layer.0.output.dense.weight"),
+    "w1 alone": lambda name: not name.endswith("layer.0.intermediate.dense.bias"),
+    "norm1 alone": lambda name: not name.endswith("layer.1.attention.output.LayerNorm.bias"),
+    "o alone": lambda name: not name.endswith("layer.1.attention.output.dense.weight"),
+    "k alone": lambda name: not name.endswith("layer.1.attention.self.key.weight"),
+    "all but the head": lambda name: not name.startswith("head."),
+    "embeddings alone": lambda name: "embeddings." not in name,
+}
+
+
+@pytest.mark.parametrize("still", STILL)
+def test_what_learns_beside_frozen_weights_gets_autograds_gradients_and_nothing_else_any(model, still):
+    if not kernels.onednn_agrees(torch.bfloat16):
+        pytest.skip("this torch has no such operator")
+    for name, weight in model.named_parameters():
+        weight.requires_grad_(not STILL[still](name))
+    model.eval()
+    assert kernels.with_layers(STOCK, model).layers == "stack"
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    (_, ours, rows), (_, theirs, expected_rows) = (gradients(model, chosen, *batch()) for chosen in (STACK, STOCK))
+    assert set(ours) == set(theirs) and not any(STILL[still](name) for name in ours)
+    assert all(weight.grad is None for weight in model.parameters())
+    whole = torch.cat([grad.flatten() for grad in theirs.values()] or [torch.zeros(1)]).norm()
+    for name, grad in theirs.items():
+        assert grad.norm() > 0 or "key.bias" in name, name
+        assert (ours[name] - grad).norm() < 0.05 * grad.norm() + 0.01 * whole, name
+    assert len(rows) == len(expected_rows)
+    for one, two in zip(rows, expected_rows, strict=True):
+        assert (one - two).norm() < 0.08 * two.norm()
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_nothing_is_remembered_or_computed_below_the_lowest_that_learns(model, monkeypatch):
+    went = []
+    own = stack.Stack.backward_layer
+
+    def counted(self, layer, grad, plan, saved, *, onward):
+        out = own(self, layer, grad, plan, saved, onward=onward)
+        went.append((next(at for at, one in enumerate(self.layers) if one is layer), onward, out is not None))
+        return out
+
+    monkeypatch.setattr(stack.Stack, "backward_layer", counted)
+    for name, weight in model.named_parameters():
+        weight.requires_grad_(".layer.1." in name or name.startswith("head."))
+    model.eval()
+    gradients(model, STACK, *batch())
+    assert went == [(1, False, False)]
 
 
 def test_every_token_finds_its_way_to_its_head_and_back():
@@ -89,7 +136,7 @@ def test_adamw_is_torchs_with_clipping(shape):
     inside = kernels.Installed(
         pool=operators.DropoutPool(seed=0, size=2), rows={}, working={"w": parameter}, masters={"w": value}, tables={}
     )
-    ours = optimise.AdamW(inside, weight_decay=0.1, layer_decay=1.0)
+    ours = optimise.AdamW(inside, weight_decay=0.1)
     reference = torch.nn.Parameter(expected)
     theirs = torch.optim.AdamW([reference], lr=0.01, weight_decay=0.1 if len(shape) > 1 else 0.0)
     for _ in range(3):

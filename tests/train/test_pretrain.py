@@ -186,7 +186,9 @@ def test_killed_and_resumed_it_ends_with_the_same_bytes(tmp_path, burnish):
     process = burnish("run", cwd=killed, wait=False, OMP_NUM_THREADS="1")
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
-        if any(int(path.name.split("-")[1]) >= 5 for path in killed.glob("runs/.store/scratch/*/checkpoints/checkpoint-*")):
+        if any(
+            int(path.name.split("-")[1]) >= 5 for path in killed.glob("runs/.store/scratch/*/checkpoints/checkpoint-*")
+        ):
             break
         time.sleep(0.01)
     assert process.poll() is None, "it ended before it could be killed"

@@ -24,6 +24,7 @@ import importlib
 import pkgutil
 import typing
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from burnish.core.stage import Setting, nearest, sentences
@@ -35,11 +36,12 @@ class Family:
     """Parts that may stand in one setting.
 
     name: what one of them is called in messages. package: whose modules declare them; they are imported to list the
-    family, so they wake nothing heavy on top. single: only one may be named.
+    family, so they wake nothing heavy on top. single: only one may be named. keyed: whether they change what is made, and so
+    stand in the key of the step.
     """
 
-    def __init__(self, name: str, package: str, *, single: bool = False) -> None:
-        self.name, self.package, self.single = name, package, single
+    def __init__(self, name: str, package: str, *, single: bool = False, keyed: bool = True) -> None:
+        self.name, self.package, self.single, self.keyed = name, package, single, keyed
         self._parts: dict[str, type[Any]] = {}
         self._opened_package = False
 
@@ -67,9 +69,13 @@ class Family:
         made: Any = self.parts()[name]
         return _settings(made)
 
-    def open(self, value: Any) -> list[Any]:
-        """The parts that a setting names, in its order. ValueError for what `plain` refuses."""
-        return [self._opened(one) for one in _listed(value)]
+    def open(self, value: Any, *, base: Path | None = None) -> list[Any]:
+        """The parts that a setting names, in its order; files they name are looked for in `base`. ValueError for what
+        `plain` refuses."""
+        parts = [self._opened(one) for one in _listed(value)]
+        if base is None:
+            return parts
+        return [dataclasses.replace(part, **{name: base / path for name, path in _files(part)}) for part in parts]
 
     def plain(self, value: Any) -> Any:
         """The shortest way to write the same: defaults left out, a part without settings as its name, one part without
@@ -79,6 +85,13 @@ class Family:
             raise ValueError(f"one {self.name} is wanted")
         said = [_plain(part) for part in parts]
         return said[0] if len(said) == 1 else said
+
+    def identity(self, value: Any, digest: Callable[[Path], str]) -> Any:
+        """What stands in the key: the shortest writing, files by their content."""
+        if not self.keyed:
+            return "not in the key"
+        files = [[digest(path) for _, path in _files(part)] for part in self.open(value)]
+        return [self.plain(value), files] if any(files) else self.plain(value)
 
     def _opened(self, value: Any) -> Any:
         given = {"use": value} if isinstance(value, str) else value
@@ -131,11 +144,17 @@ def _listed(value: Any) -> list[Any]:
 
 def _plain(part: Any) -> Any:
     given = {
-        field.name: getattr(part, field.name)
+        field.name: str(value) if isinstance(value := getattr(part, field.name), Path) else value
         for field in dataclasses.fields(part)
         if field.default is dataclasses.MISSING or getattr(part, field.name) != field.default
     }
     return {"use": part.name, **given} if given else part.name
+
+
+def _files(part: Any) -> list[tuple[str, Path]]:
+    """The files a part names: (field, path)."""
+    found = [(field.name, getattr(part, field.name)) for field in dataclasses.fields(part)]
+    return [(name, path) for name, path in found if isinstance(path, Path)]
 
 
 @functools.cache

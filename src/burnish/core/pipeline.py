@@ -91,9 +91,9 @@ def _take(need: Need, made: list[tuple[str, str]]) -> str | tuple[str, ...] | No
     return keys[-1] if keys else None
 
 
-def _inputs(step: Step, settings: dict[str, Any], spec: Spec, store: Store) -> dict[str, str]:
+def _inputs(step: Step, settings: dict[str, Any], spec: Spec, store: Store) -> dict[str, Any]:
     """What the settings that point outside the spec point at: file contents and weights."""
-    found: dict[str, str] = {}
+    found: dict[str, Any] = {}
     for name, setting in step.stage.settings.items():
         value = settings[name]
         if value is None:
@@ -101,6 +101,8 @@ def _inputs(step: Step, settings: dict[str, Any], spec: Spec, store: Store) -> d
         try:
             if setting.is_path and not isinstance(value, int | float):
                 found[name] = store.digest(spec.base / value)
+            elif setting.family:
+                found[name] = setting.family.identity(value, lambda path: store.digest(spec.base / path))
             elif identity := setting.identity(value, spec.task):
                 found[name] = identity
         except BurnishError as error:
@@ -172,7 +174,7 @@ def _make(planned: Planned, spec: Spec, store: Store, progress: Progress, again:
         store.sweep(planned.key)
         began = time.time()
         scratch = store.scratch(planned.key)
-        context = Context(spec.task, spec.seed, spec.base, scratch, store.cache, progress, planned.key)
+        context = Context(spec.task, spec.seed, spec.base, scratch, store.cache, progress, planned.key, spec.name)
         taken = [_open(need, take, store, context) for need, take in zip(step.stage.needs, planned.takes, strict=True)]
         settings = {name: _absolute(step, name, value, spec) for name, value in planned.settings.items()}
         artifact = step.stage.run(*taken, **settings)

@@ -123,3 +123,13 @@ def _figure(value: object) -> str:
 def for_stderr() -> Progress:
     """Bars where a person watches, lines where a log is written."""
     return Terminal() if sys.stderr.isatty() else Plain()
+
+
+def peak_mb() -> float:
+    """Most memory this process has held so far, resident, in MiB; 0 where the system does not count it."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0.0
+    unit = 1 << 20 if sys.platform == "darwin" else 1 << 10  # bytes there, KiB elsewhere
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit)

@@ -306,7 +306,7 @@ def _step(
             problems.append(Problem(source.line(*place, written), f"{written!r} is another name of {key!r}: give one"))
             continue
         if key not in stage.settings:
-            hint = nearest(str(key), stage.settings, f"{stage.address} has")
+            hint = stage.gone.get(key) or nearest(str(key), stage.settings, f"{stage.address} has")
             problems.append(Problem(source.line(*place, written), f"{stage.address} has no setting {key!r}", hint))
             continue
         checked, wrong = stage.settings[key].check(value)

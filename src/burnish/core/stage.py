@@ -103,7 +103,8 @@ class Context:
     """What a step may know about the run it is part of.
 
     base: the spec's folder. scratch: a folder of this step alone that survives a kill and goes when the step is done.
-    cache: a folder for what can be made again, shared by the steps of a store. key: of the artefact being made.
+    cache: a folder for what can be made again, shared by the steps of a store. key: of the artefact being made. name: of the
+    run.
     """
 
     task: TaskSpec
@@ -113,6 +114,7 @@ class Context:
     cache: Path
     progress: Progress
     key: str = ""
+    name: str = "run"
 
 
 @dataclass(frozen=True)
@@ -196,6 +198,7 @@ class Stage:
     closing: bool = False
     cost: Callable[..., Any] | None = None
     aliases: Mapping[str, str] = field(default_factory=dict, hash=False)
+    gone: Mapping[str, str] = field(default_factory=dict, hash=False)
     check: Callable[[Mapping[str, Any], TaskSpec], list[tuple[str, str, str]]] | None = None
 
     @property
@@ -284,6 +287,7 @@ def stage(
     closing: bool = False,
     cost: Callable[..., Any] | None = None,
     aliases: Mapping[str, str] | None = None,
+    gone: Mapping[str, str] | None = None,
     check: Callable[[Mapping[str, Any], TaskSpec], list[tuple[str, str, str]]] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a function as `room.name`.
@@ -291,13 +295,14 @@ def stage(
     closing: the stage ends its room and is added when the spec does not name it (sources.collect, construct.aggregate).
     cost: `cost(records, tokens, settings) -> seconds` on two cores, for `burnish plan`; settings is a dict.
     aliases: names that users know from elsewhere -> ours; both in one step is a mistake.
+    gone: names of settings that were once here -> what to write instead.
     check: `check(settings, task)` gives (key, message, hint) for mistakes that types cannot tell, before anything runs.
     """
     room, name = address.split(".", 1)
     assert room in ROOMS, f"{address}: rooms are {ROOMS}"
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
-        _STAGES[room, name] = Stage(room, name, version, function, closing, cost, aliases or {}, check)
+        _STAGES[room, name] = Stage(room, name, version, function, closing, cost, aliases or {}, gone or {}, check)
         return function
 
     return register

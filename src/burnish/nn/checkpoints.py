@@ -11,8 +11,6 @@ from typing import Any
 
 from torch import Tensor
 
-KEEP = 2  # the newest, and the one before it should the newest turn out damaged
-
 
 def write(scratch: Path, *, name: str, tensors: dict[str, dict[str, Tensor]], state: dict[str, Any]) -> Path:
     """Write scratch/NAME/ with one safetensors file per group and state.json that holds their checksums.
@@ -67,9 +65,9 @@ def names(scratch: Path, prefix: str) -> list[str]:
     return sorted((path.name for path in scratch.glob(f"{prefix}*") if path.is_dir()), reverse=True)
 
 
-def prune(scratch: Path, prefix: str) -> None:
-    """Remove all but the newest two."""
-    for name in names(scratch, prefix)[KEEP:]:
+def prune(scratch: Path, prefix: str, *, keep: int) -> None:
+    """Remove all but the newest `keep`."""
+    for name in names(scratch, prefix)[keep:]:
         shutil.rmtree(scratch / name)
 
 

@@ -217,22 +217,25 @@ def installed(model: nn.Module, kernels: Kernels, *, seed: int) -> Iterator[Inst
         trained = {name: p for name, p in model.named_parameters() if p.requires_grad and name not in rows}
         masters = {name: p.detach().float() for name, p in trained.items()}
         tables = {name: table.module.weight.detach() for name, table in rows.items()}
-        others = [p for p in model.parameters() if not p.requires_grad and p.is_floating_point()]
-        frozen = [(p, p.data) for p in others if not any(p is t.module.weight for t in rows.values())]
+        others = {name: p for name, p in model.named_parameters() if not p.requires_grad and p.is_floating_point()}
+        frozen = [(p, p.data) for name, p in others.items() if name not in rows]
         if kernels.dtype != torch.float32:
             for name, parameter in trained.items():
                 if name.rpartition(".")[0] not in exact:
                     parameter.data = parameter.data.to(kernels.dtype)
-            for parameter, _ in frozen:
-                parameter.data = parameter.data.to(kernels.dtype)
-        if found:
-            _patch(found[0], stack.Stack(*found, pool), patched)
+            for name, parameter in others.items():
+                if name.rpartition(".")[0] not in exact:
+                    parameter.data = parameter.data.to(kernels.dtype)
+        one = stack.Stack(*found, pool) if found else None
+        if found and one:
+            _patch(found[0], one, patched)
         try:
-            yield Installed(pool=pool, rows=rows, working=trained, masters=masters, tables=tables)
+            yield Installed(pool=pool, rows=rows, working=trained, masters=masters, tables=tables, layers=one)
         finally:
             for name, parameter in trained.items():
                 parameter.data = masters[name]
                 parameter.grad = None
+                parameter.requires_grad_()  # a strategy may have closed it for a while
             for parameter, data in frozen:
                 parameter.data = data
     finally:
@@ -249,7 +252,7 @@ class Installed:
     """What a training loop needs to know of the operators: names are those of `model.named_parameters()`.
 
     working: what forward reads; masters: fp32, what the optimiser moves (the same storage when the format is fp32);
-    tables, rows: embedding tables that learn row by row.
+    tables, rows: embedding tables that learn row by row. layers: what runs them all, where they run as one operator.
     """
 
     pool: operators.DropoutPool
@@ -257,6 +260,14 @@ class Installed:
     working: dict[str, nn.Parameter]
     masters: dict[str, Tensor]
     tables: dict[str, Tensor]
+    layers: stack.Stack | None = None
+
+    def open(self, names: set[str]) -> None:
+        """From here on these weights move, and no others."""
+        for name, weight in self.working.items():
+            weight.requires_grad_(name in names)
+        for name, table in self.rows.items():
+            table.learns = name in names
 
     def refresh(self) -> None:
         """Copy the masters into what forward reads."""

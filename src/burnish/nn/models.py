@@ -25,6 +25,7 @@ KINDS = {
     "pointer": "burnish.nn.pointer_heads",  # (B, C, L, L): a score for every span and class
     "markers": "burnish.nn.marker_heads",  # (B, C): classes of a pair of marked spans
     "embedding": "burnish.nn.embedding_heads",  # (B, D): a vector for each text
+    "pattern": "burnish.nn.pattern_heads",  # (B, C): what a language model would write in a hole
     "vision": "burnish.nn.vision",  # (B, C): classes of a text with an image
     "several": "burnish.nn.several_heads",  # {name: (B, ...)}: heads that share a backbone
     "generator": "burnish.nn.generators",  # a decoder or encoder-decoder

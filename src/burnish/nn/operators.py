@@ -325,11 +325,12 @@ class RowEmbedding:
 
     def __init__(self, module: nn.Embedding, *, dtype: torch.dtype) -> None:
         self.module, self.dtype = module, dtype
+        self.learns = True  # a strategy may close it for a while
         self.touched: list[tuple[Tensor, Tensor]] = []
 
     def __call__(self, ids: Tensor) -> Tensor:
-        if not torch.is_grad_enabled():
-            return functional.embedding(ids, self.module.weight).to(self.dtype)
+        if not (torch.is_grad_enabled() and self.learns):
+            return functional.embedding(ids, self.module.weight.detach()).to(self.dtype)
         rows_U, inverse = torch.unique(ids, return_inverse=True)
         leaf_UD = self.module.weight.detach()[rows_U].to(self.dtype).requires_grad_()
         self.touched.append((rows_U, leaf_UD))

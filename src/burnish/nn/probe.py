@@ -21,6 +21,7 @@ L2_FALLBACK = 0.1  # where there is too little to choose by: a strong prior on f
 INNER_ROWS = 4000  # the choice of l2 and temperature needs no more; its cost stays flat
 INNER_FOLDS = 3
 FLOOR = 1e-7  # no probability is quite 0: its logarithm is taken downstairs
+LOG_FLOOR = float(np.log(FLOOR))
 
 
 class Probe:
@@ -68,6 +69,15 @@ class Probe:
     def probabilities(self, vectors: Array) -> Array:
         """(n, d) -> (n, k) float32, rows sum to 1, none is quite 0."""
         return _softmax(self.logits(vectors) / self.temperature)
+
+    def linear(self) -> tuple[Array, Array]:
+        """weight (d, k) and bias (k) of the same logits on vectors as they are; a class absent in training has weight 0
+        and a bias below all that was seen in training, by LOG_FLOOR."""
+        weight = np.zeros((len(self._mean), self.num_classes), dtype=np.float32)
+        weight[:, self._present] = self._weight / self._scale[:, None]
+        bias = np.full(self.num_classes, float(self._bias.min()) + LOG_FLOOR, dtype=np.float32)
+        bias[self._present] = self._bias - (self._mean / self._scale) @ self._weight
+        return weight, bias
 
     def _train(self, vectors: Array, soft: Array, weight: Array, l2: float, start: Array | None = None) -> Array:
         """Solve for one l2; returns the parameters, for the next fit to start from."""

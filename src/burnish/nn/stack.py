@@ -10,7 +10,11 @@ transformers computes (post-norm: Vaswani 2017, Devlin 2019), one layer being, f
     y   = norm(x + (c Wo' + bo) m)
     out = norm(y + (gelu(y W1' + b1) W2' + b2) m)
 
-`agrees` compares it, outputs and gradients, with the very model at hand before it is used.
+`disagreement` compares it, outputs and gradients, with the very model at hand before it is used.
+
+Weights that are frozen get no gradient, and nothing goes backward below the lowest that learns: what a weight, a layer
+or the input does not ask for is not computed. Where the lower layers are frozen and their states known (`nn.frozen`),
+the walk begins above them, at states that are flat already.
 
 Shapes: B texts, L tokens of the longest, A >= L places a text has in attention, H heads, E numbers a head, D = H E hidden, F inner; N rows of flat tokens, of
 which the first are real; the gradient of the others is nought.
@@ -48,6 +52,11 @@ class Layer:
     def __getitem__(self, name: str) -> Tensor:
         return self.parameters[name].data
 
+    def learns(self, *names: str) -> bool:
+        """Whether any of these parts ("q", "norm1") has a weight that moves now; without names, whether any part has."""
+        parts = names or tuple(NAMES)
+        return any(self.parameters[f"{name}.{kind}"].requires_grad for name in parts for kind in ("weight", "bias"))
+
 
 NAMES = {
     "q": "attention.self.query",
@@ -84,7 +93,6 @@ def _is_bert_layer(layer: nn.Module) -> bool:
     return (
         all(type(part) is wanted[name] and part.bias is not None for name, part in parts.items())
         and known == sum(p.numel() for p in layer.parameters())
-        and all(p.requires_grad for p in layer.parameters())
         and all(type(part) is nn.Dropout for part in dropouts)
         and bool(activation(torch.tensor([-0.7])) == functional.gelu(torch.tensor([-0.7])))
         and not getattr(layer, "is_decoder", False)
@@ -113,6 +121,15 @@ class Plan:
     from_heads_3: Tensor
     from_heads_1: Tensor
     mask_B11A: Tensor | None
+
+
+def _mask_of(hidden_BLD: Tensor, attention_mask: Tensor | None) -> Tensor:
+    """(B, L), True where there is a token. attention_mask: (B, 1, L or 1, L), the same for every query: added, or boolean."""
+    B, L, _ = hidden_BLD.shape
+    if attention_mask is None:
+        return torch.ones(B, L, dtype=torch.bool)
+    mask_BL = attention_mask[:, 0, 0, :]
+    return (mask_BL if mask_BL.dtype == torch.bool else mask_BL == 0).expand(B, L)
 
 
 def plan_of(mask_BL: Tensor, *, heads: int) -> Plan:
@@ -147,55 +164,72 @@ def plan_of(mask_BL: Tensor, *, heads: int) -> Plan:
 
 
 class _Stack(torch.autograd.Function):
-    """(N, D) in, (N, D) out. Gradients of weights go straight to `grad`, for each layer runs once a step."""
+    """(N, D) in, (N, D) out. Gradients of weights go straight to `grad`, for each layer runs once a step.
+
+    anchor: any weight that learns, so that autograd comes here at all. layers: from the lowest that goes backward up.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x_ND: Tensor, anchor: Tensor, stack: Stack, plan: Plan) -> Tensor:
-        ctx.stack, ctx.plan, ctx.saved = stack, plan, []
-        for layer in stack.layers:
+    def forward(ctx: Any, x_ND: Tensor, anchor: Tensor, stack: Stack, layers: list[Layer], plan: Plan) -> Tensor:
+        ctx.stack, ctx.plan, ctx.layers, ctx.saved = stack, plan, layers, []
+        for layer in layers:
             x_ND, saved = stack.forward_layer(layer, x_ND, plan)
             ctx.saved.append(saved)
         return x_ND
 
     @staticmethod
     def backward(ctx: Any, grad_ND: Tensor) -> tuple[Any, ...]:
-        grad_ND = grad_ND.contiguous()
-        for layer in reversed(ctx.stack.layers):
-            grad_ND = ctx.stack.backward_layer(layer, grad_ND, ctx.plan, ctx.saved.pop())
-        return grad_ND, None, None, None
+        grad: Tensor | None = grad_ND.contiguous()
+        for at, layer in reversed(list(enumerate(ctx.layers))):
+            assert grad is not None
+            onward = at > 0 or ctx.needs_input_grad[0]
+            grad = ctx.stack.backward_layer(layer, grad, ctx.plan, ctx.saved.pop(), onward=onward)
+        return grad, None, None, None, None
 
 
 _run: Callable[..., Tensor] = _Stack.apply
 
 
 class Stack:
-    """What stands in for the `forward` of an encoder's layers; parameters stay where they are."""
+    """What stands in for the `forward` of an encoder's layers; parameters stay where they are.
+
+    below: None, or what knows the states under layer `first` of the batch at hand (`nn.frozen`): then only the layers
+    from `first` up run, and what the model hands over is not read.
+    """
 
     def __init__(self, walker: nn.Module, layers: nn.ModuleList, pool: DropoutPool) -> None:
         self.walker, self.pool = walker, pool
         self.heads = int(layers[0].get_submodule("attention.self").num_attention_heads)  # type: ignore[arg-type]
         self.layers = [_adopt(layer) for layer in layers]
+        self.below: Callable[[Plan], Tensor] | None = None
+        self.first = 0
 
     def __call__(self, hidden_states: Tensor, attention_mask: Tensor | None = None, **_: Any) -> Any:
         from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
         B, L, D = hidden_states.shape
-        if attention_mask is None:
-            mask_BL = torch.ones(B, L, dtype=torch.bool)
-        else:  # (B, 1, L or 1, L), the same for every query: added, or boolean
-            mask_BL = attention_mask[:, 0, 0, :]
-            mask_BL = (mask_BL if mask_BL.dtype == torch.bool else mask_BL == 0).expand(B, L)
-        plan = plan_of(mask_BL, heads=self.heads)
-        x_ND = hidden_states.reshape(B * L, D).index_select(0, plan.flat_N)
-        if torch.is_grad_enabled():
-            out_ND: Tensor = _run(x_ND, self.layers[0].parameters["o.bias"], self, plan)
+        plan = plan_of(_mask_of(hidden_states, attention_mask), heads=self.heads)
+        if self.below is not None:
+            x_ND = self.below(plan)
         else:
-            out_ND = x_ND
-            for layer in self.layers:
-                out_ND = self.forward_layer(layer, out_ND, plan)[0]
+            x_ND = hidden_states.reshape(B * L, D).index_select(0, plan.flat_N)
+        out_ND = self.run(x_ND, plan, self.layers[self.first :])
         return BaseModelOutputWithPastAndCrossAttentions(
             last_hidden_state=out_ND.index_select(0, plan.rows_BL).view(B, L, D)
         )
+
+    def run(self, x_ND: Tensor, plan: Plan, layers: list[Layer]) -> Tensor:
+        """Through these layers, remembering no more than going backward will ask for."""
+        lowest = len(layers)
+        if torch.is_grad_enabled():
+            asked = (at for at, layer in enumerate(layers) if x_ND.requires_grad or layer.learns())
+            lowest = next(asked, lowest)
+        for layer in layers[:lowest]:
+            x_ND = self.forward_layer(layer, x_ND, plan)[0]
+        if lowest == len(layers):
+            return x_ND
+        learning = (p for p in layers[lowest].parameters.values() if p.requires_grad)
+        return _run(x_ND, next(learning, None), self, layers[lowest:], plan)
 
     def _keep(self, shape: tuple[int, ...], rate: float, like: Tensor) -> Tensor | None:
         return self.pool.keep(shape, rate=rate, dtype=like.dtype) if rate and self.walker.training else None
@@ -216,31 +250,37 @@ class Stack:
         )
         return out_ND, (x_ND, attention, c_ND, keep1, sum1_ND, moments1, y_ND, u_NF, a_NF, keep2, sum2_ND, moments2)
 
-    def backward_layer(self, layer: Layer, grad_ND: Tensor, plan: Plan, saved: tuple[Any, ...]) -> Tensor:
+    def backward_layer(
+        self, layer: Layer, grad_ND: Tensor, plan: Plan, saved: tuple[Any, ...], *, onward: bool
+    ) -> Tensor | None:
+        """Gradients of the weights that learn, down to the last of them. onward: the input's gradient is wanted too."""
         x_ND, attention, c_ND, keep1, sum1_ND, moments1, y_ND, u_NF, a_NF, keep2, sum2_ND, moments2 = saved
         grad_sum2 = _norm_backward(layer, "norm2", grad_ND, sum2_ND, moments2)
+        if not onward and not layer.learns("q", "k", "v", "o", "norm1", "w1", "w2"):
+            return None
         grad_z = grad_sum2 if keep2 is None else grad_sum2 * keep2
-        _give(layer, "w2.weight", _transposed(grad_z) @ a_NF)
-        _give(layer, "w2.bias", grad_z.sum(0))
+        _learn(layer, "w2", grad_z, lambda: _transposed(grad_z) @ a_NF)
+        if not onward and not layer.learns("q", "k", "v", "o", "norm1", "w1"):
+            return None
         grad_a = grad_z @ layer["w2.weight"]
         grad_u = torch.ops.aten.gelu_backward(grad_a, u_NF)
-        _give(layer, "w1.weight", (_transposed(y_ND) @ grad_u).t())
-        _give(layer, "w1.bias", grad_u.sum(0))
+        _learn(layer, "w1", grad_u, lambda: (_transposed(y_ND) @ grad_u).t())
+        if not onward and not layer.learns("q", "k", "v", "o", "norm1"):
+            return None
         grad_y = (grad_u @ layer["w1.weight"]).add_(grad_sum2)
         grad_sum1 = _norm_backward(layer, "norm1", grad_y, sum1_ND, moments1)
+        if not onward and not layer.learns("q", "k", "v", "o"):
+            return None
         grad_o = grad_sum1 if keep1 is None else grad_sum1 * keep1
-        _give(layer, "o.weight", _transposed(grad_o) @ c_ND)
-        _give(layer, "o.bias", grad_o.sum(0))
+        _learn(layer, "o", grad_o, lambda: _transposed(grad_o) @ c_ND)
+        if not onward and not layer.learns("q", "k", "v"):
+            return None
         grad_c = grad_o.new_empty(plan.N + 1, c_ND.shape[1])
         grad_c[-1] = 0
         torch.mm(grad_o, layer["o.weight"], out=grad_c[:-1])
         grad_qkv = self._attend_backward(layer, grad_c, plan, attention)
-        weight_D3D, bias = _transposed(x_ND) @ grad_qkv, grad_qkv.sum(0)
-        D = x_ND.shape[1]
-        for i, name in enumerate("qkv"):
-            _give(layer, f"{name}.weight", weight_D3D[:, i * D : (i + 1) * D].t())
-            _give(layer, f"{name}.bias", bias[i * D : (i + 1) * D])
-        return (grad_qkv @ layer.qkv_weight).add_(grad_sum1)
+        _learn_qkv(layer, grad_qkv, x_ND)
+        return (grad_qkv @ layer.qkv_weight).add_(grad_sum1) if onward else None
 
     def _attend(self, layer: Layer, qkv: Tensor, plan: Plan) -> tuple[Tensor, tuple[Any, ...]]:
         """(N, D) context of the flat (N, 3 D) queries, keys and values; softmax in fp32."""
@@ -285,12 +325,39 @@ def _residual(x: Tensor, update: Tensor, keep: Tensor | None) -> Tensor:
 
 def _norm_backward(layer: Layer, name: str, grad: Tensor, x: Tensor, moments: list[Tensor]) -> Tensor:
     weight, bias = layer[f"{name}.weight"], layer[f"{name}.bias"]
+    asked = [layer.parameters[f"{name}.{kind}"].requires_grad for kind in ("weight", "bias")]
     made: tuple[Tensor, ...] = torch.ops.aten.native_layer_norm_backward(
-        grad, x, x.shape[-1:], moments[0], moments[1], weight, bias, [True, True, True]
+        grad, x, x.shape[-1:], moments[0], moments[1], weight, bias, [True, *asked]
     )
-    _give(layer, f"{name}.weight", made[1])
-    _give(layer, f"{name}.bias", made[2])
+    for kind, value, wanted in zip(("weight", "bias"), made[1:], asked, strict=True):
+        if wanted:
+            _give(layer, f"{name}.{kind}", value)
     return made[0]
+
+
+def _learn(layer: Layer, name: str, grad: Tensor, weight: Callable[[], Tensor]) -> None:
+    """The gradients of one product, as far as its weights learn. weight: makes that of the matrix."""
+    if layer.parameters[f"{name}.weight"].requires_grad:
+        _give(layer, f"{name}.weight", weight())
+    if layer.parameters[f"{name}.bias"].requires_grad:
+        _give(layer, f"{name}.bias", grad.sum(0))
+
+
+def _learn_qkv(layer: Layer, grad_qkv: Tensor, x_ND: Tensor) -> None:
+    D = x_ND.shape[1]
+    matrices, biases = (
+        [name for name in "qkv" if layer.parameters[f"{name}.{kind}"].requires_grad] for kind in ("weight", "bias")
+    )
+    if matrices:
+        weight_D3D = _transposed(x_ND) @ grad_qkv
+        for name in matrices:
+            at = "qkv".index(name) * D
+            _give(layer, f"{name}.weight", weight_D3D[:, at : at + D].t())
+    if biases:
+        bias = grad_qkv.sum(0)
+        for name in biases:
+            at = "qkv".index(name) * D
+            _give(layer, f"{name}.bias", bias[at : at + D])
 
 
 def _give(layer: Layer, name: str, grad: Tensor) -> None:
@@ -335,7 +402,7 @@ def disagreement(model: nn.Module) -> str | None:
     """
     found = layers_of(model)
     if found is None:
-        return "they are not built as BERT's, or are not trained whole"
+        return "they are not built as BERT's"
     walker, layers = found
     if getattr(getattr(walker, "config", None), "is_decoder", False):
         return "it is a decoder"
@@ -357,7 +424,7 @@ def _tried(layer: nn.Module, x_BLD: Tensor, added: Tensor, grad_BLD: Tensor, *, 
     asked = config._attn_implementation
     config._attn_implementation = "eager"
     try:
-        one = nn.ModuleList([copy.deepcopy(layer).float().eval()]).eval()
+        one = nn.ModuleList([copy.deepcopy(layer).float().eval()]).eval().requires_grad_()
         x_BLD = x_BLD.clone().requires_grad_()
         run: Callable[..., Any] = (
             (lambda *inputs: Stack(one, one, DropoutPool(seed=0, size=1))(*inputs)[0]) if ours else one[0]

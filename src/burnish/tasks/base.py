@@ -98,6 +98,7 @@ class Task(abc.ABC):
     points: ClassVar[float] = 100.0  # that 1.0 of the chief figure is when people speak of points
     least_labels: ClassVar[int] = 0
     about: ClassVar[Mapping[str, str]] = {}  # what a detail of the report says, in a sentence, by name
+    pipeline: ClassVar[str] = ""  # what model hubs call it (pipeline_tag)
     engine: ClassVar[str] = "encoder"  # what answers: an encoder under a head, or a generator
 
     def __init__(self, spec: TaskSpec) -> None:

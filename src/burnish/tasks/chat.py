@@ -30,6 +30,7 @@ class Task(_generation.Writes):
     """A conversation and its next answer."""
 
     name = "chat"
+    pipeline = "text-generation"
     target = ("messages",)
     reads = ("messages",)
     options: ClassVar[Mapping[str, Any]] = {

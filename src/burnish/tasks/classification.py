@@ -4,6 +4,7 @@ multi_label    any number of labels (tasks/_multi_label.py)
 ordinal        one label, and the task's are in an order (tasks/_ordinal.py)
 hierarchical   one label, and labels are paths "a/b/c" of a tree (tasks/_hierarchical.py)
 
+pattern        one label, by what a language model writes in a hole of a pattern (tasks/_pattern.py)
 image          each text comes with an image, with any of these (tasks/_image.py)
 
 Without them:
@@ -50,8 +51,9 @@ class Task(base.Task):
     """One label a text, or as the section's options say: Task(spec) is of the class that serves them."""
 
     name = "classification"
+    pipeline = "text-classification"
     target: ClassVar[tuple[str, ...]] = ("label",)
-    options: ClassVar[Mapping[str, Any]] = {**dict.fromkeys(VARIANTS, False), "image": None}
+    options: ClassVar[Mapping[str, Any]] = {**dict.fromkeys(VARIANTS, False), "pattern": None, "image": None}
     figure = "accuracy"
     least_labels = 2
 
@@ -62,6 +64,8 @@ class Task(base.Task):
     @classmethod
     def serving(cls, spec: TaskSpec) -> type[Task]:
         """The class for the options of a section."""
+        if cls is Task and spec.options.get("pattern") is not None:
+            return importlib.import_module("burnish.tasks._pattern").Task  # type: ignore[no-any-return]
         asked = [option for option in VARIANTS if spec.options.get(option)] if cls is Task else []
         return importlib.import_module(f"burnish.tasks.{VARIANTS[asked[0]]}").Task if asked else cls
 

@@ -43,6 +43,7 @@ class Task(base.Task):
     """Several tasks that share an encoder."""
 
     name = "multitask"
+    pipeline = "text-classification"
     target = ()  # known when the tasks are
     figure = "mean"
     options: ClassVar[Mapping[str, Any]] = {"tasks": {}, "weights": {}, "sampling": "proportional"}

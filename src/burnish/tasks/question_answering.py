@@ -47,6 +47,7 @@ class Task(base.Task):
     """Extractive question answering."""
 
     name = "question_answering"
+    pipeline = "question-answering"
     target = ("answer",)
     figure = "f1"
     about: ClassVar[Mapping[str, str]] = {

@@ -56,6 +56,7 @@ class Task(Base):
     """Order candidates by how well they answer a query."""
 
     name = "ranking"
+    pipeline = "text-ranking"
     target = ("value", "label")
     options: ClassVar[Mapping[str, Any]] = {
         "model": "cross-encoder",

@@ -43,6 +43,7 @@ class Task(base.Task):
     """
 
     name = "regression"
+    pipeline = "text-classification"
     target = ("value",)
     options: ClassVar[Mapping[str, Any]] = {"minimum": None, "maximum": None, "centre": "auto", "scale": "auto"}
     figure = "pearson"

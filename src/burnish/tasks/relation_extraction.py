@@ -52,6 +52,7 @@ class Task(base.Task):
     """
 
     name = "relation_extraction"
+    pipeline = "text-classification"
     target = ("relations",)
     reads = ("text", "spans")
     options: ClassVar[Mapping[str, Any]] = {

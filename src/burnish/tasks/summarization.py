@@ -28,6 +28,7 @@ class Task(_generation.Writes):
     """Text to a shorter text."""
 
     name = "summarization"
+    pipeline = "summarization"
     figure = "rougeL"
     asks: ClassVar = {
         "en": "Summarize the text in a sentence or two. Answer with the summary alone.\nText: {text}",

@@ -61,6 +61,7 @@ class Task(base.Task):
     """Spans of a text, flat or nested."""
 
     name = "tagging"
+    pipeline = "token-classification"
     target: ClassVar[tuple[str, ...]] = ("spans",)
     reads: ClassVar[tuple[str, ...]] = ("text",)
     options: ClassVar[Mapping[str, Any]] = {"scheme": "BIO", "decoding": "constrained", "nested": False}

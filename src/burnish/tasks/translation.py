@@ -30,6 +30,7 @@ class Task(_generation.Writes):
     """Text to text in another language; languages: [from, to]."""
 
     name = "translation"
+    pipeline = "translation"
     figure = "chrf"
     points: ClassVar[float] = 1.0
     asks: ClassVar = {

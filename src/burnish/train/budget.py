@@ -109,11 +109,3 @@ def _seconds(settings: Any, train: Any, model: Any, objective: Any, context: Con
             )
         write_json(path, {"seconds_a_step": history.seconds / len(history.losses)})
     return float(json.loads(path.read_text("utf-8"))["seconds_a_step"])
-
-
-def rates(settings: Any, *, points: int = 100) -> list[tuple[int, float]]:
-    """(step, learning rate) of some steps, for the page."""
-    from burnish.nn.loop import rate_at
-
-    steps = sorted({round(at * settings.steps / points) for at in range(points + 1)})
-    return [(step, rate_at(step / settings.steps, settings=settings)) for step in steps]

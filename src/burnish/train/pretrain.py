@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,6 +15,7 @@ from burnish.core.stage import Context, Count, Positive, Share, TaskSpec, stage
 from burnish.nn.backbones import FRESH, Start
 from burnish.nn.pretraining.base import check as fit_together
 from burnish.nn.pretraining.base import chosen, pretraining
+from burnish.train.trackers.base import Story, trackers, watching
 
 Rate = Annotated[float, Gt(0)]
 Kind = Literal["encoder", "decoder", "encoder-decoder"]
@@ -106,6 +108,7 @@ def pretrain(
     probe: Path | None = None,
     look_every: Positive | Literal["auto"] = "auto",
     keep_head: bool = True,
+    track: Annotated[Any, trackers] = (),
     checkpoint_every_s: Rate = 60.0,
 ) -> Pretrained:
     """Learn a backbone from the text of all records, labelled or not; a `tune` behind it starts from what this made.
@@ -140,6 +143,7 @@ def pretrain(
     probe: labelled file for a linear probe on the way; else checked records, else labelled ones of the training side.
     look_every: steps between looks at held-out loss and probe; auto is ten looks.
     keep_head: keep what tells masked tokens in the saved folder; an encoder's backbone needs it only to go on.
+    track: who is told how it goes, beside the page of the run.
     checkpoint_every_s: seconds between checkpoints; a killed run goes on from the newest, to the same weights.
 
     Behind a split only its training side and what resembles nothing on the others is read; gold is not read unless the
@@ -202,18 +206,22 @@ def pretrain(
     )
     probed = looks.probe_of(probe, gold, split, records, context)
     judge = looks.judge(learnt, validation, probed, made.tokenizer, made.length, seed=context.seed)
-    history = loop.fit(
-        model,
-        train,
-        None,
-        settings=settings,
-        scratch=scratch / "checkpoints",
-        progress=progress,
-        seed=context.seed,
-        objective=learnt,
-        judge=judge,
-    )
+    story = Story(f"{context.name}-{context.key[:8]}", context.base, asdict(settings))
+    with watching(track, story) as watch:
+        history = loop.fit(
+            model,
+            train,
+            None,
+            settings=settings,
+            scratch=scratch / "checkpoints",
+            progress=progress,
+            seed=context.seed,
+            objective=learnt,
+            judge=judge,
+            watch=watch,
+        )
     history.reasons |= reasons
+    history.resolved["steps"] = settings.steps
     out = scratch / "model"
     shutil.rmtree(out, ignore_errors=True)
     name = str(start) if Path(start).name == str(start) else Path(start).name
@@ -240,7 +248,6 @@ def pretrain(
             "decay": decay,
             "decay_shape": decay_shape,
             "optimiser": optimiser,
-            "rates": budget.rates(settings),
         },
         "probe": probed.about if probed else None,
         "history": history.to_json(),
@@ -250,6 +257,4 @@ def pretrain(
 
 def _said(part: Any, judged: Any) -> list[Any]:
     """Objectives as a spec writes them."""
-    import dataclasses
-
-    return [{"use": one.name, **dataclasses.asdict(one)} for one in (part, judged) if one is not None]
+    return [{"use": one.name, **asdict(one)} for one in (part, judged) if one is not None]

@@ -35,6 +35,7 @@ def teach(
     loss: Any,
     strategies: Sequence[Any],
     regularisers: Sequence[Any],
+    watch: Any,
     context: Context,
 ) -> dict[str, Any]:
     """Train in place; return what goes on the model's card: history, data, and what the task calibrated.
@@ -53,7 +54,14 @@ def teach(
     common: dict[str, Any] = {"progress": context.progress, "seed": context.seed, "objective": objective}
     common |= {"strategies": strategies, "regularisers": regularisers}
     history = fit(
-        model, train, None, settings=settings, scratch=_folder(context.scratch / "weak"), judge=judge, **common
+        model,
+        train,
+        None,
+        settings=settings,
+        scratch=_folder(context.scratch / "weak"),
+        judge=judge,
+        watch=watch,
+        **common,
     )
     told: dict[str, Any] = {"tune": history.to_json() | {"max_length_why": sides.why}}
     checked = sides.examples(sides.labelled(gold)) if gold is not None and gold_epochs != 0 else None
@@ -121,7 +129,8 @@ def judged(task: Any, validation: Validation, head: Head, objective: Objective) 
         figures = task.figures(task.tally(validation.table, answers).sum(0))
         return float(np.nan_to_num(figures[task.figure])), loss
 
-    return Judge(task.figure, score)
+    read = (validation.targets,) if validation.alike else (validation.targets, validation.read)
+    return Judge(task.figure, score, read)
 
 
 def run(model: Any, examples: Examples, head: Head, objective: Objective) -> tuple[Any, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,7 +17,8 @@ from burnish.nn.backbones import Start
 from burnish.nn.losses.base import losses
 from burnish.nn.regularisers.base import regularisers
 from burnish.nn.strategies.base import check as fit_together
-from burnish.nn.strategies.base import strategies
+from burnish.nn.strategies.base import placed, strategies
+from burnish.train.trackers.base import Story, trackers, watching
 
 Rate = Annotated[float, Gt(0)]
 TOKENS_PER_S = 9000.0  # trained tokens a second of a 22M encoder on two cores with bf16 (benchmarks/train.py)
@@ -28,6 +30,7 @@ ALIASES = {
     "lr_scheduler_type": "schedule",
     "early_stopping_patience": "patience",
     "max_seq_length": "max_length",
+    "save_total_limit": "keep_checkpoints",
 }
 
 
@@ -41,7 +44,10 @@ def _check(settings: Mapping[str, Any], task: TaskSpec) -> list[tuple[str, str, 
     return [("strategy", problem, "")] if problem else []
 
 
-@stage("train.tune", cost=_cost, aliases=ALIASES, check=_check)
+GONE = {"layer_decay": "strategy: {use: layer_wise, decay: ...} says it now"}
+
+
+@stage("train.tune", cost=_cost, aliases=ALIASES, gone=GONE, check=_check)
 def tune(
     split: Split,
     gold: Gold | None,
@@ -54,10 +60,11 @@ def tune(
     loss: Annotated[Any, losses] = "cross_entropy",
     epochs: Positive | Literal["auto"] = "auto",
     learning_rate: Rate | Literal["auto"] = "auto",
-    schedule: Literal["linear", "cosine"] = "linear",
+    optimiser: Literal["adamw", "muon"] = "adamw",
+    schedule: Literal["linear", "cosine", "constant", "wsd"] = "linear",
     warmup: Share = 0.1,
+    decay: Share = 0.2,
     weight_decay: Annotated[float, Ge(0)] = 0.01,
-    layer_decay: Annotated[float, Gt(0)] = 1.0,
     batch_tokens: Positive | Literal["auto"] = "auto",
     max_length: Positive | Literal["auto"] = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "auto",
@@ -68,6 +75,8 @@ def tune(
     soft_labels: bool = True,
     gold_epochs: Count | Literal["auto"] = "auto",
     checkpoint_every_s: Annotated[float, Gt(0)] = 60.0,
+    keep_checkpoints: Positive = 2,
+    track: Annotated[Any, trackers] = (),
 ) -> Model:
     """Fine-tune a pretrained network for the task, on soft or hard labels.
 
@@ -78,10 +87,11 @@ def tune(
     loss: what a wrong class costs.
     epochs: passes over the training side; auto by its size.
     learning_rate: peak of the schedule; auto by the width of the encoder.
-    schedule: how the rate falls after warm-up.
+    optimiser: adamw, or muon for the matrices between hidden states: for large batches, and for what muon pre-trained.
+    schedule: how the rate falls after warm-up; wsd stays and falls at the end.
     warmup: share of all steps in which the rate rises, 0..1.
+    decay: share of all steps in which wsd falls.
     weight_decay: of AdamW, on matrices only.
-    layer_decay: each layer learns at this times the rate of the one above; 1 is the same rate for all.
     batch_tokens: tokens in a batch, padding included; texts of like length go together.
     max_length: in tokens; a longer text loses its end; auto holds 99% of the texts whole, at most 256.
     precision: number format of the matrix products; auto probes this processor; weights stay fp32.
@@ -92,6 +102,8 @@ def tune(
     soft_labels: learn how sure the labels are (`probs`); false learns the label alone.
     gold_epochs: passes over the gold at the end, where the gold section says train: true; auto is 4; 0 none.
     checkpoint_every_s: seconds between checkpoints; a killed run goes on from the newest, to the same weights.
+    keep_checkpoints: newest ones that stay on disk while it trains; a damaged one is noticed, and the one before is used.
+    track: where loss, rate, speed and memory go while it trains, any number.
 
     The best weights by validation are kept. The temperature is fitted on the validation side (Guo et al. 2017).
     Memory: all training texts as token ids, and the model four times (weights, gradient, two moments).
@@ -109,36 +121,41 @@ def tune(
     settings = Training(
         epochs=epochs,
         learning_rate=learning_rate,
+        optimiser=optimiser,
         schedule=schedule,
         warmup=warmup,
+        decay=decay,
         weight_decay=weight_decay,
-        layer_decay=layer_decay,
         batch_tokens=batch_tokens,
         precision=precision,
         patience=patience,
         max_grad_norm=max_grad_norm,
         checkpoint_every_s=checkpoint_every_s,
+        keep_checkpoints=keep_checkpoints,
     )
     sides = Sides(open_task(context.task), folder, split, max_length=max_length, soft=soft_labels)
     task = sides.task
     head = task.head()
     model = models.build(folder, head, seed=context.seed)
     sides.prepare(model)
-    parts = placed(strategy, model, seed=context.seed)
-    told = teach(
-        model,
-        task,
-        sides,
-        gold=gold.table() if gold is not None and gold.facts.get("train") else None,
-        settings=settings,
-        balanced=class_weights == "balanced",
-        label_smoothing=label_smoothing,
-        gold_epochs=gold_epochs,
-        loss=losses.open(loss)[0],
-        strategies=parts,
-        regularisers=regularisers.open(regularise),
-        context=context,
-    )
+    parts = placed(strategies.open(strategy), model, seed=context.seed)
+    story = Story(f"{context.name}-{context.key[:8]}", context.base, asdict(settings))
+    with watching(track, story) as watch:
+        told = teach(
+            model,
+            task,
+            sides,
+            gold=gold.table() if gold is not None and gold.facts.get("train") else None,
+            settings=settings,
+            balanced=class_weights == "balanced",
+            label_smoothing=label_smoothing,
+            gold_epochs=gold_epochs,
+            loss=losses.open(loss)[0],
+            strategies=parts,
+            regularisers=regularisers.open(regularise),
+            watch=watch,
+            context=context,
+        )
     out = context.scratch / "model"
     shutil.rmtree(out, ignore_errors=True)
     learnt = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
@@ -160,14 +177,6 @@ def tune(
         **told,
     }
     return Model(out, info)
-
-
-def placed(strategy: Any, model: Any, *, seed: int) -> list[Any]:
-    """The strategies that a setting names, each having changed what of `model` learns."""
-    parts = strategies.open(strategy)
-    for one in parts:
-        one.place(model, seed=seed)
-    return parts
 
 
 def _start(backbone: str, pretrained: Pretrained | None) -> Path | None:

@@ -18,19 +18,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from burnish.core.errors import BurnishError
 from burnish.core.parts import Family
 
 strategies = Family("strategy", "burnish.nn.strategies")
+ADDING, OTHERS = "(adding)", "(others)"  # in `Strategy.refuses`
 
 
 @dataclass(frozen=True)
 class Strategy:
     """What does nothing: all weights learn at the same rate. adds: it puts weights of its own into the network, which
-    only one strategy of a run may do. start: what `nn.loop.settle` is told of them, "adapters" or ""."""
+    only one strategy of a run may do. start: what `nn.loop.settle` is told of them, "adapters", "head" or "".
+    refuses: names of strategies that make no sense beside it, ADDING for all that add, OTHERS for any. caches: what
+    it freezes at the bottom may be computed once (`nn.frozen`)."""
 
     name: ClassVar[str] = ""
     adds: ClassVar[bool] = False
     start: ClassVar[str] = ""
+    refuses: ClassVar[tuple[str, ...]] = ()
+    why_alone: ClassVar[str] = "each says which weights move"  # the rest of the sentence where it refuses
 
     def place(self, model: Any, *, seed: int) -> None:
         """Change what learns: set `requires_grad`, put modules in. seed: for first weights."""
@@ -40,7 +46,8 @@ class Strategy:
         return {}
 
     def opens(self, model: Any, *, share: float) -> set[str] | None:
-        """Names of the weights that move in the epoch that begins at this share of all epochs, 0..1; None is all."""
+        """Names of the weights that move in the epoch that begins at this share of all epochs, 0..1; None is all. The
+        names of all weights that learn are asked of `model.named_parameters()`, whatever learns at the moment."""
         return None
 
     def fold(self, model: Any) -> None:
@@ -57,6 +64,11 @@ class Strategy:
         """Whether the saved network is whole without `take_up`."""
         return True
 
+    @property
+    def caches(self) -> bool:
+        """Whether lower layers that do not learn are computed once a text and without dropout."""
+        return False
+
 
 @strategies.part("full")
 @dataclass(frozen=True)
@@ -66,8 +78,38 @@ class Full(Strategy):
 
 def check(parts: Sequence[Strategy]) -> str:
     """What is wrong with strategies together, or ""."""
+    names = [one.name for one in parts]
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if twice:
+        return f"{twice[0]} is named twice"
     adding = [one.name for one in parts if one.adds]
-    return f"{' and '.join(adding)} both put weights into the network; name one of them" if len(adding) > 1 else ""
+    if len(adding) > 1:
+        return f"{' and '.join(adding)} both put weights into the network; name one of them"
+    for one in parts:
+        for other in parts:
+            if other is not one and _refuses(one, other):
+                return f"{one.name} and {other.name} do not go together: {one.why_alone}"
+    return ""
+
+
+def _refuses(one: Strategy, other: Strategy) -> bool:
+    return OTHERS in one.refuses or other.name in one.refuses or (ADDING in one.refuses and other.adds)
+
+
+def placed(parts: Sequence[Strategy], model: Any, *, seed: int) -> list[Strategy]:
+    """Let each change what of `model` learns: first those that put weights in, so that what the others freeze is frozen.
+
+    Raises BurnishError where nothing is left that learns.
+    """
+    for one in sorted(parts, key=lambda part: not part.adds):
+        one.place(model, seed=seed)
+    if not any(weight.requires_grad for weight in model.parameters()):
+        raise BurnishError(
+            f"the strategy {' with '.join(one.name for one in parts)} leaves nothing in this network to learn",
+            where="train.tune.strategy",
+            hint="name one that moves more: full moves all",
+        )
+    return list(parts)
 
 
 def combined(parts: Sequence[Strategy], model: Any) -> dict[str, float]:

@@ -1,0 +1,60 @@
+"""A strategy in a spec, through the command line: what learnt, what did not, and what is refused before anything runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import tiny_bert
+
+SPEC = """\
+burnish: 1
+name: x
+task: {{type: classification, labels: [bad, good], languages: [en, zh]}}
+sources: [{{use: jsonl, path: all.jsonl}}]
+split: {{use: stratified, test: 0.2, validation: 0.2}}
+train:
+  - {{use: tune, backbone: {backbone}, epochs: 3, learning_rate: 0.01, strategy: {strategy}}}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    tiny_bert.make(tmp_path / "tiny")
+    texts, targets = tiny_bert.sentences(200)
+    rows = [{"text": text, "label": ("bad", "good")[target]} for text, target in zip(texts, targets, strict=True)]
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    (tmp_path / "all.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
+    return tmp_path
+
+
+def write(folder: Path, strategy: str) -> None:
+    (folder / "burnish.yaml").write_text(SPEC.format(backbone=folder / "tiny", strategy=strategy), "utf-8")
+
+
+def test_a_spec_that_freezes_the_lower_half_gives_a_whole_model_whose_lower_half_is_the_backbones(folder, burnish):
+    from safetensors.torch import load_file
+    from transformers import AutoModelForSequenceClassification
+
+    write(folder, "[{use: frozen, layers: 1}, {use: layer_wise, decay: 0.5}]")
+    done = burnish("run", "--to", "train", cwd=folder, OMP_NUM_THREADS="1", BURNISH_HOME=str(folder / "home"))
+    assert done.returncode == 0, done.stderr
+    assert "frozen: computed once (1 of 2 layers" in done.stderr and "not foreseen" not in done.stderr
+    card = json.loads((folder / "runs/x/model/burnish.json").read_text("utf-8"))
+    assert card["strategy"] == [{"use": "frozen", "layers": 1}, {"use": "layer_wise", "decay": 0.5}]
+    assert "computed once" in card["history"]["tune"]["reasons"]["frozen"]
+    assert 0 < card["parameters_learnt"] < card["parameters"]
+    model = AutoModelForSequenceClassification.from_pretrained(folder / "runs/x/model")
+    saved, first = model.state_dict(), load_file(folder / "tiny" / "model.safetensors")
+    kept = [name for name in first if name.startswith("embeddings.") or ".layer.0." in name]
+    moved = [name for name in first if ".layer.1." in name and not name.endswith("key.bias")]
+    assert len(kept) > 15 and all((saved[f"bert.{name}"] == first[name]).all() for name in kept)
+    assert len(moved) == 15 and not any((saved[f"bert.{name}"] == first[name]).all() for name in moved)
+
+
+def test_strategies_that_make_no_sense_together_are_told_with_their_line(folder, burnish):
+    write(folder, "[head, gradual]")
+    done = burnish("check", cwd=folder)
+    assert done.returncode == 2
+    assert "burnish.yaml:7" in done.stderr and "head and gradual do not go together" in done.stderr

@@ -46,10 +46,10 @@ MANIFEST, NOTED = "corpus.json", "noted.json"
 class Packed(Examples):
     """Windows whose tokens lie on disk (`Corpus.examples`). What is asked of a few windows reads only those.
 
-    begins: documents and sentences, as Examples.offsets. print: a checksum of tokens and offsets.
+    begins: documents and sentences, as Examples.offsets. tokens_digest: of tokens and offsets.
     """
 
-    print: str = ""
+    tokens_digest: str = ""
     document_begins: np.ndarray | None = None
     sentence_begins: np.ndarray | None = None
 
@@ -65,7 +65,7 @@ class Packed(Examples):
         """A checksum of everything that can change what training does with them; reads no tokens."""
         rest = {one.name: getattr(self, one.name) for one in fields(Examples)}
         rest |= {"tokens": np.zeros(0, np.int32), "offsets": np.zeros(1, np.int64)}
-        return hashlib.sha256(f"{self.print}:{Examples(**rest).digest()}".encode()).hexdigest()
+        return hashlib.sha256(f"{self.tokens_digest}:{Examples(**rest).digest()}".encode()).hexdigest()
 
     def documents_of(self, rows: np.ndarray, *, length: int) -> np.ndarray:
         """(B, length) int64: the number of the document each token is of, -1 on padding. Costs B length log D."""
@@ -149,7 +149,7 @@ class Corpus:
         return Packed(
             tokens=arrays["tokens"],
             offsets=arrays["windows"],
-            print=f"{self.digest()}:{side}",
+            tokens_digest=f"{self.digest()}:{side}",
             document_begins=arrays["documents"],
             sentence_begins=arrays["sentences"] if self.manifest["settings"]["packing"] == "sentences" else None,
         )

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from burnish.core.errors import WeightsError
+from burnish.nn.tokenizer_json import Pieces
 
 Array = NDArray[Any]
 BLOCK = 32
@@ -205,16 +206,11 @@ def trim_tokenizer(source: Path, target: Path, *, keep: Callable[[str, int], boo
     Special tokens always stay, <s> <pad> </s> <unk> at 0 to 3; scores are not touched, so the best segmentation of a
     text whose pieces all stay is the one it had.
     """
-    tokenizer = json.loads(source.read_text("utf-8"))
-    pieces = tokenizer["model"]["vocab"]
-    special = {token["id"] for token in tokenizer["added_tokens"]}
-    rows = [row for row, (piece, _) in enumerate(pieces) if row in special or keep(piece, row)]
-    new = {old: row for row, old in enumerate(rows)}
-    tokenizer["model"]["vocab"] = [pieces[row] for row in rows]
-    for token in tokenizer["added_tokens"]:
-        token["id"] = new[token["id"]]
-    assert [new[row] for row in range(4)] == [0, 1, 2, 3], "the post-processor names <s> and </s> by number"
-    _write_json(target, tokenizer)
+    old = Pieces(json.loads(source.read_text("utf-8")))
+    rows = [row for row, piece in old.of_model.items() if row in old.special or keep(piece, row)]
+    moved = {was: now for now, was in enumerate(rows)}
+    assert [moved[row] for row in range(4)] == [0, 1, 2, 3], "<s> <pad> </s> <unk> are known by their numbers"
+    _write_json(target, old.renumbered(moved))
     return rows
 
 

@@ -208,10 +208,12 @@ def test_a_domain_goes_on_from_a_backbone_with_a_new_head_and_more_pieces(made, 
     shutil.copytree(made / "runs/it/backbone", bare)
     AutoModel.from_pretrained(bare, add_pooling_layer=False).save_pretrained(bare)
     spec = {k: v for k, v in PRETRAIN.items() if k not in ("size", "vocabulary")} | {"from": str(bare), "steps": 12}
-    folder = write(tmp_path / "domain", train=[{**spec, "extend": 20}])
+    said = "Patients with cardiomyopathy and thrombocytopenia got anticoagulants."
+    rows = [{"text": f"{said} {one['text']}"} for one in texts(100)]
+    folder = write(tmp_path / "domain", rows=rows, train=[{**spec, "extend": 20}])
     run(burnish, folder)
     info = told(folder)
-    assert info["from"] == "bare" and info["corpus"]["extended"]["pieces added"] > 0
+    assert info["from"] == "bare" and info["corpus"]["extended"]["added"] > 0
     network, said = AutoModelForMaskedLM.from_pretrained(folder / "runs/it/backbone", output_loading_info=True)
     assert not said["missing_keys"]
     first = AutoModel.from_pretrained(bare, add_pooling_layer=False).encoder.layer[0].output.dense.weight

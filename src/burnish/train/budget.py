@@ -84,7 +84,7 @@ def _tokens(budget: Budget, held: int) -> float:
 
 def _rate(model: Any, hidden: int, fresh_rate: float) -> tuple[float, str]:
     if model.start == "nothing":
-        rate = fresh_rate * (1.0 if hidden <= 512 else 0.5)
+        rate = fresh_rate * (2.0 if hidden <= 128 else 1.0 if hidden <= 512 else 0.5)
         return rate, f"random weights, {hidden} wide"
     return (2e-4 if hidden <= 512 else 5e-5), f"goes on with weights, {hidden} wide"
 

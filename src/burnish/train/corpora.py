@@ -191,7 +191,8 @@ def _taken_up(wanted: Wanted, documents: Documents, out: Path, context: Context)
         source = out.with_name("trimmed")
     if wanted.extend:
         texts = (one["text"] for one in documents())
-        facts["extended"] = vocabulary.extend(source, out.with_name("extended"), texts, add=wanted.extend)
+        found = vocabulary.extend(source, out.with_name("extended"), texts, add=wanted.extend)
+        facts["extended"] = {name: value for name, value in found.items() if name != "pieces"}
         source = out.with_name("extended")
     shutil.copytree(source, out)
     return facts

@@ -130,7 +130,7 @@ def pretrain(
     batch_tokens: tokens in a batch; auto makes some 1,500 steps of 1,024 to 8,192 tokens.
     accumulate: batches a step.
     optimiser: adamw, or muon for the matrices between hidden states, which wants thousands of tokens a step.
-    learning_rate: peak; auto is 1e-3 from random weights and 2e-4 from a small backbone, less for wide ones.
+    learning_rate: peak; auto is 1e-3 from random weights (2e-3 up to 128 wide) and 2e-4 from a small backbone, less for wide ones.
     schedule: how the rate goes after warm-up; wsd stays and falls at the end.
     warmup: share of all steps in which the rate rises.
     decay: share of all steps in which wsd falls.

@@ -52,7 +52,7 @@ def theirs(texts: list[str], tokenizer: Any, folder: Path) -> int:
 
     def tokenise(batch: dict[str, list[str]]) -> Any:
         made = tokenizer(batch["text"], return_attention_mask=False, return_token_type_ids=False)
-        return {"input_ids": [ids + [tokenizer.eos_token_id] for ids in made["input_ids"]]}
+        return {"input_ids": [[*ids, tokenizer.eos_token_id] for ids in made["input_ids"]]}
 
     def group(batch: dict[str, list[list[int]]]) -> dict[str, list[list[int]]]:
         whole = list(chain(*batch["input_ids"]))

@@ -29,6 +29,7 @@ from burnish.nn.loop import History, Training, fit, settle
 from burnish.nn.predict import predict_logits
 from burnish.nn.probe import Probe
 
+STEPS = (40, 400)  # least and most
 FEW_TOKENS = 2048  # of a batch: about a hundred short texts, so that every class meets every other
 
 
@@ -57,6 +58,11 @@ class Pairs:
         log_p_BB = functional.log_softmax((cosine_BB / self.temperature).masked_fill(itself_BB, -torch.inf), 1)
         found_B = -(log_p_BB.masked_fill(~same_BB, 0.0)).sum(1) / same_BB.sum(1).clamp(min=1)
         return found_B
+
+
+def steps_for(count: int) -> int:
+    """Steps of the encoder for `count` texts: each is seen some forty times, in batches of about a hundred."""
+    return int(np.clip(40 * count / 100, *STEPS))
 
 
 def teach(

@@ -56,14 +56,16 @@ class Pieces:
         parts = json.dumps([self.content.get("pre_tokenizer"), self.content.get("decoder")])
         return _gpt2_letters() if '"ByteLevel"' in parts else None
 
-    def said(self, piece: str) -> str | None:
-        """The text of a piece, without marks and blanks; None for one byte. What is no whole character reads as U+FFFD."""
+    def is_byte(self, piece: str) -> bool:
+        """Whether a piece is one byte: what every text can be written with."""
+        if self._byte_letters is not None:
+            return piece in self._byte_letters
+        return len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">")
+
+    def said(self, piece: str) -> str:
+        """The text of a piece, without marks and blanks. What is no whole character reads as U+FFFD."""
         if self._byte_letters is not None and all(letter in self._byte_letters for letter in piece):
-            if len(piece) == 1:
-                return None
             return bytes(self._byte_letters[letter] for letter in piece).decode("utf-8", "replace").strip()
-        if len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">"):
-            return None
         return piece.removeprefix(self.mark).replace(SPACE, "").strip()
 
     def joined(self, pieces: Sequence[str]) -> str:

@@ -38,7 +38,7 @@ def extend(
     Gives {"added", "pieces" (the new ones), "tokens_before", "tokens_after"}, tokens of the texts without special ones.
     add: new pieces at most; fewer where the texts have no more. least: times a new piece must occur.
     characters: of the texts that are read, taken evenly. Old pieces keep their numbers, but tokens added behind the
-    model's own vocabulary move up. Memory: the weights once, beside the different words of the texts.
+    model's own vocabulary move up. Characters that it does not know stay unknown. Memory: the weights once, beside the different words of the texts.
     """
     tokenizer = _tokenizer(folder)
     backend = tokenizer.backend_tokenizer
@@ -89,8 +89,7 @@ def trim(
     seen = _seen(tokenizer.backend_tokenizer, texts)
 
     def stays(number: int, piece: str) -> bool:
-        said = old.said(piece)
-        alone = said is None or (single and len(said) <= 1)
+        alone = old.is_byte(piece) or (single and len(old.said(piece)) <= 1)
         return seen[number] >= least or alone or (always is not None and always(piece, number))
 
     kept = {number for number, piece in old.of_model.items() if stays(number, piece)} | old.special
@@ -179,10 +178,12 @@ def _joinable(numbers: Sequence[int], old: Pieces) -> Iterator[tuple[int, ...]]:
     """Runs of pieces that may become one: of one word, without bytes, figures, marks and what is unknown."""
     run: list[int] = []
     for number in numbers:
-        said = old.said(old.all[number])
-        apart = number in old.special or said is None
-        apart = apart or bool(said and not any(letter.isalpha() or letter == BROKEN for letter in said))
-        if run and (apart or old.all[number].startswith(SPACE)):
+        piece = old.all[number]
+        said = "" if number in old.special else old.said(piece)
+        figure = bool(said) and not any(letter.isalpha() or letter == BROKEN for letter in said)
+        fallback = piece.startswith("<0x") and old.is_byte(piece)  # joined they would be read as their names
+        apart = number in old.special or fallback or figure
+        if run and (apart or piece.startswith(SPACE)):
             yield tuple(run)
             run = []
         if not apart:

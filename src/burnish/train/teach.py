@@ -33,6 +33,7 @@ def teach(
     label_smoothing: float,
     gold_epochs: int | str,
     loss: Any,
+    distil: tuple[Path, float, float] | None,
     strategies: Sequence[Any],
     regularisers: Sequence[Any],
     watch: Any,
@@ -42,27 +43,47 @@ def teach(
 
     gold: checked records that the spec allows to train on; they come last, in a few careful passes.
     """
-    from burnish.nn.loop import fit
+    from burnish.nn.loop import Epoch, fit
     from burnish.nn.objectives import class_weights, with_loss
     from burnish.nn.predict import predict_outputs
 
     head, train = task.head(), sides.train()
     weights = class_weights(train, head) if balanced else None
     objective = with_loss(task.objective(class_weights=weights, label_smoothing=label_smoothing), loss)
+    teaching: Any = objective
+    if distil is not None:
+        from burnish.nn.distillation import Distilled
+        from burnish.train.distil import teachers_view
+
+        seen = teachers_view(distil[0], task, sides.table, progress=context.progress)
+        teaching = Distilled(objective, seen, *distil[1:])
     validation = encoded(task, sides, sides.validation_table) if len(sides.validation_table) else None
     judge = judged(task, validation, head, objective) if validation else None
     common: dict[str, Any] = {"progress": context.progress, "seed": context.seed, "objective": objective}
     common |= {"strategies": strategies, "regularisers": regularisers}
-    history = fit(
-        model,
-        train,
-        None,
-        settings=settings,
-        scratch=_folder(context.scratch / "weak"),
-        judge=judge,
-        watch=watch,
-        **common,
-    )
+    scratch = _folder(context.scratch / "weak")
+    other: dict[str, Any] = {
+        "settings": settings,
+        "scratch": scratch,
+        "seed": context.seed,
+        "progress": context.progress,
+    }
+    history = next((found for one in strategies if (found := one.teach(model, train, **other)) is not None), None)
+    if history is None:
+        history = fit(
+            model,
+            train,
+            None,
+            settings=settings,
+            scratch=scratch,
+            judge=judge,
+            watch=watch,
+            **common | {"objective": teaching},
+        )
+    elif judge:
+        score, lost = judge.score(model)
+        history.epochs, history.figure, history.best_epoch = [Epoch(0.0, lost, score)], judge.figure, 0
+        context.progress.tell(f"  validation {judge.figure.replace('_', ' ')} {score:.3f}")
     told: dict[str, Any] = {"tune": history.to_json() | {"max_length_why": sides.why}}
     checked = sides.examples(sides.labelled(gold)) if gold is not None and gold_epochs != 0 else None
     if checked is not None and len(checked):

@@ -58,6 +58,9 @@ def tune(
     strategy: Annotated[Any, strategies] = "full",
     regularise: Annotated[Any, regularisers] = (),
     loss: Annotated[Any, losses] = "cross_entropy",
+    distil: Path | None = None,
+    distil_weight: Share = 0.5,
+    distil_temperature: Rate = 2.0,
     epochs: Positive | Literal["auto"] = "auto",
     learning_rate: Rate | Literal["auto"] = "auto",
     optimiser: Literal["adamw", "muon"] = "adamw",
@@ -85,6 +88,9 @@ def tune(
     strategy: which weights move and how fast, one or several of `burnish stages train.tune`; full moves all.
     regularise: what changes how a step teaches or what is kept of the steps, any number.
     loss: what a wrong class costs.
+    distil: a run or model folder of burnish to learn from beside the labels; it may be of any size and language.
+    distil_weight: share of the loss that is the distance from it, 0..1; 1 learns from it alone.
+    distil_temperature: by which both answers are softened first (Hinton et al. 2015).
     epochs: passes over the training side; auto by its size.
     learning_rate: peak of the schedule; auto by the width of the encoder.
     optimiser: adamw, or muon for the matrices between hidden states: for large batches, and for what muon pre-trained.
@@ -151,6 +157,7 @@ def tune(
             label_smoothing=label_smoothing,
             gold_epochs=gold_epochs,
             loss=losses.open(loss)[0],
+            distil=(distil, distil_weight, distil_temperature) if distil is not None else None,
             strategies=parts,
             regularisers=regularisers.open(regularise),
             watch=watch,

@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 
 from burnish.core.errors import BurnishError
 from burnish.core.parts import Family
+from burnish.core.progress import Progress
 
 strategies = Family("strategy", "burnish.nn.strategies")
 ADDING, OTHERS = "(adding)", "(others)"  # in `Strategy.refuses`
@@ -30,11 +31,12 @@ class Strategy:
     """What does nothing: all weights learn at the same rate. adds: it puts weights of its own into the network, which
     only one strategy of a run may do. start: what `nn.loop.settle` is told of them, "adapters", "head" or "".
     refuses: names of strategies that make no sense beside it, ADDING for all that add, OTHERS for any. caches: what
-    it freezes at the bottom may be computed once (`nn.frozen`)."""
+    it freezes at the bottom may be computed once (`nn.frozen`). idle: nothing learns, on purpose."""
 
     name: ClassVar[str] = ""
     adds: ClassVar[bool] = False
     start: ClassVar[str] = ""
+    idle: ClassVar[bool] = False
     refuses: ClassVar[tuple[str, ...]] = ()
     why_alone: ClassVar[str] = "each says which weights move"  # the rest of the sentence where it refuses
 
@@ -48,6 +50,13 @@ class Strategy:
     def opens(self, model: Any, *, share: float) -> set[str] | None:
         """Names of the weights that move in the epoch that begins at this share of all epochs, 0..1; None is all. The
         names of all weights that learn are asked of `model.named_parameters()`, whatever learns at the moment."""
+        return None
+
+    def teach(self, model: Any, train: Any, *, settings: Any, seed: int, scratch: Path, progress: Progress) -> Any:
+        """Teach in another way than the task's loss in the loop; the `History` of it, or None to leave it to the loop.
+
+        train: `Examples` with targets; settings: `nn.loop.Training`; scratch: for checkpoints.
+        """
         return None
 
     def fold(self, model: Any) -> None:
@@ -103,7 +112,7 @@ def placed(parts: Sequence[Strategy], model: Any, *, seed: int) -> list[Strategy
     """
     for one in sorted(parts, key=lambda part: not part.adds):
         one.place(model, seed=seed)
-    if not any(weight.requires_grad for weight in model.parameters()):
+    if not any(weight.requires_grad for weight in model.parameters()) and not any(one.idle for one in parts):
         raise BurnishError(
             f"the strategy {' with '.join(one.name for one in parts)} leaves nothing in this network to learn",
             where="train.tune.strategy",

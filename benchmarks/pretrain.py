@@ -18,6 +18,7 @@ import datetime
 import json
 import lzma
 import re
+import shutil
 import statistics
 import tarfile
 import tempfile
@@ -94,6 +95,7 @@ def learnt(texts: Texts, folder: Path, context: Any, *, minutes: float, **settin
         return pretrain(records, None, None, place, **settings, **more)
 
     tried = run("tried", steps=16, look_every=1000).info["history"]
+    shutil.copytree(folder / "tried" / "prepared", folder / "scratch" / "prepared")  # tokenizer and tokens are the same
     seconds = tried["cpu_seconds"] / 16
     return run("scratch", steps=max(20, int(60 * minutes / seconds)))
 

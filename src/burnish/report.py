@@ -123,6 +123,8 @@ def _next(folder: Path, run: dict[str, Any]) -> list[str]:
     spec = os.path.relpath(run.get("spec") or "burnish.yaml")
     if run.get("status") in ("failed", "refused", "running"):
         return [f"burnish run {spec}              # goes on where this one stopped", f"burnish why {spec}              # what would be made, and why"]  # fmt: skip
+    if (folder / "backbone" / "pretraining.json").exists() and not (folder / "model" / "burnish.json").exists():
+        return [f"train: [{{use: tune, backbone: {folder}}}]   # in a spec with a task and a split: starts from this"]
     if not (folder / "model" / "burnish.json").exists():
         return [f"burnish run {spec}              # walks on to the end"]
     told = {

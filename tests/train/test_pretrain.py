@@ -200,25 +200,42 @@ def test_killed_and_resumed_it_ends_with_the_same_bytes(tmp_path, burnish):
     assert files[0] == files[1]
 
 
-def test_a_domain_goes_on_from_a_backbone_with_a_new_head_and_more_pieces(made, tmp_path, burnish):
+def stage_of(folder: Path, rows: list, **settings):
+    """What the stage makes of some texts, without the command line."""
+    from burnish.core.stage import Context, TaskSpec
+    from burnish.train.pretrain import pretrain
+
+    common = {name: value for name, value in PRETRAIN.items() if name not in ("use", "steps")}
+    if "start" in settings:
+        common = {name: value for name, value in common.items() if name not in ("size", "vocabulary")}
+    records = Records.from_rows([record(one["text"]) for one in rows])
+    context = Context(TaskSpec(languages=("en", "zh")), 0, folder, folder / "s", folder / "c", Silent(), "k" * 32)
+    return pretrain(records, None, None, context, **common, **settings)
+
+
+@pytest.mark.parametrize("keep_head", [True, False])
+def test_a_domain_goes_on_from_a_backbone_with_a_new_head_and_more_pieces(made, tmp_path, keep_head):
     import torch
     from transformers import AutoModel, AutoModelForMaskedLM
 
+    from burnish.nn.quiet import silent_loading
+
     bare = tmp_path / "bare"  # as MiniLM comes: a body and no head
     shutil.copytree(made / "runs/it/backbone", bare)
-    AutoModel.from_pretrained(bare, add_pooling_layer=False).save_pretrained(bare)
-    spec = {k: v for k, v in PRETRAIN.items() if k not in ("size", "vocabulary")} | {"from": str(bare), "steps": 12}
+    with silent_loading():
+        AutoModel.from_pretrained(bare, add_pooling_layer=False).save_pretrained(bare)
     said = "Patients with cardiomyopathy and thrombocytopenia got anticoagulants."
     rows = [{"text": f"{said} {one['text']}"} for one in texts(100)]
-    folder = write(tmp_path / "domain", rows=rows, train=[{**spec, "extend": 20}])
-    run(burnish, folder)
-    info = told(folder)
-    assert info["from"] == "bare" and info["corpus"]["extended"]["added"] > 0
-    network, said = AutoModelForMaskedLM.from_pretrained(folder / "runs/it/backbone", output_loading_info=True)
-    assert not said["missing_keys"]
-    first = AutoModel.from_pretrained(bare, add_pooling_layer=False).encoder.layer[0].output.dense.weight
-    moved = network.bert.encoder.layer[0].output.dense.weight - first
-    assert 0 < float(torch.linalg.norm(moved)) < 0.5 * float(torch.linalg.norm(first))
+    out = stage_of(tmp_path, rows, start=str(bare), steps=12, extend=20, keep_head=keep_head)
+    facts = out.info["corpus"]["extended"]
+    assert out.info["from"] == "bare" and facts["added"] > 0 and facts["tokens_after"] < facts["tokens_before"]
+    with silent_loading():
+        network, told = AutoModelForMaskedLM.from_pretrained(out.folder, output_loading_info=True)
+        first = AutoModel.from_pretrained(bare, add_pooling_layer=False)
+    assert bool(told["missing_keys"]) is not keep_head
+    before, after = (one.encoder.layer[0].output.dense.weight.detach() for one in (first, network.bert))
+    moved = float(torch.linalg.norm(after - before) / torch.linalg.norm(before))
+    assert 0 < moved < 0.5  # it went on from there, and did not begin anew
 
 
 @pytest.mark.parametrize(
@@ -233,13 +250,7 @@ def test_a_domain_goes_on_from_a_backbone_with_a_new_head_and_more_pieces(made, 
 def test_every_kind_of_network_learns(tmp_path, settings, architecture):
     import transformers
 
-    from burnish.core.stage import Context, TaskSpec
-    from burnish.train.pretrain import pretrain
-
-    common = {name: value for name, value in PRETRAIN.items() if name not in ("use", "steps")}
-    records = Records.from_rows([record(one["text"]) for one in texts(120)])
-    context = Context(TaskSpec(languages=("en", "zh")), 0, tmp_path, tmp_path / "s", tmp_path / "c", Silent(), "k" * 32)
-    made = pretrain(records, None, None, context, **common, tokens=256 * 16, learning_rate=3e-3, **settings)
+    made = stage_of(tmp_path, texts(120), tokens=256 * 16, learning_rate=3e-3, **settings)
     losses = made.info["history"]["losses"]
     assert len(losses) == 16 // settings.get("accumulate", 1) == made.info["steps"]
     assert np.mean(losses[-3:]) < np.mean(losses[:3])
@@ -326,6 +337,19 @@ def test_mistakes_are_told_before_anything_runs(tmp_path, burnish):
         assert said in done.stderr + done.stdout
     folder = write(tmp_path / "more", train=[{"use": "pretrain", "objective": "maskd"}])
     assert "did you mean 'masked'" in (done := burnish("check", cwd=folder)).stderr + done.stdout
+
+
+def test_a_spec_of_sources_and_pretrain_needs_no_task(tmp_path, burnish):
+    folder = write(tmp_path, train=[PRETRAIN])
+    text = (folder / "burnish.yaml").read_text("utf-8")
+    for task in (None, {"languages": ["en", "zh"]}):
+        spec = yaml.safe_load(text) | {"task": task}
+        (folder / "burnish.yaml").write_text(yaml.safe_dump(spec), "utf-8")
+        done = burnish("check", cwd=folder)
+        assert done.returncode == 0, done.stderr
+    spec["train"].append({"use": "tune"})
+    (folder / "burnish.yaml").write_text(yaml.safe_dump(spec), "utf-8")
+    assert burnish("check", cwd=folder).returncode == 2  # what tunes has a task
 
 
 def test_the_plan_prices_it(tmp_path, burnish):

@@ -5,6 +5,8 @@
     python benchmarks/train.py --task pairs --train 2000                         OCNLI: accuracy
     python benchmarks/train.py --task question_answering --train 1000            SQuAD 2 by article: F1
     python benchmarks/train.py --task causal --train 300 --epochs 1              SmolLM2 with LoRA: nats a target token
+    python benchmarks/train.py --task masked --backbone small --train 2000 --epochs 1               from random weights
+    python benchmarks/train.py --task causal-pretraining --backbone small --train 2000 --epochs 1   the same, a decoder
     python benchmarks/train.py --contestants burnish,frozen,frozen-4,plain --name frozen       lower layers frozen
 
 Every contestant runs in a process of its own, one after the other, on the same number of threads. What is timed is
@@ -30,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import races
+import races_of_text
 from races import Padded, Peer, Race
 
 CONTESTANTS = ("burnish", "plain", "trainer", "trainer-bf16")
@@ -50,7 +53,7 @@ SHOWN = {
 }
 RATES = {"plain": 5e-5, "trainer": 1e-4, "trainer-bf16": 1e-4}
 SETS = {"pairs": "ocnli", "tagging": "conll2003", "question_answering": "squad2", "causal": "chatter"}
-BACKBONES = {"pairs": "auto", "causal": "smollm2"}
+BACKBONES = {"pairs": "auto", "causal": "smollm2", "masked": "small", "causal-pretraining": "small"}
 
 Side = tuple[list[str], list[int]]
 
@@ -113,6 +116,10 @@ def contest(args: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     torch.set_num_threads(args.threads)
+    if args.task in races_of_text.KINDS:
+        out = races_of_text.contest(args, figures, Clock)
+        out["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        return out
     race = race_of(args)
     if args.contestant in STRATEGIES:
         out = run_burnish(args, race)
@@ -279,7 +286,7 @@ def _is_number(value: object) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--task", choices=tuple(races.RACES), default="classification")
+    parser.add_argument("--task", choices=(*races.RACES, *races_of_text.KINDS), default="classification")
     parser.add_argument("--backbone", help="a name of `burnish backbones`, a folder, or a hub name; the task's own")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument(
@@ -300,10 +307,11 @@ def main() -> None:
     from burnish.core.progress import Silent
     from burnish.nn.backbones import resolve
 
-    args.set = args.set or SETS.get(args.task, "sst2")
+    args.set = args.set or SETS.get(args.task, "wikitext2" if args.task in races_of_text.KINDS else "sst2")
     languages = ("zh",) if args.task == "pairs" else ("en",)
     args.backbone = args.backbone or BACKBONES.get(args.task, "minilm")
-    args.backbone = str(resolve(args.backbone, languages=languages, progress=Silent()))
+    if args.task not in races_of_text.KINDS:  # there it is the name of a size
+        args.backbone = str(resolve(args.backbone, languages=languages, progress=Silent()))
     if args.contestant:
         print("RESULT " + json.dumps(contest(args)))
         return
@@ -342,7 +350,9 @@ def write(args: argparse.Namespace, results: dict[str, list[dict[str, Any]]]) ->
             "burnish": "auto, see the JSON",
             **RATES,
             **(races.LORA_RATES if args.task == "causal" else {}),
-        },
+        }
+        if args.task not in races_of_text.KINDS
+        else f"{races_of_text.RATE} for all",
         "date": datetime.date.today().isoformat(),
         "processor": processor_name(),
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},

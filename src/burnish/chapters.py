@@ -244,6 +244,51 @@ def _curves(history: Facts) -> p.Part:
     return p.lines({name: pts for name, pts in series.items() if pts}, x="epoch", dots=True, caption=kept + early)  # fmt: skip
 
 
+def pretrained(info: Facts) -> p.Section:
+    """What was learnt from text alone: how much text, the loss as it fell, the probe as it rose."""
+    if "objective" not in info:
+        return p.section("Pre-training")
+    corpus, history = info.get("corpus") or {}, info.get("history") or {}
+    known = {
+        "kind": info.get("kind"),
+        "from": info.get("from"),
+        "objective": _plain(info["objective"]),
+        "parameters": info.get("parameters"),
+        "vocabulary": info.get("vocabulary"),
+        "texts": corpus.get("documents"),
+        "tokens of text": corpus.get("tokens"),
+        "tokens read": info.get("tokens"),
+        "steps": info.get("steps"),
+        "loss": info.get("loss"),
+        "probe": info.get("probe"),
+        "left out": _plain((info.get("texts") or {}).get("left_out") or {}) or None,
+    }
+    shown = [(name, value) for name, value in known.items() if value not in (None, "")]
+    return p.section("Pre-training", p.facts(shown), *_walk(history), *_taught(history)[1:])
+
+
+def _walk(history: Facts) -> list[p.Part]:
+    """Loss, learning rate and probe, by step of the optimiser."""
+    losses, epochs = history.get("losses") or [], history.get("epochs") or []
+    if not losses:
+        return []
+    thin = max(1, len(losses) // 200)
+    loss = {"training loss": [(at + thin / 2, fmean(losses[at : at + thin])) for at in range(0, len(losses), thin)]}
+    held = [(float(one["step"]), one["validation_loss"]) for one in epochs if one.get("validation_loss") is not None]
+    if held:
+        loss["held-out loss"] = held
+    drawn = [p.lines(loss, x="step", y="nats a token", dots=True)]
+    probes = {name for one in epochs for name in one.get("more") or {}}
+    for name in sorted(probes):
+        points = [(float(one["step"]), one["more"][name]) for one in epochs if name in (one.get("more") or {})]
+        drawn.append(p.lines({name: points}, x="step", y=f"accuracy of a linear {name}", dots=True))
+    rates = history.get("rates") or []
+    if rates:
+        thinned = [(float(at + 1), rates[at]) for at in range(0, len(rates), thin)]
+        drawn.append(p.lines({"rate": thinned}, x="step", y="learning rate"))
+    return drawn
+
+
 def compressed(report: Facts) -> p.Section:
     """What the smaller model cost, and whether it may serve."""
     if "agreement" not in report:

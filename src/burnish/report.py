@@ -38,6 +38,7 @@ def _page(folder: Path) -> str:
         chapters.labelled(_json(folder / "construct" / "labellers.json")),
         chapters.audited(_json(folder / "quality" / "report.json"), folder),
         chapters.divided(run, _split_facts(folder)),
+        chapters.pretrained(_json(folder / "backbone" / "pretraining.json")),
         chapters.trained(card),
         chapters.compressed(_json(folder / "deploy" / "report.json")),
         chapters.judged(evaluation, folder),
@@ -66,7 +67,8 @@ def summary(folder: Path) -> str:
     _, sentence, grounds = _verdict(run, evaluation)
     places = [
         ("the whole story", "report.html"), ("evaluation", "evaluation/report.html"), ("data quality", "quality/report.html"),
-        ("labelled data", "construct/records.parquet"), ("rows set aside", "quarantine.jsonl"), ("model", "model"), ("model card", "model_card.md"),
+        ("labelled data", "construct/records.parquet"), ("rows set aside", "quarantine.jsonl"), ("backbone", "backbone"),
+        ("model", "model"), ("model card", "model_card.md"),
         ("served model", "deploy"),
     ]  # fmt: skip
     there = [f"  {name:<16} {folder / place}" for name, place in places if (folder / place).exists()]
@@ -121,6 +123,8 @@ def _next(folder: Path, run: dict[str, Any]) -> list[str]:
     spec = os.path.relpath(run.get("spec") or "burnish.yaml")
     if run.get("status") in ("failed", "refused", "running"):
         return [f"burnish run {spec}              # goes on where this one stopped", f"burnish why {spec}              # what would be made, and why"]  # fmt: skip
+    if (folder / "backbone" / "pretraining.json").exists() and not (folder / "model" / "burnish.json").exists():
+        return [f"train: [{{use: tune, backbone: {folder}}}]   # in a spec with a task and a split: starts from this"]
     if not (folder / "model" / "burnish.json").exists():
         return [f"burnish run {spec}              # walks on to the end"]
     told = {

@@ -5,6 +5,7 @@ Gold     the same, holding checked records
 Votes    votes.parquet, one row a vote + labellers.json
 Split    train.parquet, validation.parquet, test.parquet
 Model    a folder in transformers' save_pretrained layout (or model.onnx) + burnish.json
+Pretrained  a backbone of this run: a folder in transformers' save_pretrained layout + pretraining.json; tuning starts from it
 Report   report.json, report.html where there is a page, and files the report names
 """
 
@@ -273,6 +274,25 @@ class Model(Artifact):
     @classmethod
     def open(cls, folder: Path) -> Model:
         return cls(folder, json.loads((folder / "burnish.json").read_text("utf-8")))
+
+
+@kind
+@dataclass
+class Pretrained(Artifact):
+    """A backbone that this run made of text alone: it answers nothing yet. `info` is its pretraining.json."""
+
+    folder: Path
+    info: dict[str, Any]
+
+    def save(self, folder: Path) -> dict[str, Any]:
+        if self.folder != folder:
+            shutil.copytree(self.folder, folder, dirs_exist_ok=True)
+        write_json(folder / "pretraining.json", self.info)
+        return {name: self.info[name] for name in ("kind", "parameters", "tokens", "loss") if name in self.info}
+
+    @classmethod
+    def open(cls, folder: Path) -> Pretrained:
+        return cls(folder, json.loads((folder / "pretraining.json").read_text("utf-8")))
 
 
 @kind

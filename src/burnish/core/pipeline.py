@@ -34,6 +34,7 @@ from burnish.core.tasktypes import task_files
 
 # where a room's artefacts are linked in a run folder, and files that get the name people look for
 SHOWN_AS = {"train": "model", "compress": "deploy", "evaluate": "evaluation"}
+MADE_AS = {"Pretrained": "backbone"}  # kinds that lie in a folder of their own, beside what their room makes else
 KEYS_FILE = ".keys.json"  # beside the links: which steps they come from
 RENAMED = {("construct", "aggregate", "facts.json"): "labellers.json"}
 
@@ -297,7 +298,7 @@ class _RunRecord:
         )
         self.store.ledger.record_run_step(self.id, position, planned.key, status)
         if status in ("made", "kept"):
-            self._link(planned.step.room, position)
+            self._link(_shown_in(planned.step), position)
         self._write("running")
 
     def finish(self, status: str) -> None:
@@ -325,32 +326,30 @@ class _RunRecord:
     def _unlink_stale(self) -> None:
         """Take away rooms that another version of this spec filled: an old judgement must not stand beside new data."""
         planned = plan(self.spec)
-        for room in ROOMS:
-            shown = self.folder / SHOWN_AS.get(room, room)
+        for place in {SHOWN_AS.get(room, room) for room in ROOMS} | set(MADE_AS.values()):
+            shown = self.folder / place
             linked = shown / KEYS_FILE
-            keys = [one.key for one in planned if one.step.room == room]
+            keys = [one.key for one in planned if _shown_in(one.step) == place]
             if shown.is_dir() and (not linked.is_file() or json.loads(linked.read_text("utf-8")) != keys):
                 shutil.rmtree(shown)
 
-    def _link(self, room: str, upto: int) -> None:
-        """Show a room's newest files under their contract names; links, so that nothing is stored twice."""
-        new = self.folder / f".{room}.{os.getpid()}"
+    def _link(self, place: str, upto: int) -> None:
+        """Show the newest files of a folder under their contract names; links, so that nothing is stored twice."""
+        new = self.folder / f".{place}.{os.getpid()}"
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir()
         names: dict[str, Path] = {}
-        for planned in self.steps[: upto + 1]:
-            if planned.step.room != room:
-                continue
+        there = [planned for planned in self.steps[: upto + 1] if _shown_in(planned.step) == place]
+        for planned in there:
             for file in self.store.folder(planned.key).iterdir():
                 names[_shown_name(planned.step, file.name)] = file
         names.pop("counts.json", None)
-        keys = [planned.key for planned in self.steps[: upto + 1] if planned.step.room == room]
-        (new / KEYS_FILE).write_text(json.dumps(keys), encoding="utf-8")
+        (new / KEYS_FILE).write_text(json.dumps([planned.key for planned in there]), encoding="utf-8")
         for name, file in names.items():
-            (new / name).symlink_to(os.path.relpath(file.resolve(), self.folder / room))
-        target = self.folder / SHOWN_AS.get(room, room)
+            (new / name).symlink_to(os.path.relpath(file.resolve(), self.folder / place))
+        target = self.folder / place
         if target.exists():
-            old = self.folder / f".{room}.old.{os.getpid()}"
+            old = self.folder / f".{place}.old.{os.getpid()}"
             os.replace(target, old)
             os.replace(new, target)
             shutil.rmtree(old)
@@ -360,6 +359,11 @@ class _RunRecord:
             link = self.folder / "quarantine.jsonl"
             link.unlink(missing_ok=True)
             link.symlink_to(os.path.relpath(names["quarantine.jsonl"].resolve(), self.folder))
+
+
+def _shown_in(step: Step) -> str:
+    """The folder of a run in which what a step makes is shown."""
+    return MADE_AS.get(step.stage.makes or "") or SHOWN_AS.get(step.room, step.room)
 
 
 def _shown_name(step: Step, name: str) -> str:

@@ -195,6 +195,8 @@ def _task(source: _Source, problems: list[Problem], base: Path) -> TaskSpec:
     line = source.line("task")
     if isinstance(given, str):
         given = {"type": given}
+    if _learns_text_alone(source) and (given is None or (isinstance(given, dict) and set(given) == {"languages"})):
+        given = {"type": "classification", "labels": [], **(given or {})}  # no label is asked for
     if not isinstance(given, dict):
         problems.append(
             Problem(line, "the spec needs a task", "task: {type: classification, labels: [a, b], languages: [en]}")
@@ -224,9 +226,19 @@ def _task(source: _Source, problems: list[Problem], base: Path) -> TaskSpec:
         languages = ["en"]
     options = {k: v for k, v in given.items() if k not in ("type", "labels", "languages")}
     task = TaskSpec(kind, tuple(labels), descriptions, tuple(languages), options, base)
+    if _learns_text_alone(source) and not labels:
+        return task
     for key, message, hint in option_problems(task):
         problems.append(Problem(source.line("task", key), message, hint))
     return task
+
+
+def _learns_text_alone(source: _Source) -> bool:
+    """Whether the spec ends with a backbone, which needs no task: sources, what sorts them, and `pretrain`."""
+    train = source.data.get("train")
+    steps = train if isinstance(train, list) else [train]
+    uses = {step.get("use") if isinstance(step, dict) else step for step in steps}
+    return uses == {"pretrain"} and not {"construct", "review", "split", "compress", "evaluate"} & set(source.data)
 
 
 def _labels(source: _Source, given: Mapping[str, Any], problems: list[Problem]) -> tuple[list[str], dict[str, str]]:

@@ -30,7 +30,7 @@ from burnish.core.tasktypes import open_task
 __all__ = ["Backbone", "Known", "describe", "have", "home", "known", "pull", "resolve"]
 
 CONVERSION = 1  # goes up when a converted folder changes, so that old ones are made anew and keys change
-AUTO, FRESH = "auto", "fresh"
+AUTO, FRESH, PRETRAINED = "auto", "fresh", "pretrained"
 Kind = Literal["encoder", "decoder"]
 _BESIDE = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?(@[\w./-]+)?")
@@ -240,7 +240,7 @@ def resolve(backbone: str, *, languages: Sequence[str], progress: Progress, kind
     if name in _pins():
         return pull(name, progress=progress)
     if Path(name).expanduser().is_dir():
-        return _checked_folder(Path(name).expanduser())
+        return _checked_folder(_of_run(Path(name).expanduser()))
     if not _HUB_NAME.fullmatch(name):
         raise WeightsError(f"no folder {name!r}", hint=f"name a folder, a hub model, or one of {', '.join(_pins())}")
     return _from_hub(name, progress=progress)
@@ -256,6 +256,11 @@ def choose(languages: Sequence[str], *, kind: Kind = "encoder") -> str:
         f"no known {kind} speaks {', '.join(languages) or 'no language'}",
         hint=f"name a hub model or a folder as backbone ({spoken})",
     )
+
+
+def _of_run(folder: Path) -> Path:
+    """Of a run folder the backbone that `pretrain` made there; any other folder is itself."""
+    return folder / "backbone" if (folder / "backbone" / "config.json").is_file() else folder
 
 
 def _checked_folder(folder: Path) -> Path:
@@ -313,12 +318,13 @@ class Backbone(str):
         name = choose(languages) if value == AUTO else value
         if name in _pins():
             return f"{name}@{_pins()[name].identity}"
-        folder = Path(name).expanduser()
+        folder = _of_run(Path(name).expanduser())
         return f"folder@{_folder_identity(folder)}" if folder.is_dir() else f"hub:{name}"
 
 
 class Start(Backbone):
-    """The weights that training starts from: a backbone, where "auto" is what the task says, "fresh" random weights."""
+    """The weights that training starts from: a backbone, where "auto" is what the task says, "fresh" random weights and
+    "pretrained" what the step before made (which is in the key as what the step takes)."""
 
     __slots__ = ()
 
@@ -326,7 +332,7 @@ class Start(Backbone):
     def identify_for(value: str, task: TaskSpec) -> str:
         """As `Backbone.identify`, for a task."""
         name = open_task(task).automatic() if value == AUTO else value
-        return FRESH if name == FRESH else Backbone.identify(name, task.languages)
+        return name if name in (FRESH, PRETRAINED) else Backbone.identify(name, task.languages)
 
 
 def _folder_identity(folder: Path) -> str:

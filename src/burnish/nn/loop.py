@@ -27,8 +27,9 @@ from burnish.core.progress import Progress, peak_mb
 from burnish.nn import checkpoints, costs, frozen
 from burnish.nn.batches import Batch, Examples, batches_of, padding_rate, training_order
 from burnish.nn.kernels import Installed, Kernels, choose, installed, with_layers
+from burnish.nn.muon import Muon
 from burnish.nn.objectives import CrossEntropy, Objective, TokenCrossEntropy, balanced_weights, cross_entropy
-from burnish.nn.optimise import AdamW
+from burnish.nn.optimise import BETAS, EPS, AdamW
 from burnish.nn.predict import outputs_of, pad_token_of, predict_logits, read_lengths
 from burnish.nn.regularisers.base import Regulariser, Working
 from burnish.nn.regularisers.base import check as stand_together
@@ -36,6 +37,7 @@ from burnish.nn.stack import ROWS
 from burnish.nn.strategies.base import Strategy, combined
 
 CHECKPOINTS = 5  # what a checkpoint holds; another number is another run
+Schedule = Literal["linear", "cosine", "constant", "wsd"]
 MAX_LENGTH = 256  # where `max_length: auto` stops: attention grows with the square, classification rarely needs more
 
 
@@ -45,8 +47,13 @@ class Training:
 
     epochs: int | Literal["auto"] = "auto"
     learning_rate: float | Literal["auto"] = "auto"
-    schedule: Literal["linear", "cosine"] = "linear"
+    schedule: Schedule = "linear"
     warmup: float = 0.1  # share of all steps
+    decay: float = 0.2  # share of all steps in which "wsd" falls
+    decay_shape: Literal["sqrt", "linear"] = "sqrt"  # how it falls
+    optimiser: Literal["adamw", "muon"] = "adamw"
+    betas: tuple[float, float] = BETAS  # of AdamW, as eps
+    eps: float = EPS
     weight_decay: float = 0.01
     batch_tokens: int | Literal["auto"] = "auto"
     max_length: int | Literal["auto"] = "auto"  # used where texts are encoded; see `auto_max_length`
@@ -65,11 +72,16 @@ class Training:
 
 @dataclass
 class Epoch:
-    """One pass, or what lay between two validations: mean training loss, and figures where there is validation data."""
+    """One pass, or what lay between two validations: mean training loss, and figures where there is validation data.
+
+    step: of the optimiser, at its end. more: what the judge looked at beside its score, by name.
+    """
 
     loss: float
     validation_loss: float | None = None
     validation_score: float | None = None
+    step: int = 0
+    more: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -77,17 +89,19 @@ class Judge:
     """Who says how good the model is after an epoch. figure: the name of the score, higher is better.
 
     score: model -> (score, validation loss). reads: what it gives the model to read, so that frozen layers can be
-    computed beforehand.
+    computed beforehand. more: model -> figures that are shown and choose nothing.
     """
 
     figure: str
     score: Callable[[nn.Module], tuple[float, float]]
     reads: tuple[Examples, ...] = ()
+    chooses: bool = True  # the weights with the best score are kept; else the last ones, and nothing is scored
+    more: Callable[[nn.Module], dict[str, float]] | None = None
 
 
 class Watch(Protocol):
     """Who is told how training goes: loss, rate, gradient (norm before clipping), tokens_per_s, padding (share) and
-    memory_mb (peak) of a step; validation_loss and the judge's figure of a look."""
+    memory_mb (peak) of a step; validation_loss, the judge's figure and what it looked at beside it of a look."""
 
     def __call__(self, step: int, figures: Mapping[str, float], *, look: bool = False) -> None: ...
 
@@ -193,10 +207,21 @@ def settle(
 
 
 def rate_at(progress: float, *, settings: Training) -> float:
-    """The learning rate after `progress` (0..1) of all steps: linear warm-up, then linear or cosine decay to 0."""
+    """The learning rate after `progress` (0..1) of all steps: linear warm-up, then what the schedule says.
+
+    linear, cosine: fall to 0. constant: stays. wsd: stays, and falls to 0 in the last `decay` of all steps, by
+    1 - sqrt(share of them) or in a line (warm-up-stable-decay: Hu et al. 2024; sqrt: Haegele et al. 2024).
+    """
     peak = float(settings.learning_rate)
     if progress < settings.warmup:
         return peak * progress / settings.warmup
+    if settings.schedule == "constant":
+        return peak
+    if settings.schedule == "wsd":
+        fallen = 1.0 - (1.0 - progress) / max(settings.decay, 1e-9)
+        if fallen <= 0.0:
+            return peak
+        return peak * (1.0 - (math.sqrt(fallen) if settings.decay_shape == "sqrt" else fallen))
     left = (1.0 - progress) / max(1.0 - settings.warmup, 1e-9)
     return peak * (left if settings.schedule == "linear" else 0.5 * (1.0 - math.cos(math.pi * left)))
 
@@ -322,7 +347,8 @@ class Run:
         self.objective, self.judge = objective, judge
         self.operators, self.seed, self.scratch, self.progress = operators, seed, scratch, progress
         self.print_of_run, self.kernels = print_of_run, kernels
-        self.optimiser = AdamW(operators, weight_decay=settings.weight_decay)
+        moves = Muon if settings.optimiser == "muon" else AdamW
+        self.optimiser = moves(operators, weight_decay=settings.weight_decay, betas=settings.betas, eps=settings.eps)
         self.history = History(figure=judge.figure if judge else "")
         self.strategies: tuple[Strategy, ...] = ()
         self.helpers: list[Working] = []
@@ -378,7 +404,9 @@ class Run:
             f"epoch {self.epoch + 1}/{self.settings.epochs}" if not self.settings.steps else f"epoch {self.epoch + 1}"
         )
         batches = batches_of(self.train, left, pad_token=pad_token_of(self.model))
-        with self.progress.bar(what, sum(len(rows) for rows in left), "examples") as bar:
+        # where the steps are counted, all that are left stand on the bar, or the time left would be of this epoch alone
+        total = self.settings.steps - self.optimiser.steps if self.settings.steps else sum(map(len, left))
+        with self.progress.bar(what, total, "steps" if self.settings.steps else "examples") as bar:
             for at in range(0, len(left), every):
                 count = sum(len(rows) for rows in left[at : at + every])
                 began, cpu_began = time.perf_counter(), time.process_time()
@@ -389,7 +417,10 @@ class Run:
                 self.history.examples += count
                 self.history.losses.append(loss)
                 figures = self._figures(loss, self.history.tokens - before, time.perf_counter() - began)
-                bar.advance(count, **{name: figures[name] for name in ("loss", "rate", "tokens_per_s", "memory_mb")})
+                bar.advance(
+                    1 if self.settings.steps else count,
+                    **{name: figures[name] for name in ("loss", "rate", "tokens_per_s", "memory_mb")},
+                )
                 if self.watch:
                     self.watch(self.optimiser.steps, figures)
                 self.epoch_loss += loss * count
@@ -529,7 +560,7 @@ class Run:
 
     def _look(self) -> None:
         """End an epoch, or what stands for one: its mean loss, and how good the weights are now."""
-        self.history.epochs.append(Epoch(loss=self.epoch_loss / self.epoch_count))
+        self.history.epochs.append(Epoch(loss=self.epoch_loss / self.epoch_count, step=self.optimiser.steps))
         self.epoch_loss, self.epoch_count = 0.0, 0
         with contextlib.ExitStack() as stack:
             for helper in self.helpers:
@@ -543,20 +574,26 @@ class Run:
         if self.judge is None:
             return
         epoch = self.history.epochs[-1]
-        epoch.validation_score, epoch.validation_loss = self.judge.score(self.model)
+        said = [f"loss {epoch.loss:.3f}"]
+        if self.judge.chooses:
+            epoch.validation_score, epoch.validation_loss = self.judge.score(self.model)
+            figure = self.judge.figure.replace("_", " ")
+            said += [f"validation loss {epoch.validation_loss:.3f}", f"{figure} {epoch.validation_score:.3f}"]
+        if self.judge.more is not None:
+            epoch.more = self.judge.more(self.model)
+            said += [f"{name} {value:.3f}" for name, value in epoch.more.items()]
         self.model.train()
-        found = (epoch.validation_score, -epoch.validation_loss)
+        when = f"step {self.optimiser.steps}" if self.settings.judge_every else f"epoch {self.epoch + 1}"
+        self.progress.tell(f"  {when}: {', '.join(said)}")
         if self.watch:
-            looked = {
-                "validation_loss": epoch.validation_loss,
-                self.judge.figure.replace(" ", "_"): epoch.validation_score,
-            }
+            looked = dict(epoch.more)
+            if self.judge.chooses:
+                looked["validation_loss"] = epoch.validation_loss
+                looked[self.judge.figure.replace(" ", "_")] = epoch.validation_score
             self.watch(self.optimiser.steps, looked, look=True)
-        self.progress.tell(
-            f"  {f'step {self.optimiser.steps}' if self.settings.judge_every else f'epoch {self.epoch + 1}'}: "
-            f"loss {epoch.loss:.3f}, validation loss {epoch.validation_loss:.3f}, "
-            f"{self.judge.figure.replace('_', ' ')} {epoch.validation_score:.3f}"
-        )
+        if epoch.validation_score is None or epoch.validation_loss is None:
+            return
+        found = (epoch.validation_score, -epoch.validation_loss)
         if self.best_score is None or found > self.best_score:
             self.prefer(self.weights, found)
         for helper in self.helpers:

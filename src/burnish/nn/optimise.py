@@ -30,6 +30,8 @@ class AdamW:
 
     installed: Installed
     weight_decay: float
+    betas: tuple[float, float] = BETAS
+    eps: float = EPS
     steps: int = 0
     factors: dict[str, float] = field(default_factory=dict)
     moments: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
@@ -69,18 +71,19 @@ class AdamW:
         """One parameter: its master, its moments, and what forward reads of it."""
         master, working = self.installed.masters[name], self.installed.working[name].data
         decay = self.weight_decay if master.ndim > 1 else 0.0
-        adamw_, steps = _fastest(), self._moved(name)
+        adamw_, steps, more = _fastest(), self._moved(name), {"betas": self.betas, "eps": self.eps}
         every = (grad, master, *self.moments[name], working)
         for grad_piece, value, m, v, shown in zip(*map(_pieces, every), strict=True):
             grad_piece = grad_piece.float() if clip == 1.0 else grad_piece.float().mul_(clip)
-            adamw_(value, grad_piece.contiguous(), m, v, steps=steps, rate=learning_rate, decay=decay)
+            adamw_(value, grad_piece.contiguous(), m, v, steps=steps, rate=learning_rate, decay=decay, **more)
             if shown.data_ptr() != value.data_ptr():
                 shown.copy_(value)
 
     def _move_rows(self, name: str, rows_U: Tensor, grad_UD: Tensor, learning_rate: float) -> None:
         table, (m, v) = self.installed.tables[name], self.moments[name]
         pieces = [part[rows_U] for part in (table, m, v)]
-        _fastest()(pieces[0], grad_UD, *pieces[1:], steps=self._moved(name), rate=learning_rate, decay=0.0)
+        more = {"betas": self.betas, "eps": self.eps}
+        _fastest()(pieces[0], grad_UD, *pieces[1:], steps=self._moved(name), rate=learning_rate, decay=0.0, **more)
         for whole, part in zip((table, m, v), pieces, strict=True):
             whole.index_copy_(0, rows_U, part)
 
@@ -118,20 +121,26 @@ def _norm(grads: list[Tensor]) -> float:
     return math.sqrt(total)
 
 
-def _adamw_(value: Tensor, grad: Tensor, m: Tensor, v: Tensor, *, steps: int, rate: float, decay: float) -> None:
+def _adamw_(
+    value: Tensor, grad: Tensor, m: Tensor, v: Tensor, *, steps: int, rate: float, decay: float,
+    betas: tuple[float, float] = BETAS, eps: float = EPS,
+) -> None:  # fmt: skip
     """One step of AdamW in place, all fp32."""
-    beta1, beta2 = BETAS
+    beta1, beta2 = betas
     value.mul_(1.0 - rate * decay)
     m.lerp_(grad, 1 - beta1)
     v.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-    scale = v.sqrt().div_(math.sqrt(1 - beta2**steps)).add_(EPS)
+    scale = v.sqrt().div_(math.sqrt(1 - beta2**steps)).add_(eps)
     value.addcdiv_(m, scale, value=-rate / (1 - beta1**steps))
 
 
-def _adamw_fused_(value: Tensor, grad: Tensor, m: Tensor, v: Tensor, *, steps: int, rate: float, decay: float) -> None:
+def _adamw_fused_(
+    value: Tensor, grad: Tensor, m: Tensor, v: Tensor, *, steps: int, rate: float, decay: float,
+    betas: tuple[float, float] = BETAS, eps: float = EPS,
+) -> None:  # fmt: skip
     torch._fused_adamw_(
         [value], [grad], [m], [v], [], [torch.tensor(float(steps), device=value.device)],
-        lr=rate, beta1=BETAS[0], beta2=BETAS[1], weight_decay=decay, eps=EPS, amsgrad=False, maximize=False,
+        lr=rate, beta1=betas[0], beta2=betas[1], weight_decay=decay, eps=eps, amsgrad=False, maximize=False,
     )  # fmt: skip
 
 

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt
 
-from burnish.core.artifacts import Gold, Model, Split
+from burnish.core.artifacts import Gold, Model, Pretrained, Split
+from burnish.core.errors import BurnishError
 from burnish.core.stage import Context, Count, Positive, Share, TaskSpec, stage
 from burnish.nn.backbones import Start
 from burnish.nn.losses.base import losses
@@ -85,6 +86,7 @@ GONE = {"layer_decay": "strategy: {use: layer_wise, decay: ...} says it now"}
 def tune(
     split: Split,
     gold: Gold | None,
+    pretrained: Pretrained | None,
     context: Context,
     *,
     backbone: Start = Start("auto"),
@@ -96,8 +98,10 @@ def tune(
     distil_temperature: Rate = 2.0,
     epochs: Positive | Literal["auto"] = "auto",
     learning_rate: Rate | Literal["auto"] = "auto",
-    schedule: Literal["linear", "cosine"] = "linear",
+    optimiser: Literal["adamw", "muon"] = "adamw",
+    schedule: Literal["linear", "cosine", "constant", "wsd"] = "linear",
     warmup: Share = 0.1,
+    decay: Share = 0.2,
     weight_decay: Annotated[float, Ge(0)] = 0.01,
     batch_tokens: Positive | Literal["auto"] = "auto",
     max_length: Positive | Literal["auto"] = "auto",
@@ -115,7 +119,8 @@ def tune(
 ) -> Model:
     """Fine-tune a pretrained network for the task, on soft or hard labels.
 
-    backbone: "auto" (by task and language), a name of `burnish backbones`, a folder, a hub name, or, for a task that
+    backbone: "auto" (what a `pretrain` before it made, else by task and language), "pretrained" (the same, or a
+    mistake), a name of `burnish backbones`, a folder, a hub name, or, for a task that
     writes, "fresh": random weights and a tokenizer learnt from the training side.
     strategy: which weights move and how fast, one or several of `burnish stages train.tune`; full moves all, auto is lora
     for a large decoder, else full.
@@ -126,8 +131,10 @@ def tune(
     distil_temperature: by which both answers are softened first (Hinton et al. 2015).
     epochs: passes over the training side; auto by its size.
     learning_rate: peak of the schedule; auto by the width of the encoder.
-    schedule: how the rate falls after warm-up.
+    optimiser: adamw, or muon for the matrices between hidden states: for large batches, and for what muon pre-trained.
+    schedule: how the rate falls after warm-up; wsd stays and falls at the end.
     warmup: share of all steps in which the rate rises, 0..1.
+    decay: share of all steps in which wsd falls.
     weight_decay: of AdamW, on matrices only.
     batch_tokens: tokens in a batch, padding included; texts of like length go together.
     max_length: in tokens; a longer text loses its end; auto holds 99% of the texts whole, at most 256.
@@ -154,14 +161,16 @@ def tune(
     from burnish.train.sides import Sides
     from burnish.train.teach import teach
 
-    folder = open_task(context.task).backbone(
+    folder = _start(backbone, pretrained) or open_task(context.task).backbone(
         backbone, split.train.table(), folder=context.scratch / "fresh", seed=context.seed, progress=context.progress
     )
     settings = Training(
         epochs=epochs,
         learning_rate=learning_rate,
+        optimiser=optimiser,
         schedule=schedule,
         warmup=warmup,
+        decay=decay,
         weight_decay=weight_decay,
         batch_tokens=batch_tokens,
         precision=precision,
@@ -227,7 +236,7 @@ def tune(
         "head": head.plain(),
         "format": "torch",
         "version": context.key[:12],
-        "backbone": str(backbone) if Path(backbone).name != str(backbone) else folder.name,
+        "backbone": _named(backbone, pretrained, folder),
         "strategy": strategies.written(parts),
         "regularise": regularisers.plain(regularise),
         "loss": losses.plain(loss),
@@ -238,3 +247,23 @@ def tune(
         **told,
     }
     return Model(out, info)
+
+
+def _start(backbone: str, pretrained: Pretrained | None) -> Path | None:
+    """The folder that `pretrain` made, where that is meant."""
+    from burnish.nn.backbones import AUTO, PRETRAINED
+
+    if backbone == PRETRAINED and pretrained is None:
+        raise BurnishError(
+            "nothing before this step made a backbone",
+            where="train.tune.backbone",
+            hint="put {use: pretrain} before it",
+        )
+    return pretrained.folder if pretrained is not None and backbone in (AUTO, PRETRAINED) else None
+
+
+def _named(backbone: str, pretrained: Pretrained | None, folder: Path) -> str:
+    """What a model's card says that it was made from."""
+    if _start(backbone, pretrained) is not None:
+        return "pretrained"
+    return str(backbone) if Path(backbone).name != str(backbone) else folder.name

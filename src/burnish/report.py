@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from burnish import chapters
+from burnish import chapters, search_chapter
 from burnish.core.figures import title, word
 from burnish.core.pipeline import read_run
 
@@ -39,6 +39,7 @@ def _page(folder: Path) -> str:
         chapters.audited(_json(folder / "quality" / "report.json"), folder),
         chapters.divided(run, _split_facts(folder)),
         chapters.trained(card),
+        search_chapter.searched(card),
         chapters.compressed(_json(folder / "deploy" / "report.json")),
         chapters.judged(evaluation, folder),
         p.section("What to do next", p.code("\n".join(_next(folder, run)))),

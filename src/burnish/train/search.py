@@ -335,7 +335,7 @@ class Search:
 
     def told(self, *, validation: int, workers: int, threads: int, engine: str) -> dict[str, Any]:
         """What the card says of the search."""
-        keys = ("number", "round", "origin", "state", "values", "score", "loss", "seconds", "reason")
+        keys = ("number", "round", "origin", "state", "values", "score", "loss", "seconds", "cpu_seconds", "reason")
         rows = [
             {key: row.get(key) for key in keys} | {"looks": [look["score"] for look in row["looks"]]}
             for row in self.rows
@@ -386,7 +386,8 @@ def optimism(score: float, count: int, records: int) -> float | None:
         return None
     from scipy.stats import norm
 
-    return round(math.sqrt(score * (1 - score) / records) * float(norm.ppf((count - 0.375) / (count + 0.25))), 4)
+    share = (score * records + 1) / (records + 2)  # all right on 50 records is not right for sure
+    return round(math.sqrt(share * (1 - share) / records) * float(norm.ppf((count - 0.375) / (count + 0.25))), 4)
 
 
 def _best(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

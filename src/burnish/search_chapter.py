@@ -37,7 +37,7 @@ def searched(model: Facts) -> p.Section:
         _coordinates(told, rows, figure),
         p.side_by_side(_curves(told, rows, figure), _importance(told)),
         p.fold(f"All {len(rows)} trials", _table(told, rows, figure)),
-        lead=f"{_sentence(told['why'])} It ended after {told['stopped']}.",
+        lead=f"{_sentence(told['why'].split(';')[0])} It ended after {told['stopped']}.",
     )
 
 
@@ -84,12 +84,12 @@ def _axis(key: str, dimension: Any) -> p.Axis:
 
 
 def _place(value: Any, dimension: Any) -> float | None:
-    """Where a value stands on its axis, 0..1; None where a trial was not asked for it."""
-    if value is None:
-        return None
+    """Where a value stands on its axis, 0..1; None where a trial has none there (the defaults may lie outside)."""
     if isinstance(dimension, list):
-        at = [json.dumps(one, sort_keys=True) for one in dimension].index(json.dumps(value, sort_keys=True))
-        return (at + 0.5) / len(dimension)
+        written = [json.dumps(one, sort_keys=True) for one in [*dimension, value]]
+        return (written.index(written[-1]) + 0.5) / len(dimension) if written[-1] in written[:-1] else None
+    if not isinstance(value, int | float) or not dimension["low"] <= value <= dimension["high"]:
+        return None
     low, high, here = dimension["low"], dimension["high"], value
     if dimension.get("log"):
         low, high, here = math.log(low), math.log(high), math.log(here)

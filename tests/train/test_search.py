@@ -17,8 +17,10 @@ import pytest
 import searching
 
 from burnish.core.errors import BurnishError, SpecError
+from burnish.core.progress import Silent
 from burnish.core.stage import TaskSpec
 from burnish.nn import kernels
+from burnish.train import search as search_module
 from burnish.train import spaces, trials
 from burnish.train.search import optimism
 from burnish.train.tune import tune
@@ -45,7 +47,7 @@ def serial(tiny, own_home, tmp_path_factory) -> Any:
 
 def story(told: dict[str, Any]) -> list[dict[str, Any]]:
     """What may not depend on speed."""
-    return [{key: value for key, value in row.items() if key != "seconds"} for row in told["trials"]]
+    return [{key: value for key, value in row.items() if key not in ("seconds", "cpu_seconds")} for row in told["trials"]]
 
 
 def weights(folder: Path) -> bytes:
@@ -107,23 +109,62 @@ def test_two_workers_and_a_kill_end_the_same(serial, tiny, tmp_path) -> None:
     assert all(path.stat().st_mtime_ns == at for path, at in done.items()), "a trial that had ended was done again"
 
 
-def test_a_small_space_ends_when_all_of_it_is_tried(tiny, tmp_path) -> None:
+@pytest.fixture
+def here(monkeypatch) -> None:
+    """Trials run in this process: what they do is the same, and starting workers takes seconds."""
+
+    class Here:
+        may_begin = staticmethod(lambda: True)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            pass
+
+        def results(self, folders):
+            for folder in folders:
+                if self.may_begin():
+                    yield trials.run(folder, progress=Silent())
+
+    monkeypatch.setattr(search_module, "launcher", lambda *_, **__: Here())
+
+
+def test_a_small_space_ends_when_all_of_it_is_tried(here, tiny, tmp_path) -> None:
     model = searching.searched(tiny, tmp_path, space={"layer_decay": [1.0, 0.8]}, trials=8)
     told = model.info["search"]
     assert [row["values"]["layer_decay"] for row in told["trials"]] == [1.0, 0.8]
     assert told["stopped"] == "all of the space: 2 trials"
 
 
-def test_a_trial_that_fails_is_told_and_the_others_go_on(tiny, tmp_path) -> None:
+def test_a_trial_that_fails_is_told_and_the_others_go_on(here, tiny, tmp_path) -> None:
     model = searching.searched(tiny, tmp_path, space={"learning_rate": [1e-3, 1e30]}, trials=3)
     states = {row["values"]["learning_rate"]: row for row in model.info["search"]["trials"]}
+    assert list(states)[0] == 3e-4  # the defaults, which lie outside of this space
     assert states[1e30]["state"] == "failed" and "loss is" in states[1e30]["reason"]
     assert states[1e-3]["state"] == "complete"
 
 
-def test_what_fails_with_the_defaults_is_an_error(tmp_path) -> None:
+def test_what_fails_with_the_defaults_is_an_error(here, tmp_path) -> None:
     with pytest.raises(BurnishError, match="defaults, failed"):
         searching.searched(tmp_path / "nothing here", tmp_path, trials=2)
+
+
+def test_no_trial_begins_after_the_minutes(here, tiny, tmp_path) -> None:
+    told = searching.searched(tiny, tmp_path, minutes=1e-4).info["search"]
+    assert len(told["trials"]) == 1 and told["stopped"] == "0.0001 minutes: 1 of 8 trials"
+    (tmp_path / "trials" / "clock.json").write_text('{"seconds": 600}')  # as long as it had before it was killed
+    assert len(searching.searched(tiny, tmp_path, minutes=5).info["search"]["trials"]) == 1
+
+
+def test_a_worker_that_dies_is_told(tiny, tmp_path) -> None:
+    from burnish.train.launchers import Processes
+
+    (tmp_path / "0003").mkdir()
+    (tmp_path / "0003" / "job.json").write_text("{}")  # nothing a trial can read
+    with Processes(workers=1, threads=1, logs=tmp_path / "logs", progress=Silent()) as run:
+        (result,) = run.results([tmp_path / "0003"])
+    assert result["number"] == 3 and result["state"] == "failed" and "common.json" in result["reason"]
 
 
 def test_a_search_needs_a_validation_side(tiny, tmp_path) -> None:

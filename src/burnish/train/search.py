@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 import shutil
@@ -181,7 +182,9 @@ class Search:
             place.mkdir(exist_ok=True)
             if not (place / "job.json").is_file():
                 write_json(place / "job.json", made[number])
-        for result in run.results([self._place(number) for number in made]):
+        done = {number: read_json(self._place(number) / "result.json") for number in made}
+        left = [self._place(number) for number, result in done.items() if result is None]
+        for result in itertools.chain(filter(None, done.values()), run.results(left) if left else ()):
             self._tell(made[result["number"]], result)
             made[result["number"]] |= {**result, "ended": True}
             self._sweep([*self.rows, *made.values()])
@@ -200,8 +203,7 @@ class Search:
             self.space = spaces.automatic(first["resolved"], self.fixed)
         for row in self.rows:
             values = self._defaults(row.get("resolved") or first["resolved"]) | row["values"]
-            asked = spaces.asked(self.space, values)
-            row["values"] = {key: values[key] for key in asked if spaces.params_of(self.space, {key: values[key]})}
+            row["values"] = {key: values[key] for key in spaces.asked(self.space, values)}
         for known, source in spaces.known_good(first["width"], first["resolved"]):
             own = {key: value for key, value in known.items() if key in self.space}
             if own and len(spaces.params_of(self.space, own)) == len(own):
@@ -325,7 +327,7 @@ class Search:
         path = self.folder / "clock.json"
         if spent is not None:
             write_json(path, {"seconds": round(spent, 1)})
-        return float(json.loads(path.read_text("utf-8"))["seconds"]) if path.is_file() else 0.0
+        return float((read_json(path) or {"seconds": 0.0})["seconds"])
 
     def _tell(self, job: Mapping[str, Any], result: Mapping[str, Any]) -> None:
         values = ", ".join(f"{key} {_short(value)}" for key, value in job["values"].items()) or "defaults"
@@ -376,6 +378,11 @@ class Search:
         judge = optuna.importance.FanovaImportanceEvaluator(seed=0)
         found = optuna.importance.get_param_importances(study, evaluator=judge, params=varied)
         return {key: round(float(value), 4) for key, value in found.items()}
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """What a file holds, None where it is not there."""
+    return dict(json.loads(path.read_text("utf-8"))) if path.is_file() else None
 
 
 def optimism(score: float, count: int, records: int) -> float | None:

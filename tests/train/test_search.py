@@ -47,7 +47,9 @@ def serial(tiny, own_home, tmp_path_factory) -> Any:
 
 def story(told: dict[str, Any]) -> list[dict[str, Any]]:
     """What may not depend on speed."""
-    return [{key: value for key, value in row.items() if key not in ("seconds", "cpu_seconds")} for row in told["trials"]]
+    return [
+        {key: value for key, value in row.items() if key not in ("seconds", "cpu_seconds")} for row in told["trials"]
+    ]
 
 
 def weights(folder: Path) -> bytes:
@@ -140,7 +142,7 @@ def test_a_small_space_ends_when_all_of_it_is_tried(here, tiny, tmp_path) -> Non
 def test_a_trial_that_fails_is_told_and_the_others_go_on(here, tiny, tmp_path) -> None:
     model = searching.searched(tiny, tmp_path, space={"learning_rate": [1e-3, 1e30]}, trials=3)
     states = {row["values"]["learning_rate"]: row for row in model.info["search"]["trials"]}
-    assert list(states)[0] == 3e-4  # the defaults, which lie outside of this space
+    assert next(iter(states)) == 3e-4  # the defaults, which lie outside of this space
     assert states[1e30]["state"] == "failed" and "loss is" in states[1e30]["reason"]
     assert states[1e-3]["state"] == "complete"
 
@@ -148,6 +150,25 @@ def test_a_trial_that_fails_is_told_and_the_others_go_on(here, tiny, tmp_path) -
 def test_what_fails_with_the_defaults_is_an_error(here, tmp_path) -> None:
     with pytest.raises(BurnishError, match="defaults, failed"):
         searching.searched(tmp_path / "nothing here", tmp_path, trials=2)
+
+
+def test_frozen_trials_go_first_and_their_best_are_tried_again(here, tiny, tmp_path) -> None:
+    told = searching.searched(tiny, tmp_path, frozen_trials=3, trials=4).info["search"]
+    rows = told["trials"]
+    frozen = [row for row in rows if row["origin"] == "frozen"]
+    assert [row["number"] for row in frozen] == [1, 2, 3] and len(rows) == 7
+    ended = [row for row in frozen if row["state"] == "complete"]
+    best = max(ended, key=lambda row: (row["score"], -row["loss"]))
+    assert rows[4]["origin"] == f"best of the frozen trials ({best['number']})" and rows[4]["values"] == best["values"]
+    assert told["best"] not in (1, 2, 3), "a frozen trial is no candidate"
+    assert json.loads((tmp_path / "trials" / "0001" / "job.json").read_text())["settings"]["strategy"] == "frozen"
+
+
+def test_strategies_whose_frozen_part_is_computed_once_come_right_behind_the_defaults(here, tiny, tmp_path) -> None:
+    space = {"strategy": ["full", "bitfit", "head"]}
+    told = searching.searched(tiny, tmp_path, space=space, trials=5).info["search"]
+    assert [row["values"]["strategy"] for row in told["trials"]] == ["full", "head", "bitfit"]
+    assert told["trials"][1]["origin"] == "frozen features first"
 
 
 def test_no_trial_begins_after_the_minutes(here, tiny, tmp_path) -> None:

@@ -42,7 +42,7 @@ class Training:
     """Settings of `fit`; "auto" is decided by `settle` from the data, and the history says what and why."""
 
     epochs: int | Literal["auto"] = "auto"
-    learning_rate: float | Literal["auto", "probe"] = "auto"  # probe: around the rule's, by `range_test`
+    learning_rate: float | Literal["auto"] = "auto"
     schedule: Literal["linear", "cosine"] = "linear"
     warmup: float = 0.1  # share of all steps
     weight_decay: float = 0.01
@@ -174,7 +174,7 @@ def settle(
         size = int(np.clip(round(fit / ROWS) * ROWS, 256, 1024 if by_token else 2048))
         chosen["batch_tokens"] = max(size, longest)
         reasons["batch_tokens"] = f"about {tokens * epochs / size:,.0f} steps of the {tokens * epochs:,} tokens"
-    if settings.learning_rate in ("auto", "probe"):
+    if settings.learning_rate == "auto":
         small = 5e-4 if tags else 3e-4
         rate = small if hidden <= 512 and layers <= 6 else 1e-4 if hidden < 1024 else 3e-5
         if by_token and layers > 6 and hidden <= 512:
@@ -233,14 +233,6 @@ def fit(
         settings, train=train, hidden=hidden, layers=layers, start=start, beside=beside, tags=tags
     )
     objective = objective or _classes(model, train, settled)
-    if settings.learning_rate == "probe":
-        from burnish.nn.range_test import rates_tried  # which runs this very loop
-
-        tried = rates_tried(
-            model, train, settled, objective=objective, seed=seed, strategies=strategies, regularisers=regularisers,
-            progress=progress,
-        )  # fmt: skip
-        settled, reasons = replace(settled, learning_rate=tried.best), reasons | {"learning_rate": tried.why}
     if judge is None and validation is not None and len(validation):
         judge = Judge("accuracy", functools.partial(_accuracy, examples=validation), (validation,))
     print_of_run = _print(model, train, validation, settled, seed, [objective, *strategies, *regularisers])

@@ -199,12 +199,17 @@ class Search:
                 f"the first trial, train.tune with its defaults, failed: {first.get('reason', 'it was not begun')}",
                 hint="run train.tune alone first; what fails there fails in every trial",
             )
+        resolved = first["resolved"]
+        if self.given is None and not resolved.keys() >= {"learning_rate", "epochs", "batch_tokens"}:
+            raise BurnishError(
+                "space: auto knows no settings of this strategy", hint="name them: space: {SETTING: [...]}"
+            )
         if self.given is None:
-            self.space = spaces.automatic(first["resolved"], self.fixed)
+            self.space = spaces.automatic(resolved, self.fixed)
         for row in self.rows:
-            values = self._defaults(row.get("resolved") or first["resolved"]) | row["values"]
+            values = self._defaults(row.get("resolved") or resolved) | row["values"]
             row["values"] = {key: values[key] for key in spaces.asked(self.space, values)}
-        for known, source in spaces.known_good(first["width"], first["resolved"]):
+        for known, source in spaces.known_good(first["width"], resolved):
             own = {key: value for key, value in known.items() if key in self.space}
             if own and len(spaces.params_of(self.space, own)) == len(own):
                 self.ready.append((first["values"] | own, source))

@@ -227,6 +227,8 @@ def known_good(width: int, resolved: Mapping[str, Any]) -> Iterator[tuple[dict[s
     """Settings that others found good for a network of this width, with their source; the last stands on `resolved`."""
     limits = [limit for limit, _, _ in KNOWN if width <= limit]
     yield from ((dict(settings), source) for limit, settings, source in KNOWN if limits and limit == limits[0])
+    if not resolved.keys() >= {"learning_rate", "epochs"}:
+        return
     slower = {"learning_rate": float(resolved["learning_rate"]) / 2, "epochs": 2 * int(resolved["epochs"])}
     yield slower, "slower and longer (Mosbach et al. 2021)"
 

@@ -60,7 +60,7 @@ def tune(
     distil_weight: Share = 0.5,
     distil_temperature: Rate = 2.0,
     epochs: Positive | Literal["auto"] = "auto",
-    learning_rate: Rate | Literal["auto", "probe"] = "auto",
+    learning_rate: Rate | Literal["auto"] = "auto",
     schedule: Literal["linear", "cosine"] = "linear",
     warmup: Share = 0.1,
     weight_decay: Annotated[float, Ge(0)] = 0.01,
@@ -88,7 +88,7 @@ def tune(
     distil_weight: share of the loss that is the distance from it, 0..1; 1 learns from it alone.
     distil_temperature: by which both answers are softened first (Hinton et al. 2015).
     epochs: passes over the training side; auto by its size.
-    learning_rate: peak of the schedule; auto by the width of the encoder; probe tries a few on copies of the weights.
+    learning_rate: peak of the schedule; auto by the width of the encoder.
     schedule: how the rate falls after warm-up.
     warmup: share of all steps in which the rate rises, 0..1.
     weight_decay: of AdamW, on matrices only.

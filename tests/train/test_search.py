@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -150,6 +151,37 @@ def test_a_trial_that_fails_is_told_and_the_others_go_on(here, tiny, tmp_path) -
 def test_what_fails_with_the_defaults_is_an_error(here, tmp_path) -> None:
     with pytest.raises(BurnishError, match="defaults, failed"):
         searching.searched(tmp_path / "nothing here", tmp_path, trials=2)
+
+
+def test_a_spec_searches_and_its_page_tells_of_it(here, tiny, tmp_path) -> None:
+    import tiny_bert
+    import yaml
+
+    from burnish import report
+    from burnish.core.pipeline import plan, run
+    from burnish.core.spec import load
+
+    texts, targets = tiny_bert.sentences(120)
+    rows = [{"text": text, "label": ("bad", "good")[target]} for text, target in zip(texts, targets, strict=True)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    spec = {
+        "task": {"type": "classification", "labels": ["bad", "good"], "languages": ["en", "zh"]},
+        "sources": [{"use": "jsonl", "path": "rows.jsonl"}],
+        "split": {"use": "stratified", "test": 0.2, "validation": 0.2},
+        "train": [{"use": "search", "trials": 3, "space": {"warmup": [0.1, 0.2]}, "tune": searching.fixed(tiny)}],
+    }
+    path = tmp_path / "burnish.yaml"
+    path.write_text(yaml.safe_dump(spec), "utf-8")
+    folder = run(load(path), to="train")
+    card = json.loads((folder / "model" / "burnish.json").read_text("utf-8"))
+    assert [row["values"]["warmup"] for row in card["search"]["trials"]] == [0.1, 0.2]
+    page = report.write(folder).read_text("utf-8")
+    assert "is optimistic" in page and "All 2 trials" in page and page.count("<polyline") >= 2
+    (planned,) = [one for one in plan(load(path), to="train") if one.step.room == "train"]
+    assert planned.made
+    spec["train"][0]["tune"]["backbone"] = str(shutil.copytree(tiny, tmp_path / "other"))  # the same weights
+    path.write_text(yaml.safe_dump(spec), "utf-8")
+    assert plan(load(path), to="train")[-1].key == planned.key
 
 
 def test_frozen_trials_go_first_and_their_best_are_tried_again(here, tiny, tmp_path) -> None:

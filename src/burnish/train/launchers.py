@@ -7,6 +7,7 @@ import os
 import queue
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import Any, Protocol
 
 from burnish.core.errors import BurnishError, MissingExtra
 from burnish.core.progress import Progress
+
+EVERY_S = 10.0  # between two looks that are told
 
 
 class Launcher(Protocol):
@@ -54,6 +57,7 @@ class Processes:
     def __init__(self, *, workers: int, threads: int, logs: Path, progress: Progress) -> None:
         self.workers, self.threads, self.logs, self.progress = workers, threads, logs, progress
         self.may_begin: Callable[[], bool] = lambda: True
+        self.told = time.monotonic()
         self.idle: queue.Queue[subprocess.Popen[str] | None] = queue.Queue()
         self.started: list[subprocess.Popen[str]] = []
         for _ in range(workers):
@@ -107,7 +111,9 @@ class Processes:
             said = json.loads(line)
             if "result" in said:
                 return dict(said["result"])
-            self.progress.tell(f"  trial {said['number']}, epoch {said['look']}: {said['score']:.3f}")
+            if time.monotonic() - self.told > EVERY_S:
+                self.told = time.monotonic()
+                self.progress.tell(f"  trial {said['number']}, epoch {said['look']}: {said['score']:.3f}")
         return None
 
     def _start(self) -> subprocess.Popen[str]:

@@ -37,7 +37,7 @@ def fixed(backbone: str | Path) -> dict[str, Any]:
 def searched(backbone: str | Path, scratch: Path, **settings: Any) -> Any:
     from burnish.train.search import search
 
-    given = {"space": SPACE, "trials": 8, "together": 3, "threads": 1, **settings}
+    given = {"space": SPACE, "trials": 6, "together": 3, "threads": 1, **settings}
     return search(sides(), None, context(scratch), tune=fixed(backbone), **given)
 
 

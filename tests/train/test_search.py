@@ -59,14 +59,14 @@ def weights(folder: Path) -> bytes:
 
 def test_the_defaults_come_first_and_the_best_on_validation_is_kept(serial) -> None:
     told = serial.info["search"]
-    assert len(told["trials"]) == 8 and told["trials"][0]["origin"] == "defaults"
+    assert len(told["trials"]) == 6 and told["trials"][0]["origin"] == "defaults"
     assert "ELECTRA-small" in told["trials"][1]["origin"]
     ended = [row for row in told["trials"] if row["state"] == "complete"]
     best = max(ended, key=lambda row: (row["score"], -row["loss"], -row["number"]))
     assert told["best"] == best["number"] and best["score"] > told["trials"][0]["score"]
     assert best["score"] == max(best["looks"])
-    assert set(told["importance"]) == {"learning_rate", "layer_decay"}
-    assert "optimistic" in told["why"] or told["optimism"] > 0
+    assert max(told["importance"], key=told["importance"].get) == "learning_rate"
+    assert told["optimism"] > 0 and "by luck" in told["why"]
 
 
 def test_weak_trials_stop_early(serial) -> None:
@@ -105,7 +105,7 @@ def test_two_workers_and_a_kill_end_the_same(serial, tiny, tmp_path) -> None:
     killed.wait()
     killed.stderr.close()
     done = {path: path.stat().st_mtime_ns for path in folder.glob("*/result.json")}
-    assert len(done) < 8
+    assert len(done) < 6
     again = searching.searched(tiny, tmp_path / "s", workers=2)
     assert story(again.info["search"]) == story(serial.info["search"])
     assert weights(again.folder) == weights(serial.folder)
@@ -205,7 +205,7 @@ def test_strategies_whose_frozen_part_is_computed_once_come_right_behind_the_def
 
 def test_no_trial_begins_after_the_minutes(here, tiny, tmp_path) -> None:
     told = searching.searched(tiny, tmp_path, minutes=1e-4).info["search"]
-    assert len(told["trials"]) == 1 and told["stopped"] == "0.0001 minutes: 1 of 8 trials"
+    assert len(told["trials"]) == 1 and told["stopped"] == "0.0001 minutes: 1 of 6 trials"
     (tmp_path / "trials" / "clock.json").write_text('{"seconds": 600}')  # as long as it had before it was killed
     assert len(searching.searched(tiny, tmp_path, minutes=5).info["search"]["trials"]) == 1
 

@@ -7,7 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-SPACE = {"learning_rate": {"low": "1e-4", "high": "1e-2", "log": True}, "layer_decay": [1.0, 0.8]}
+SPACE = {
+    "learning_rate": {"low": "1e-4", "high": "1e-2", "log": True},
+    "strategy": ["full", {"use": "layer_wise", "decay": 0.8}],
+}
 
 
 def sides() -> Any:

@@ -134,9 +134,9 @@ def here(monkeypatch) -> None:
 
 
 def test_a_small_space_ends_when_all_of_it_is_tried(here, tiny, tmp_path) -> None:
-    model = searching.searched(tiny, tmp_path, space={"layer_decay": [1.0, 0.8]}, trials=8)
+    model = searching.searched(tiny, tmp_path, space={"warmup": [0.1, 0.2]}, trials=8)
     told = model.info["search"]
-    assert [row["values"]["layer_decay"] for row in told["trials"]] == [1.0, 0.8]
+    assert [row["values"]["warmup"] for row in told["trials"]] == [0.1, 0.2]
     assert told["stopped"] == "all of the space: 2 trials"
 
 
@@ -185,7 +185,8 @@ def test_a_spec_searches_and_its_page_tells_of_it(here, tiny, tmp_path) -> None:
 
 
 def test_frozen_trials_go_first_and_their_best_are_tried_again(here, tiny, tmp_path) -> None:
-    told = searching.searched(tiny, tmp_path, frozen_trials=3, trials=4).info["search"]
+    space = {"learning_rate": searching.SPACE["learning_rate"]}
+    told = searching.searched(tiny, tmp_path, space=space, frozen_trials=3, trials=4).info["search"]
     rows = told["trials"]
     frozen = [row for row in rows if row["origin"] == "frozen"]
     assert [row["number"] for row in frozen] == [1, 2, 3] and len(rows) == 7
@@ -280,6 +281,12 @@ def test_a_spec_tells_all_mistakes_with_their_line(tmp_path) -> None:
     assert "burnish.yaml:7: train.search.space: epoch: " in said and "'epochs'" in said
 
 
+def test_frozen_trials_beside_a_fixed_strategy_are_a_mistake() -> None:
+    said = search_module.wrong_settings("auto", {"strategy": "full"}, 2, TASK)
+    assert [key for key, _, _ in said] == ["frozen_trials"]
+    assert "layer_wise" in spaces.problems({"layer_decay": [0.9]}, None, TASK)[0][2]
+
+
 def test_a_setting_fixed_and_searched_is_a_mistake() -> None:
     assert "fixed under tune" in spaces.problems({"epochs": [1, 2]}, {"epochs": 3}, TASK)[0][1]
 
@@ -294,7 +301,7 @@ def test_values_of_parts_reach_tune() -> None:
 
 def test_the_automatic_space_holds_the_defaults() -> None:
     resolved = {"learning_rate": 3e-4, "epochs": 5, "batch_tokens": 512}
-    space = spaces.automatic(resolved, {"layer_decay": 0.9})
+    space = spaces.automatic(resolved, {"strategy": "full"})
     assert set(space) == {"learning_rate", "epochs", "batch_tokens"}
     assert len(spaces.params_of(space, resolved)) == 3
 

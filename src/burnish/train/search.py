@@ -36,7 +36,21 @@ def _cost(records: int, tokens: int, settings: Mapping[str, Any]) -> float:
 
 
 def _check(settings: Mapping[str, Any], task: TaskSpec) -> list[tuple[str, str, str]]:
-    return list(spaces.problems(settings["space"], settings["tune"], task))
+    return wrong_settings(settings["space"], settings["tune"], settings["frozen_trials"], task)
+
+
+def wrong_settings(
+    space: Any, tune: Mapping[str, Any] | None, frozen_trials: int, task: TaskSpec
+) -> list[tuple[str, str, str]]:
+    """(key, message, hint) of what is wrong."""
+    wrong = list(spaces.problems(space, tune, task))
+    if frozen_trials and "frozen" not in strategies.parts():
+        wrong.append(("frozen_trials", "it needs the strategy `frozen`, which is not here", "frozen_trials: 0"))
+    if frozen_trials and "strategy" in (tune or {}):
+        wrong.append(
+            ("frozen_trials", "the strategy is fixed under tune, so none is tried frozen first", "leave one out")
+        )
+    return wrong
 
 
 @stage("train.search", cost=_cost, check=_check)
@@ -82,6 +96,8 @@ def search(
         raise MissingExtra("train.search", "search") from error
     import torch
 
+    if wrong := wrong_settings(space, tune, frozen_trials, context.task):
+        raise BurnishError(f"{wrong[0][0]}: {wrong[0][1]}", where="train.search", hint=wrong[0][2])
     if not len(split.validation.table()):
         raise BurnishError(
             "the search has no validation side to choose by", hint="give the split one: split: {validation: 0.1}"
@@ -157,7 +173,7 @@ class Search:
         first = [({}, "defaults"), *self._cheap()][: self.count]
         self._round(run, [(values, origin, self._settings(values)) for values, origin in first], 0)
         self._settle()
-        if self.frozen and "strategy" not in self.space | self.fixed:
+        if self.frozen:
             self._frozen_round(run)
         while (done := len(self.candidates())) < self.count and self._may_begin():
             drawn = list(self._drawn(min(self.together, self.count - done)))
@@ -232,12 +248,10 @@ class Search:
 
     def _frozen_round(self, run: Launcher) -> None:
         """Cheap trials with the lower layers frozen; the best are tried again, all weights moving, before others."""
-        if "frozen" not in strategies.parts():
-            raise BurnishError("frozen_trials needs the strategy `frozen`, which is not here", hint="frozen_trials: 0")
-        drawn = [
-            (values, "frozen", {**self._settings(values), "strategy": "frozen"})
-            for values, _ in self._drawn(self.frozen, again=True)
-        ]
+        drawn = []
+        for values, _ in self._drawn(self.frozen, again=True):
+            others = {key: value for key, value in values.items() if key.split(".")[0] != "strategy"}
+            drawn.append((values, "frozen", {**self._settings(others), "strategy": "frozen"}))
         self._round(run, drawn, 1)
         done = [row for row in self.rows if row["origin"] == "frozen" and row["state"] == "complete"]
         best = sorted(done, key=_worth, reverse=True)[:FROZEN_BEST]

@@ -18,12 +18,14 @@ Mistake = tuple[str, str, str]  # key, message, hint
 ENDS = {"low", "high", "log", "step"}
 SHAPE = "a list of values, or {low: , high: , log: true}"
 
+SLOWER = {"use": "layer_wise", "decay": 0.8}
+
 # What others found good for a network of at most this width, and where it stands
 KNOWN: tuple[tuple[int, dict[str, Any], str], ...] = (
-    (512, {"learning_rate": 3e-4, "layer_decay": 0.8}, "ELECTRA-small (Clark et al. 2020, table 7)"),
-    (1023, {"learning_rate": 1e-4, "layer_decay": 0.8}, "ELECTRA-base (Clark et al. 2020, table 7)"),
+    (512, {"learning_rate": 3e-4, "strategy": SLOWER}, "ELECTRA-small (Clark et al. 2020, table 7)"),
+    (1023, {"learning_rate": 1e-4, "strategy": SLOWER}, "ELECTRA-base (Clark et al. 2020, table 7)"),
     (1023, {"learning_rate": 3e-5, "epochs": 4}, "BERT-base (Devlin et al. 2019, A.3)"),
-    (1 << 30, {"learning_rate": 5e-5, "layer_decay": 0.9}, "ELECTRA-large (Clark et al. 2020, table 7)"),
+    (1 << 30, {"learning_rate": 5e-5, "strategy": "layer_wise"}, "ELECTRA-large (Clark et al. 2020, table 7)"),
 )
 
 
@@ -130,7 +132,7 @@ def fixed_settings(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[Mista
     for written_as, value in given.items():
         key = tune.aliases.get(str(written_as), str(written_as))
         if key not in tune.settings:
-            hint = nearest(key, tune.settings, "train.tune has")
+            hint = tune.gone.get(key) or nearest(key, tune.settings, "train.tune has")
             wrong.append(("tune", f"train.tune has no setting {key!r}", hint))
             continue
         made[key], problem = tune.settings[key].check(value)
@@ -146,7 +148,11 @@ def _setting(key: str, space: Mapping[str, Any], fixed: Mapping[str, Any]) -> tu
     if name in tune.aliases:
         return None, f"train.tune calls it {tune.aliases[name]!r}", ""
     if name not in tune.settings:
-        return None, f"train.tune has no setting {name!r}", nearest(name, tune.settings, "it has")
+        return (
+            None,
+            f"train.tune has no setting {name!r}",
+            tune.gone.get(name) or nearest(name, tune.settings, "it has"),
+        )
     setting = tune.settings[name]
     if not inner:
         return (None, "it is fixed under tune as well", "name it once") if key in fixed else (setting, "", "")
@@ -218,7 +224,7 @@ def automatic(resolved: Mapping[str, Any], fixed: Mapping[str, Any]) -> Space:
         "learning_rate": Range(rate / 5, rate * 4, log=True),
         "epochs": Range(max(1, epochs // 2), epochs * 2, log=True),
         "batch_tokens": Choice(tuple(sorted({max(tokens // 2, min(tokens, 256)), tokens, tokens * 2}))),
-        "layer_decay": Choice((1.0, 0.9, 0.8)),
+        "strategy": Choice((find("train", "tune").settings["strategy"].default, "layer_wise", SLOWER)),
     }
     return {key: dimension for key, dimension in made.items() if key not in fixed}
 

@@ -131,7 +131,7 @@ def table() -> str:
     lines = ["# The automatic settings beside a search", ""]
     lines += [
         "Made by `python benchmarks/search.py run SET --seed N`; one thread, other work on the machine. Accuracy; the search",
-        "varies learning rate, epochs, batch and layer decay (`space: auto`) and chooses on the validation side.",
+        "varies learning rate, epochs, batch and layer-wise rates (`space: auto`) and chooses on the validation side.",
         "",
         "| set, seed | train / validation / test | auto: rate, epochs | validation, test | search: rate, epochs | validation, test | search − auto on test, points (standard error) | trials, stopped | CPU-s: auto, search |",
         "|---|--:|---|---|---|---|--:|--:|--:|",
@@ -152,7 +152,7 @@ def table() -> str:
     lines += [
         "",
         f"Mean test accuracy: auto {mean['auto']:.1f}, search {mean['search']:.1f}. On validation the search rose by {rose:.1f} points, "
-        f"on the test side by {mean['search'] - mean['auto']:.1f}: what lies between is selection.",
+        f"on the test side by {mean['search'] - mean['auto']:.1f} ({len(rows)} run{'s' * (len(rows) > 1)}).",
         "The standard error is that of one test score; both models answer the same records.",
     ]
     return "\n".join(lines) + "\n"

@@ -23,7 +23,7 @@ import functools
 import importlib
 import pkgutil
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -80,7 +80,10 @@ class Family:
     def plain(self, value: Any) -> Any:
         """The shortest way to write the same: defaults left out, a part without settings as its name, one part without
         its list. So a key does not change when a part gets a new setting. ValueError says what is wrong."""
-        parts = self.open(value)
+        return self.written(self.open(value))
+
+    def written(self, parts: Sequence[Any]) -> Any:
+        """Parts as `plain` writes them."""
         if self.single and len(parts) != 1:
             raise ValueError(f"one {self.name} is wanted")
         said = [_plain(part) for part in parts]

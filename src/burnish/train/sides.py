@@ -22,10 +22,12 @@ class Sides:
     """The training and validation side of a split, encoded for one task and backbone.
 
     task: settled by the training records, as it is from here on. max_length: tokens of a window; "auto" holds 99% of the texts whole, within what the backbone can read.
-    soft: targets say how sure the labels are. why: the reason for max_length.
+    beside: places that a strategy takes. soft: targets say how sure the labels are. why: the reason for max_length.
     """
 
-    def __init__(self, task: Any, folder: Path, split: Split, *, max_length: int | str, soft: bool) -> None:
+    def __init__(
+        self, task: Any, folder: Path, split: Split, *, max_length: int | str, soft: bool, beside: int = 0
+    ) -> None:
         from transformers import AutoTokenizer
 
         from burnish.nn.embeddings import about
@@ -36,7 +38,7 @@ class Sides:
         self.task = task = open_task(task.settle(self.table))
         self.tokenizer: Any = task.tokenizer(AutoTokenizer.from_pretrained(folder))
         self.centred = bool(about(folder).get("centred"))
-        limit = longest(folder, self.tokenizer)
+        limit = longest(folder, self.tokenizer) - beside
         if max_length == "auto":
             whole = task.examples(self.table.slice(0, LOOKED_AT), self.tokenizer, max_length=limit, soft=soft)
             lengths = whole.lengths if whole.output is None else np.maximum(whole.lengths, whole.output.lengths)

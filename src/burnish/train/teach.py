@@ -49,7 +49,8 @@ def teach(
 
     head, train = task.head(), sides.train()
     weights = class_weights(train, head) if balanced else None
-    objective = with_loss(task.objective(class_weights=weights, label_smoothing=label_smoothing), loss)
+    asked = task.objective(class_weights=weights, label_smoothing=label_smoothing)
+    objective = with_loss(asked, loss, examples=train, head=head)
     teaching: Any = objective
     if distil is not None:
         from burnish.nn.distillation import Distilled
@@ -89,6 +90,8 @@ def teach(
     checked = sides.examples(sides.labelled(gold)) if gold is not None and gold_epochs != 0 else None
     if checked is not None and len(checked):
         last = gold_settings(settings, history.resolved, gold_epochs)
+        common["regularisers"] = [one for one in regularisers if not one.doubts]  # gold is not doubted
+        common["objective"] = asked if loss.doubts else with_loss(asked, loss, examples=checked, head=head)
         again = fit(model, checked, None, settings=last, scratch=_folder(context.scratch / "gold"), **common)
         told["gold_last"] = again.to_json()
     calibrated = {}

@@ -14,9 +14,10 @@ from burnish.core.artifacts import Gold, Model, Split
 from burnish.core.stage import Context, Count, Positive, Share, TaskSpec, stage
 from burnish.nn.backbones import Start
 from burnish.nn.losses.base import losses
+from burnish.nn.regularisers.base import check as stand_together
 from burnish.nn.regularisers.base import regularisers
+from burnish.nn.strategies.base import Strategy, placed, strategies
 from burnish.nn.strategies.base import check as fit_together
-from burnish.nn.strategies.base import placed, strategies
 from burnish.train.trackers.base import Story, trackers, watching
 
 Rate = Annotated[float, Gt(0)]
@@ -39,8 +40,30 @@ def _cost(records: int, tokens: int, settings: Mapping[str, Any]) -> float:
 
 
 def _check(settings: Mapping[str, Any], task: TaskSpec) -> list[tuple[str, str, str]]:
-    problem = fit_together(strategies.open(settings.get("strategy", "full")))
-    return [("strategy", problem, "")] if problem else []
+    named = strategies.open(settings.get("strategy", "auto"))
+    problems = {
+        "strategy": fit_together(named, shape=_shape(settings, task)),
+        "regularise": stand_together(regularisers.open(settings.get("regularise", ()))),
+    }
+    loss = losses.open(settings.get("loss", "cross_entropy"))[0].name
+    if loss == "class_balanced" and settings.get("class_weights", "none") != "none":
+        problems["loss"] = "class_balanced weighs the classes already; set class_weights: none"
+    for one in named:
+        if type(one).teach is not Strategy.teach:
+            said = f"the strategy {one.name} teaches in its own way, and this would do nothing there; leave it out"
+            problems["regularise"] = said if settings.get("regularise") else problems["regularise"]
+            problems["loss"] = said if loss != "cross_entropy" else ""
+    return [(key, problem, "") for key, problem in problems.items() if problem]
+
+
+def _shape(settings: Mapping[str, Any], task: TaskSpec) -> str:
+    """encoder, decoder or encoder-decoder, as far as a spec tells."""
+    from burnish.core.tasktypes import open_task
+
+    opened: Any = open_task(task)
+    if opened.engine == "encoder":
+        return "encoder"
+    return str(opened.shape) if settings.get("backbone", "auto") in ("auto", "fresh") else ""
 
 
 GONE = {"layer_decay": "strategy: {use: layer_wise, decay: ...} says it now"}
@@ -53,7 +76,7 @@ def tune(
     context: Context,
     *,
     backbone: Start = Start("auto"),
-    strategy: Annotated[Any, strategies] = "full",
+    strategy: Annotated[Any, strategies] = "auto",
     regularise: Annotated[Any, regularisers] = (),
     loss: Annotated[Any, losses] = "cross_entropy",
     distil: Path | None = None,
@@ -81,7 +104,8 @@ def tune(
 
     backbone: "auto" (by task and language), a name of `burnish backbones`, a folder, a hub name, or, for a task that
     writes, "fresh": random weights and a tokenizer learnt from the training side.
-    strategy: which weights move and how fast, one or several of `burnish stages train.tune`; full moves all.
+    strategy: which weights move and how fast, one or several of `burnish stages train.tune`; full moves all, auto is lora
+    for a large decoder, else full.
     regularise: what changes how a step teaches or what is kept of the steps, any number.
     loss: what a wrong class costs.
     distil: a run or model folder of burnish to learn from beside the labels; it may be of any size and language.
@@ -112,6 +136,7 @@ def tune(
     from burnish.nn import models
     from burnish.nn.engine import Live
     from burnish.nn.loop import Training
+    from burnish.nn.strategies.auto import settled
     from burnish.train.sides import Sides
     from burnish.train.teach import teach
 
@@ -131,12 +156,15 @@ def tune(
         checkpoint_every_s=checkpoint_every_s,
         keep_checkpoints=keep_checkpoints,
     )
-    sides = Sides(open_task(context.task), folder, split, max_length=max_length, soft=soft_labels)
+    wanted = strategies.open(strategy)
+    beside = sum(one.beside for one in wanted)
+    sides = Sides(open_task(context.task), folder, split, max_length=max_length, soft=soft_labels, beside=beside)
     task = sides.task
     head = task.head()
     model = models.build(folder, head, seed=context.seed)
     sides.prepare(model)
-    parts = placed(strategies.open(strategy), model, seed=context.seed)
+    parts, why = settled(wanted, model)
+    parts = placed(parts, model, seed=context.seed)
     story = Story(f"{context.name}-{context.key[:8]}", context.base, asdict(settings))
     with watching(track, story) as watch:
         told = teach(
@@ -155,6 +183,7 @@ def tune(
             watch=watch,
             context=context,
         )
+    told["history"]["tune"]["reasons"]["strategy"] = why
     out = context.scratch / "model"
     shutil.rmtree(out, ignore_errors=True)
     learnt = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
@@ -168,7 +197,9 @@ def tune(
         "format": "torch",
         "version": context.key[:12],
         "backbone": str(backbone) if Path(backbone).name != str(backbone) else folder.name,
-        "strategy": strategies.plain(strategy),
+        "strategy": strategies.written(parts),
+        "regularise": regularisers.plain(regularise),
+        "loss": losses.plain(loss),
         "parameters": sum(weight.numel() for weight in model.parameters()),
         "parameters_learnt": learnt,
         "max_length": sides.max_length,

@@ -240,6 +240,7 @@ def fit(
     strategies: Sequence[Strategy] = (),
     regularisers: Sequence[Regulariser] = (),
     watch: Watch | None = None,
+    looked: Callable[[History], None] | None = None,
 ) -> History:
     """Fine-tune `model` in place on `train`; it ends with its best weights by validation, in evaluation mode.
 
@@ -247,7 +248,8 @@ def fit(
     the cross entropy of one class a text. judge: says how good an epoch was; None is the accuracy on `validation`.
     Best: highest score of the judge, then lowest validation loss; without validation data the last weights. scratch: a folder for checkpoints; when it holds one of
     this very run (same data, settings, seed, first weights), training goes on from there. strategies: already placed
-    (`Strategy.place`). watch: is told the figures of every step and look. Raises BurnishError when the loss stops being a number.
+    (`Strategy.place`). watch: is told the figures of every step and look. looked: is given the history after every
+    look; what it raises ends the run (a search that stops a trial). Raises BurnishError when the loss stops being a number.
     """
     if objective is None and train.targets is None:
         raise ValueError("training examples need targets")
@@ -304,6 +306,7 @@ def fit(
                 model, train, settled, operators, seed, scratch, progress, print_of_run, kernels, objective, judge
             )
             run.strategies, run.second = tuple(strategies), second
+            run.looked = looked
             run.optimiser.scale(combined(strategies, model))
             run.watch = watch
             run.helpers = [working for one in strategies if (working := one.begin(run)) is not None]
@@ -351,6 +354,7 @@ class Run:
         self.optimiser = moves(operators, weight_decay=settings.weight_decay, betas=settings.betas, eps=settings.eps)
         self.history = History(figure=judge.figure if judge else "")
         self.strategies: tuple[Strategy, ...] = ()
+        self.looked: Callable[[History], None] | None = None
         self.helpers: list[Working] = []
         self.watch: Watch | None = None
         self.second: nn.Module | None = None
@@ -568,6 +572,8 @@ class Run:
             self._validate()
         stale = len(self.history.epochs) - 1 - self.history.best_epoch
         self.history.stopped_early = bool(self.best and self.settings.patience and stale >= self.settings.patience)
+        if self.looked and self.judge is not None:
+            self.looked(self.history)
 
     def _validate(self) -> None:
         """Score the epoch, and keep its weights when they are the best so far."""

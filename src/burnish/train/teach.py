@@ -79,6 +79,7 @@ def teach(
             scratch=scratch,
             judge=judge,
             watch=watch,
+            looked=context.looked,
             **common | {"objective": teaching},
         )
     elif judge:

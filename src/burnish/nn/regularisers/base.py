@@ -46,10 +46,12 @@ class Working:
 
 @dataclass(frozen=True)
 class Regulariser:
-    """modules: it hooks single layers, so they must run as modules and not as one operator (`nn.stack`)."""
+    """modules: it hooks single layers, so they must run as modules and not as one operator (`nn.stack`). shares: it works
+    where each of several processes sees a share of the batches; not so what remembers something of every batch."""
 
     name: ClassVar[str] = ""
     modules: ClassVar[bool] = False
+    shares: ClassVar[bool] = True
 
     def begin(self, run: Any) -> Working:
         """Take part in a run. run: `nn.loop.Run`."""

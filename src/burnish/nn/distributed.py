@@ -73,6 +73,10 @@ class Group:
         """Call what needs the network's weights."""
         return run(*inputs)
 
+    def place(self, model: nn.Module, device: torch.device) -> None:
+        """Bring the network where it will be trained."""
+        model.to(device)
+
     @contextmanager
     def installed(self, model: nn.Module, kernels: Kernels, **settings: Any) -> Iterator[tuple[nn.Module, Installed]]:
         """The network to train and its operators; afterwards `model` holds what was learnt. settings: of `kernels.installed`."""

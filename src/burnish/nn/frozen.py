@@ -39,7 +39,7 @@ from torch import Tensor, nn
 from burnish.core.artifacts import write_json
 from burnish.core.progress import Progress
 from burnish.nn import anatomy
-from burnish.nn.batches import batches_of
+from burnish.nn.batches import batches_of, reading_order
 from burnish.nn.examples import Examples
 from burnish.nn.kernels import Installed, Kernels
 from burnish.nn.predict import READ_TOKENS, pad_token_of

@@ -277,7 +277,7 @@ def fit(
     for line in kernels.why:
         progress.tell(f"  {line}")
     restore_dropout = _set_dropout(model, settled.dropout)
-    model.to(device).train()
+    group.place(model.train(), device)
     gpus = [device] if device.type == "cuda" else []
     try:
         with contextlib.ExitStack() as around:

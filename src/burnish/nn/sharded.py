@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from burnish.core.errors import BurnishError
 from burnish.nn import checkpoints
 from burnish.nn.anatomy import layers
-from burnish.nn.devices import device_in, local
+from burnish.nn.devices import local
 from burnish.nn.distributed import Replicas
 from burnish.nn.kernels import Installed, Kernels, installed, stock
 from burnish.nn.strategies.base import Strategy
@@ -46,6 +46,7 @@ class Shards(Replicas):
     def __init__(self) -> None:
         super().__init__()
         self._root: Any = None
+        self._device = torch.device("cpu")
         self._parts: dict[str, nn.Parameter] = {}  # what learns, as FSDP holds it
 
     def check(self, objective: Any, strategies: Sequence[Any], regularisers: Sequence[Any]) -> None:
@@ -90,6 +91,10 @@ class Shards(Replicas):
         made: T = self._root(run, *inputs)
         return made
 
+    def place(self, model: nn.Module, device: torch.device) -> None:
+        """It stays where it is: its parts go to the device one after the other, for there the whole has no room."""
+        self._device = device
+
     @contextmanager
     def installed(self, model: nn.Module, kernels: Kernels, **settings: Any) -> Iterator[tuple[nn.Module, Installed]]:
         """Train a copy in parts; `model` gives its storage up for the time, and has all weights afterwards."""
@@ -100,11 +105,15 @@ class Shards(Replicas):
         with torch.no_grad():
             for value in model.state_dict().values():
                 distributed.broadcast(value, src=0)
-        network = copy.deepcopy(model)
+        held = [weight.data for weight in model.parameters()]
         for weight in model.parameters():
             weight.data = weight.data.new_empty(0)
+        network = copy.deepcopy(model)  # without numbers, which go over to it
+        for weight, data in zip(network.parameters(), held, strict=True):
+            weight.data = data
+        del held
         self._root = _Whole(network)
-        mesh = init_device_mesh(device_in(network).type, (self.size,))
+        mesh = init_device_mesh(self._device.type, (self.size,))
         parts = [*layers(network), self._root]
         for part in parts:
             fully_shard(part, mesh=mesh)
@@ -123,8 +132,8 @@ class Shards(Replicas):
             self._root.reshard()
             learnt = dict(network.named_parameters())
             for name, weight in model.named_parameters():
-                held: Any = learnt[name].detach()
-                weight.data = held.full_tensor() if hasattr(held, "full_tensor") else held
+                part: Any = learnt[name].detach()
+                weight.data = (part.full_tensor() if hasattr(part, "full_tensor") else part).cpu()
             for name, value in network.named_buffers():
                 model.get_buffer(name).copy_(value)
             self._root = None

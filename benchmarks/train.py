@@ -115,6 +115,8 @@ def contest(args: argparse.Namespace) -> dict[str, Any]:
     """One contestant, one seed, in this process."""
     import torch
 
+    from burnish.nn.devices import device_of
+
     torch.set_num_threads(args.threads)
     if args.task in races_of_text.KINDS:
         out = races_of_text.contest(args, figures, Clock)
@@ -126,6 +128,7 @@ def contest(args: argparse.Namespace) -> dict[str, Any]:
     else:
         torch.manual_seed(args.seed)
         peer = race.peer(race, args.backbone, args.seed)
+        peer.model.to(device_of(args.device))
         out = (run_plain if args.contestant == "plain" else run_trainer)(args, race, peer)
     out["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     return out | {"figure": race.name, "padded": race.padded}
@@ -169,7 +172,7 @@ def run_burnish(args: argparse.Namespace, race: Race) -> dict[str, Any]:
     sides.prepare(model)
     examples = sides.train()
     parts = placed(strategies.open(STRATEGIES[args.contestant]), model, seed=args.seed)
-    settings = loop.Training(epochs="auto" if args.contestant == "head" else args.epochs)
+    settings = loop.Training(epochs="auto" if args.contestant == "head" else args.epochs, device=args.device)
     objective = race.task.objective()
     with Clock() as clock:
         history = loop.fit(
@@ -203,7 +206,7 @@ def run_plain(args: argparse.Namespace, race: Race, peer: Peer) -> dict[str, Any
     with Clock() as clock:
         while features < most:
             for batch in loader:
-                loss = peer.model(**batch).loss
+                loss = peer.model(**{name: value.to(peer.model.device) for name, value in batch.items()}).loss
                 loss.backward()
                 optimiser.step()
                 optimiser.zero_grad()
@@ -235,7 +238,7 @@ def run_trainer(args: argparse.Namespace, race: Race, peer: Peer) -> dict[str, A
             train_sampling_strategy="group_by_length",
             warmup_steps=0.1,
             bf16=bf16,
-            use_cpu=True,
+            use_cpu=args.device == "cpu",
             save_strategy="no",
             report_to=[],
             disable_tqdm=True,
@@ -297,6 +300,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu", help="of all contestants")
     parser.add_argument("--plain-steps", type=int, default=0, help="time only so many steps of the plain loop")
     parser.add_argument("--contestants", default=",".join(CONTESTANTS))
     parser.add_argument("--name", help="of the result's files; the set's, or the task's and the set's")
@@ -343,7 +347,7 @@ def write(args: argparse.Namespace, results: dict[str, list[dict[str, Any]]]) ->
             f"--{key.replace('_', '-')} {getattr(args, key)}"
             for key in ("task", "set", "train", "test", "epochs", "seeds")
         )
-        + f" --threads {args.threads} --plain-steps {args.plain_steps}"
+        + f" --threads {args.threads} --plain-steps {args.plain_steps} --device {args.device}"
         + (f" --contestants {args.contestants} --name {args.name}" if args.name else ""),
         "backbone": Path(args.backbone).name,
         "learning rates (not the same)": {

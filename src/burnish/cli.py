@@ -137,13 +137,14 @@ def run(
         str | None, typer.Option("--from", metavar="ROOM", help="Make this room and all behind it again.")
     ] = None,
     sets: Sets = None,
-    engine: Annotated[str | None, typer.Option(help="Over the spec's engine.")] = None,
+    engine: Annotated[str | None, typer.Option(help="Over the spec's engine: local, torchrun, ray.")] = None,
     seed: Seed = None,
     limit: Limit = None,
     as_json: Json = False,
 ) -> None:
     """Make what is not made yet. Killed half way, the same command goes on from there."""
     from burnish import card
+    from burnish.core.engine import follows
     from burnish.core.pipeline import read_run
     from burnish.core.pipeline import run as walk
     from burnish.core.progress import for_stderr
@@ -152,6 +153,9 @@ def run(
 
     overrides = [*(sets or ()), *([f"engine.use={engine}"] if engine else [])]
     loaded = load(spec, overrides=overrides, seed=seed, limit=limit)
+    if follows(loaded.engine):  # beside a process that leads, which tells the story
+        walk(loaded)
+        return
     try:
         walk(loaded, to=to, again_from=again_from, progress=for_stderr())
     finally:

@@ -1,4 +1,4 @@
-"""What a run would cost before it is run: records, tokens, minutes, step by step."""
+"""What a run would cost before it is run: records, tokens, minutes, memory, step by step."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ PLAIN_S_A_RECORD = 5e-5  # a stage that only walks the records: 20,000 a second
 
 @dataclass(frozen=True)
 class Cost:
-    """One step of a plan. seconds: what it took (kept), or an estimate; basis: where the estimate comes from."""
+    """One step of a plan. seconds: what it took (kept), or an estimate; basis: where the estimate comes from; memory: bytes
+    of its fullest moment, of each process; None where nobody knows."""
 
     step: str
     key: str
@@ -26,6 +27,7 @@ class Cost:
     seconds: float | None
     money: float
     basis: str
+    memory: int | None = None
 
 
 def estimate(spec: Spec, *, to: str | None = None) -> list[Cost]:
@@ -43,7 +45,10 @@ def estimate(spec: Spec, *, to: str | None = None) -> list[Cost]:
         elif seen is not None:
             records, characters = (records or 0) + seen, max(mean, characters)
         tokens = round(records * _tokens(characters, spec)) if records is not None and characters else None
-        seconds, basis = (planned.seconds, "it took") if planned.made else _seconds(planned, store, records, tokens)
+        told = _estimate(planned, spec, records, tokens) if not planned.made else None
+        seconds, basis = (
+            (planned.seconds, "it took") if planned.made else _seconds(planned, store, records, tokens, told)
+        )
         costs.append(
             Cost(
                 planned.step.address,
@@ -54,6 +59,7 @@ def estimate(spec: Spec, *, to: str | None = None) -> list[Cost]:
                 seconds,
                 0.0,
                 basis,
+                told.bytes if told else None,
             )
         )
     return costs
@@ -87,11 +93,23 @@ def _tokens(characters: float, spec: Spec) -> float:
     return characters / (1.4 if spec.task.languages == ("zh",) else 2.5 if "zh" in spec.task.languages else 4.5)
 
 
-def _seconds(planned: Planned, store: Store, records: int | None, tokens: int | None) -> tuple[float | None, str]:
+def _estimate(planned: Planned, spec: Spec, records: int | None, tokens: int | None) -> Any:
+    """What the stage itself says it needs, by its settings and this machine."""
+    stage = planned.step.stage
+    if stage.estimate is None or records is None:
+        return None
+    return stage.estimate(records, tokens or records * 30, planned.settings, spec.task)
+
+
+def _seconds(
+    planned: Planned, store: Store, records: int | None, tokens: int | None, told: Any
+) -> tuple[float | None, str]:
     stage = planned.step.stage
     rate = store.ledger.rate(stage.room, stage.name)
     if rate is not None and records:
         return rate * records, "as before here"
+    if told is not None:
+        return float(told.seconds), str(told.basis)
     if stage.cost and records is not None:
         return float(stage.cost(records, tokens or records * 30, planned.settings)), "rule of the stage, 2 cores"
     if stage.cost is None and records is not None:
@@ -101,9 +119,9 @@ def _seconds(planned: Planned, store: Store, records: int | None, tokens: int | 
 
 def table(costs: list[Cost]) -> str:
     """The plan as people read it."""
-    lines = [f"{'step':<28} {'state':<6} {'records':>9} {'tokens':>11} {'time':>9}  from"]
+    lines = [f"{'step':<28} {'state':<6} {'records':>9} {'tokens':>11} {'time':>9} {'memory':>9}  from"]
     lines += [
-        f"{c.step:<28} {c.state:<6} {_count(c.records):>9} {_count(c.tokens):>11} {_time(c.seconds):>9}  {c.basis}"
+        f"{c.step:<28} {c.state:<6} {_count(c.records):>9} {_count(c.tokens):>11} {_time(c.seconds):>9} {_size(c.memory):>9}  {c.basis}"
         for c in costs
     ]
     todo = [c for c in costs if c.state == "to do"]
@@ -119,6 +137,10 @@ def table(costs: list[Cost]) -> str:
 
 def _count(value: int | None) -> str:
     return "?" if value is None else f"{value:,}"
+
+
+def _size(value: int | None) -> str:
+    return "" if value is None else f"{value / 1e9:.1f} GB"
 
 
 def _time(seconds: Any) -> str:

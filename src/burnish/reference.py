@@ -6,8 +6,9 @@ import inspect
 import json
 from typing import Any
 
+from burnish.core.engine import ENGINES, PARALLEL
 from burnish.core.errors import UsageError
-from burnish.core.spec import DEFAULT_USE, ENGINES, FORMAT
+from burnish.core.spec import DEFAULT_USE, FORMAT
 from burnish.core.stage import ROOMS, Setting, Stage, find, nearest, stages
 from burnish.core.tasktypes import known_types
 
@@ -149,7 +150,18 @@ def json_schema() -> dict[str, Any]:
                 "languages": {"type": "array", "items": {"type": "string", "pattern": "^[a-z]{2,3}$"}},
             },
         },
-        "engine": {"type": "object", "properties": {"use": {"enum": list(ENGINES)}}},
+        "engine": {
+            "type": "object",
+            "description": "where steps are computed, and in how many processes",
+            "properties": {
+                "use": {"enum": list(ENGINES), "default": "local"},
+                "processes": {"type": "integer", "minimum": 1, "default": 1},
+                "workers": {"type": "integer", "minimum": 1},
+                "address": {"type": "string"},
+                "parallel": {"enum": list(PARALLEL), "default": "auto"},
+            },
+            "additionalProperties": False,
+        },
         "store": {"type": "object", "properties": {"path": {"type": "string"}}, "additionalProperties": False},
     }
     for room in ROOMS:

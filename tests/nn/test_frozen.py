@@ -17,7 +17,7 @@ import tiny_bert
 import torch
 
 from burnish.core.progress import Silent
-from burnish.nn import checkpoints, frozen, heads, kernels, loop, models, stack
+from burnish.nn import batches, checkpoints, frozen, heads, kernels, loop, models, stack
 from burnish.nn.batches import encode
 from burnish.nn.kernels import Kernels
 from burnish.nn.models import Head
@@ -115,17 +115,13 @@ def test_no_frozen_layer_runs_in_a_step_or_a_look(folder, chosen, monkeypatch, n
     chosen(name)
     texts = []
     own = frozen.Bottom.compute
-    monkeypatch.setattr(
-        frozen.Bottom, "compute", lambda self, batch: texts.append(len(batch.ids_BL)) or own(self, batch)
-    )
+    monkeypatch.setattr(frozen.Bottom, "compute", lambda self, batch: texts.append(len(batch.ids_BL)) or own(self, batch))
     ran = []
     forward = stack.Stack.forward_layer
     monkeypatch.setattr(
         stack.Stack,
         "forward_layer",
-        lambda self, layer, *more: (
-            ran.append((len(self.layers), layer is self.layers[0])) or forward(self, layer, *more)
-        ),
+        lambda self, layer, *more: ran.append((len(self.layers), layer is self.layers[0])) or forward(self, layer, *more),
     )
     data = examples(folder, 60)
     told = Told()
@@ -300,7 +296,7 @@ def test_other_families_hand_the_kept_states_on_or_say_why_not(tmp_path, family)
     lengths = random.integers(3, 12, 10)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     data = frozen.Examples(tokens=random.integers(3, 100, offsets[-1]).astype(np.int32), offsets=offsets)
-    batch = next(iter(loop.batches_of(data, [np.arange(10)], pad_token=0)))
+    batch = next(iter(batches.batches_of(data, [np.arange(10)], pad_token=0)))
     with kernels.installed(model, FORMATS["modules"], seed=0) as operators:
         expected = loop.outputs_of(model, batch).detach()
         with frozen.known(model, operators, FORMATS["modules"], [data], scratch=None, progress=Silent()) as said:

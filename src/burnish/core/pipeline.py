@@ -24,6 +24,7 @@ from typing import Any
 
 import yaml
 
+from burnish.core import engine
 from burnish.core.artifacts import write_json
 from burnish.core.errors import BurnishError, GateError, UsageError
 from burnish.core.progress import Progress, Silent
@@ -133,6 +134,10 @@ def run(
     to: the last room to walk. again_from: make this room and all behind it again, made or not.
     """
     progress = progress or Silent()
+    engine.begin(spec.engine)
+    if engine.follows(spec.engine):
+        engine.follow()
+        return spec.run_path
     store = Store(spec.store_path)
     steps = plan(spec, to=to)
     record = _RunRecord(spec, store, steps)
@@ -158,6 +163,7 @@ def run(
         status = "done"
     finally:
         record.finish(status)
+        engine.dismiss(spec.engine)
     return spec.run_path
 
 
@@ -174,14 +180,35 @@ def _make(planned: Planned, spec: Spec, store: Store, progress: Progress, again:
         store.sweep(planned.key)
         began = time.time()
         scratch = store.scratch(planned.key)
-        context = Context(spec.task, spec.seed, spec.base, scratch, store.cache, progress, planned.key, spec.name)
-        taken = [_open(need, take, store, context) for need, take in zip(step.stage.needs, planned.takes, strict=True)]
-        settings = {name: _absolute(step, name, value, spec) for name, value in planned.settings.items()}
-        artifact = step.stage.run(*taken, **settings)
-        counts = store.put(planned.key, artifact, replace=again)
+        job = engine.Job(planned, spec, again, isinstance(progress, Silent))
+        if step.stage.distributed and engine.many(spec.engine):
+            counts = engine.launch(job, scratch)
+        else:
+            counts = perform(job, progress)
         shutil.rmtree(scratch, ignore_errors=True)
         store.ledger.record_step(_row(planned, spec, time.time() - began, counts))
     return True
+
+
+def perform(job: engine.Job, progress: Progress, *, rank: int = 0) -> dict[str, Any]:
+    """Run one step's stage in this process, and store what it makes; return its counts.
+
+    rank: of several processes that run it at once the first alone stores, and each of the others has its own scratch.
+    """
+    planned, spec = job.planned, job.spec
+    step, store = planned.step, Store(spec.store_path)
+    scratch = store.scratch(planned.key)
+    if rank:
+        scratch = scratch / f"process-{rank}"
+        scratch.mkdir(exist_ok=True)
+    parallel = str(spec.engine.get("parallel", "auto"))
+    context = Context(
+        spec.task, spec.seed, spec.base, scratch, store.cache, progress, planned.key, spec.name, parallel=parallel
+    )
+    taken = [_open(need, take, store, context) for need, take in zip(step.stage.needs, planned.takes, strict=True)]
+    settings = {name: _absolute(step, name, value, spec) for name, value in planned.settings.items()}
+    artifact = step.stage.run(*taken, **settings)
+    return {} if rank else store.put(planned.key, artifact, replace=job.again)
 
 
 def _open(need: Need, take: Any, store: Store, context: Context) -> Any:

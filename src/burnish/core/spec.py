@@ -14,6 +14,9 @@ from typing import Any
 
 import yaml
 
+from burnish.core.engine import ENGINES
+from burnish.core.engine import SETTINGS as ENGINE_SETTINGS
+from burnish.core.engine import problems as engine_problems
 from burnish.core.errors import BurnishError, Problem, SpecError, UsageError
 from burnish.core.stage import ROOMS, Stage, TaskSpec, closing_stage, find, nearest, read_labels
 
@@ -22,7 +25,6 @@ SECTIONS = ("burnish", "name", "seed", "task", *ROOMS, "engine", "store")
 MAX_BYTES = 1_000_000
 MAX_NODES = 100_000
 DEFAULT_USE = {"gold": "file"}
-ENGINES = ("local",)
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,7 @@ def _name(source: _Source, path: Path, problems: list[Problem]) -> str:
         problems.append(
             Problem(source.line("name"), f"name {name!r} must be letters, digits, - _ . (it names a folder)")
         )
-    for section, keys in (("store", ("path",)), ("engine", ("use", "address"))):
+    for section, keys in (("store", ("path",)), ("engine", ENGINE_SETTINGS)):
         given = source.data.get(section) or {}
         if not isinstance(given, dict):
             problems.append(Problem(source.line(section), f"{section} must be a mapping, got {given!r}"))
@@ -179,11 +181,12 @@ def _name(source: _Source, path: Path, problems: list[Problem]) -> str:
             )
     if not isinstance((source.data.get("store") or {}).get("path", ""), str):
         problems.append(Problem(source.line("store", "path"), "store.path must be a folder name"))
-    engine = (source.data.get("engine") or {}).get("use", "local")
-    if engine not in ENGINES:
-        problems.append(
-            Problem(source.line("engine"), f"no engine {engine!r}", nearest(str(engine), ENGINES, "engines are"))
-        )
+    engine = source.data.get("engine") or {}
+    use = engine.get("use", "local")
+    if use not in ENGINES:
+        problems.append(Problem(source.line("engine"), f"no engine {use!r}", nearest(str(use), ENGINES, "engines are")))
+    else:
+        problems += [Problem(source.line("engine", key), *said) for key, *said in engine_problems(engine)]
     return str(name)
 
 
@@ -379,6 +382,8 @@ def _override(source: _Source, overrides: Sequence[str]) -> None:
         elif re.fullmatch(r"(task|store|engine)\.\w+", address):
             section, key = address.split(".")
             source.data[section] = {**(source.data.get(section) or {}), key: value}
+            if address == "engine.use" and value != "ray":
+                source.data[section].pop("address", None)  # of the engine that was written, not of this one
         elif matched := _OVERRIDE.fullmatch(address):
             _override_step(source, matched, value, text)
         else:

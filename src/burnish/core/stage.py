@@ -117,6 +117,7 @@ class Context:
     key: str = ""
     name: str = "run"
     looked: Callable[[Any], None] | None = None
+    parallel: str = "auto"  # how the processes of a distributed stage share a network (`core.engine`)
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,7 @@ class Setting:
 class Stage:
     """A registered function. version: bump it when the same input may give another output.
 
-    closing: it ends its room and is added when the spec does not name it. cost: see `stage`.
+    closing: it ends its room and is added when the spec does not name it. cost, estimate, distributed: see `stage`.
     """
 
     room: str
@@ -202,6 +203,8 @@ class Stage:
     aliases: Mapping[str, str] = field(default_factory=dict, hash=False)
     gone: Mapping[str, str] = field(default_factory=dict, hash=False)
     check: Callable[[Mapping[str, Any], TaskSpec], list[tuple[str, str, str]]] | None = None
+    distributed: bool = False
+    estimate: Callable[..., Any] | None = None
 
     @property
     def address(self) -> str:
@@ -291,6 +294,8 @@ def stage(
     aliases: Mapping[str, str] | None = None,
     gone: Mapping[str, str] | None = None,
     check: Callable[[Mapping[str, Any], TaskSpec], list[tuple[str, str, str]]] | None = None,
+    distributed: bool = False,
+    estimate: Callable[..., Any] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a function as `room.name`.
 
@@ -298,13 +303,18 @@ def stage(
     cost: `cost(records, tokens, settings) -> seconds` on two cores, for `burnish plan`; settings is a dict.
     aliases: names that users know from elsewhere -> ours; both in one step is a mistake.
     gone: names of settings that were once here -> what to write instead.
+    estimate: `estimate(records, tokens, settings, task)` gives seconds, bytes and basis (attributes), or None where it cannot
+    tell; it is asked before `cost`.
+    distributed: it may run in several processes at once that train together; all but the first one's artefact is dropped.
     check: `check(settings, task)` gives (key, message, hint) for mistakes that types cannot tell, before anything runs.
     """
     room, name = address.split(".", 1)
     assert room in ROOMS, f"{address}: rooms are {ROOMS}"
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
-        _STAGES[room, name] = Stage(room, name, version, function, closing, cost, aliases or {}, gone or {}, check)
+        _STAGES[room, name] = Stage(
+            room, name, version, function, closing, cost, aliases or {}, gone or {}, check, distributed, estimate
+        )
         return function
 
     return register

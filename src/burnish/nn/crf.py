@@ -28,7 +28,7 @@ def negative_log_likelihood(scores_BLC: Tensor, tags_BL: Tensor, crf: Mapping[st
     transitions_CC, first_C, last_C = (crf[name].float() for name in ("transitions", "first", "last"))
     scores_BLC, tags_BL, told_BL = _packed(scores_BLC.float(), tags_BL)
     lengths_B = told_BL.sum(1)
-    rows = torch.arange(len(tags_BL))
+    rows = torch.arange(len(tags_BL), device=tags_BL.device)
     end_B = (lengths_B - 1).clamp(min=0)
     # what the tags themselves score
     said_BL = scores_BLC.gather(2, tags_BL.unsqueeze(2)).squeeze(2)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from burnish.nn import models
+from burnish.nn.devices import device_of
 from burnish.nn.examples import Examples
 from burnish.nn.predict import predict_outputs, stream_outputs
 from burnish.nn.runtime import read_card
@@ -28,14 +29,15 @@ class Live:
 
 
 class TorchEngine:
-    """Outputs of windows in fp32, in their order; tokenizer: of transformers."""
+    """Outputs of windows in fp32, in their order; tokenizer: of transformers. device: of `nn.devices`, "auto" is the GPU
+    where there is one."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, device: str = "auto") -> None:
         from transformers import AutoTokenizer
 
         card = read_card(folder)
         self.head = models.Head.of(card)
-        self.module: Any = models.load(folder)
+        self.module: Any = models.load(folder).to(device_of(device))
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
         self.max_length = int(card.get("max_length", 512))
 

@@ -24,6 +24,7 @@ from torch.nn import functional
 from burnish.core.artifacts import write_json
 from burnish.core.packages import home
 from burnish.nn import operators, stack
+from burnish.nn.devices import local
 
 CLEARLY = 1.25  # how much faster the unusual way must be; a tie must not fall differently on two runs
 BIG_TABLE = 4096  # rows from which an embedding is worth learning row by row
@@ -40,10 +41,17 @@ class Kernels:
     figures: dict[str, float] = field(default_factory=dict)
     processor: str = ""
     layers: str = "stock"  # stock | stack: one operator for all layers (`stack.py`)
+    modules: str = "own"  # own | stock: nothing of the network is replaced, bf16 comes by autocast (`devices.py`)
 
     @property
     def dtype(self) -> torch.dtype:
-        return torch.bfloat16 if self.number_format == "bf16" else torch.float32
+        """What weights are kept in for forward."""
+        return torch.bfloat16 if self.number_format == "bf16" and self.modules == "own" else torch.float32
+
+    @property
+    def autocast(self) -> str | None:
+        """The number format that `devices.formatted` is asked for."""
+        return self.number_format if self.modules == "stock" else None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -57,6 +65,19 @@ def with_layers(kernels: Kernels, model: nn.Module) -> Kernels:
     layers = "stock" if problem else "stack"
     why = f"layers as modules: {problem}" if problem else "layers as one operator, compared with the model's own"
     return replace(kernels, layers=layers, why=(*kernels.why, why))
+
+
+def stock(kernels: Kernels, why: str) -> Kernels:
+    """The same number format with the network's own modules."""
+    return replace(kernels, linear="torch", attention="sdpa", layers="stock", modules="stock", why=(*kernels.why, why))
+
+
+def for_gpu(*, precision: str = "auto") -> Kernels:
+    """What a GPU runs: stock modules, bf16 by autocast where it knows the format."""
+    knows = torch.cuda.is_bf16_supported()
+    number_format = ("bf16" if knows else "fp32") if precision == "auto" else precision
+    why = f"{number_format}: {'asked for' if precision != 'auto' else 'the GPU ' + ('has' if knows else 'lacks') + ' bf16'}"
+    return stock(Kernels(number_format, why=(why,), processor=torch.cuda.get_device_name()), "stock modules on a GPU")
 
 
 def processor_name() -> str:
@@ -193,6 +214,15 @@ def installed(model: nn.Module, kernels: Kernels, *, seed: int) -> Iterator[Inst
     their fp32 values, and the block's end writes those back.
     """
     pool = operators.DropoutPool(seed=seed)
+    if kernels.modules == "stock":
+        try:
+            there = _as_it_is(model, pool)
+            yield there
+        finally:
+            for parameter in there.working.values():
+                parameter.grad = None
+                parameter.requires_grad_()  # a strategy may have closed it for a while
+        return
     patched: list[nn.Module] = []
     rows: dict[str, operators.RowEmbedding] = {}
     previous = _set_attention(model, kernels)
@@ -249,12 +279,29 @@ def installed(model: nn.Module, kernels: Kernels, *, seed: int) -> Iterator[Inst
             part.set_attn_implementation(name)
 
 
+def _as_it_is(model: nn.Module, pool: operators.DropoutPool) -> Installed:
+    """A network that runs on its own modules, its weights fp32; big tables still learn row by row."""
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    big = {f"{name}.weight" for name, part in model.named_modules() if _is_big_table(part, model)}
+    held = {name: local(p.detach()) for name, p in trained.items()}
+    on_gpu = any(value.is_cuda for value in held.values())
+    return Installed(
+        pool=pool,
+        rows={},
+        working=trained,
+        masters={name: value for name, value in held.items() if name not in big},
+        tables={name: held[name] for name in held if name in big},
+        at_once=on_gpu,
+    )
+
+
 @dataclass
 class Installed:
     """What a training loop needs to know of the operators: names are those of `model.named_parameters()`.
 
     working: what forward reads; masters: fp32, what the optimiser moves (the same storage when the format is fp32);
-    tables, rows: embedding tables that learn row by row. layers: what runs them all, where they run as one operator.
+    tables, rows: embedding tables that learn row by row; those of stock modules are in `working` and not in `rows`.
+    layers: what runs them all, where they run as one operator. at_once: the optimiser moves many weights in one launch.
     """
 
     pool: operators.DropoutPool
@@ -263,6 +310,11 @@ class Installed:
     masters: dict[str, Tensor]
     tables: dict[str, Tensor]
     layers: stack.Stack | None = None
+    at_once: bool = False
+
+    def matrix(self, name: str) -> bool:
+        """Whether a weight is one, so that it decays."""
+        return self.masters[name].ndim > 1
 
     def open(self, names: set[str]) -> None:
         """From here on these weights move, and no others."""
@@ -274,8 +326,8 @@ class Installed:
     def refresh(self) -> None:
         """Copy the masters into what forward reads."""
         for name, parameter in self.working.items():
-            if parameter.data_ptr() != self.masters[name].data_ptr():
-                parameter.data.copy_(self.masters[name])
+            if name in self.masters and local(parameter.data).data_ptr() != self.masters[name].data_ptr():
+                local(parameter.data).copy_(self.masters[name])
 
 
 def _exact_modules(model: nn.Module, found: tuple[nn.Module, nn.ModuleList] | None) -> set[str]:

@@ -25,12 +25,15 @@ from torch import Tensor, nn
 from burnish.core.errors import BurnishError
 from burnish.core.progress import Progress, peak_mb
 from burnish.nn import checkpoints, costs, frozen
-from burnish.nn.batches import Batch, Examples, batches_of, padding_rate, training_order
-from burnish.nn.kernels import Installed, Kernels, choose, installed, with_layers
+from burnish.nn.batches import Batch, Examples, make_batch, padding_rate, training_order
+from burnish.nn.devices import device_of, formatted, moved
+from burnish.nn.distributed import Group
+from burnish.nn.kernels import Installed, Kernels, choose, for_gpu, with_layers
 from burnish.nn.muon import Muon
 from burnish.nn.objectives import CrossEntropy, Objective, TokenCrossEntropy, balanced_weights, cross_entropy
 from burnish.nn.optimise import BETAS, EPS, AdamW
 from burnish.nn.predict import outputs_of, pad_token_of, predict_logits, read_lengths
+from burnish.nn.recompute import recomputed
 from burnish.nn.regularisers.base import Regulariser, Working
 from burnish.nn.regularisers.base import check as stand_together
 from burnish.nn.stack import ROWS
@@ -63,7 +66,9 @@ class Training:
     label_smoothing: float = 0.0
     max_grad_norm: float = 1.0  # 0 does not clip
     dropout: float | None = None  # None keeps the model's own
-    accumulate: int = 1  # batches a step; their mean gradient moves the weights, as one large batch would
+    accumulate: int | Literal["auto"] = 1  # batches a step, of all processes; auto is one a process
+    activation_checkpointing: bool = False  # keep the input of each layer alone, and compute the rest again going back
+    device: Literal["auto", "cpu", "cuda"] = "auto"
     steps: int | None = None  # of the optimiser in all; None walks `epochs` to their end
     judge_every: int | None = None  # steps between validations; None after every epoch
     checkpoint_every_s: float = 60.0
@@ -129,6 +134,7 @@ class History:
     examples: int = 0
     seconds: float = 0.0
     cpu_seconds: float = 0.0
+    peak_mb: float = 0.0  # of this process's memory, by the end
 
     @property
     def tokens_per_s(self) -> float:
@@ -190,8 +196,11 @@ def settle(
         longest = int(train.lengths.max()) + beside
         fit = tokens * epochs / (1500 if start == "nothing" else 120 if tags else 60)
         size = int(np.clip(round(fit / ROWS) * ROWS, 256, 1024 if by_token else 2048))
-        chosen["batch_tokens"] = max(size, longest)
+        each = -(-size // int(settings.accumulate)) if settings.accumulate != "auto" else size
+        chosen["batch_tokens"] = max(each, longest)
         reasons["batch_tokens"] = f"about {tokens * epochs / size:,.0f} steps of the {tokens * epochs:,} tokens"
+        if each < size:
+            reasons["batch_tokens"] += f", each of {settings.accumulate} batches"
     if settings.learning_rate == "auto":
         small = 5e-4 if tags else 3e-4
         rate = small if hidden <= 512 and layers <= 6 else 1e-4 if hidden < 1024 else 3e-5
@@ -239,6 +248,7 @@ def fit(
     judge: Judge | None = None,
     strategies: Sequence[Strategy] = (),
     regularisers: Sequence[Regulariser] = (),
+    group: Group | None = None,
     watch: Watch | None = None,
     looked: Callable[[History], None] | None = None,
 ) -> History:
@@ -248,9 +258,12 @@ def fit(
     the cross entropy of one class a text. judge: says how good an epoch was; None is the accuracy on `validation`.
     Best: highest score of the judge, then lowest validation loss; without validation data the last weights. scratch: a folder for checkpoints; when it holds one of
     this very run (same data, settings, seed, first weights), training goes on from there. strategies: already placed
-    (`Strategy.place`). watch: is told the figures of every step and look. looked: is given the history after every
-    look; what it raises ends the run (a search that stops a trial). Raises BurnishError when the loss stops being a number.
+    (`Strategy.place`). group: the processes that train together (`nn.distributed`), each in this very call; None is this
+    one alone. watch: is told the figures of every step and look, in the first process. looked: is given the history after
+    every look; what it raises ends the run (a search that stops a trial). Raises BurnishError when the loss stops being a
+    number.
     """
+    group = group or Group()
     if objective is None and train.targets is None:
         raise ValueError("training examples need targets")
     if len(train) == 0:
@@ -263,17 +276,31 @@ def fit(
     start = next((one.start for one in strategies if one.start), getattr(model, "start", "pretrained"))
     beside = int(getattr(model, "image_tokens", 0))
     tags = start != "nothing" and isinstance(objective, TokenCrossEntropy)
-    settled, reasons = settle(
-        settings, train=train, hidden=hidden, layers=layers, start=start, beside=beside, tags=tags
-    )
+    decide = functools.partial(settle, train=train, hidden=hidden, layers=layers, start=start, beside=beside, tags=tags)
+    settled, reasons = decide(settings)
     objective = objective or _classes(model, train, settled)
     hooked = any(one.modules for one in strategies) or any(one.modules for one in regularisers)
     if judge is None and validation is not None and len(validation):
         judge = Judge("accuracy", functools.partial(_accuracy, examples=validation), (validation,))
     print_of_run = _print(model, train, validation, settled, seed, [objective, *strategies, *regularisers])
-    found = _resume_point(scratch, print_of_run, progress)
+    group.check(objective, strategies, regularisers)
+    if group.parts and settled.optimiser == "muon":
+        raise BurnishError(
+            "muon turns whole matrices, and here each process holds a part of them",
+            where="train.tune.optimiser",
+            hint="engine.parallel: ddp, or adamw",
+        )
+    found = group.read(_resume_point(scratch, print_of_run, group.size, progress) if group.writes else None)
+    if settings.accumulate == "auto":
+        accumulate = found[1]["accumulate"] if found else group.size
+        settled, reasons = decide(replace(settings, accumulate=accumulate))
+    if int(settled.accumulate) < group.size:
+        progress.tell(f"  warning: accumulate {settled.accumulate} is fewer batches a step than {group.size} processes")
+    device = device_of(settled.device)
     if found:
         kernels = Kernels(**{**found[1]["kernels"], "why": tuple(found[1]["kernels"]["why"])})
+    elif device.type == "cuda":
+        kernels = for_gpu(precision=settled.precision)
     else:
         heads = int(getattr(config, "num_attention_heads", hidden // 32))
         kernels = choose(precision=settled.precision, hidden=hidden, head=hidden // heads)
@@ -283,43 +310,54 @@ def fit(
             )
         else:
             kernels = with_layers(kernels, model)
+    kernels = group.kernels(kernels)
     for line in kernels.why:
         progress.tell(f"  {line}")
     second = copy.deepcopy(model).train() if any(one.second for one in regularisers) else None
     rates = [rate for one in regularisers if (rate := one.dropout_rate()) is not None]
     restore_dropout = set_dropout([model, second], rates[-1] if rates else settled.dropout)
-    model.train()
+    group.place(model.train(), device)
+    if second is not None:
+        group.place(second, device)
+    gpus = [device] if device.type == "cuda" else []
     try:
         with contextlib.ExitStack() as around:
-            operators = around.enter_context(installed(model, kernels, seed=seed))
-            around.enter_context(torch.random.fork_rng(devices=[]))
+            network, operators = around.enter_context(group.installed(model, kernels, seed=seed))
+            around.enter_context(torch.random.fork_rng(devices=gpus))
             if any(one.caches for one in strategies) and not (found and found[1]["done"]):
                 if hooked or any(one.perturbs for one in regularisers):
                     progress.tell(
                         "  frozen layers are computed in every step: a strategy or regulariser looks or reaches into them"
                     )
+                elif kernels.modules == "stock":
+                    progress.tell("  frozen layers are computed in every step: the network runs on its own modules")
                 else:
                     examples = [train, *(judge.reads if judge else ())]
                     bottom = frozen.known(model, operators, kernels, examples, scratch=scratch, progress=progress)
                     reasons["frozen"] = around.enter_context(bottom)
+            around.enter_context(recomputed(network, operators, settled.activation_checkpointing))
             run = Run(
-                model, train, settled, operators, seed, scratch, progress, print_of_run, kernels, objective, judge
+                network, train, settled, operators, seed, scratch, progress, print_of_run, kernels, objective, judge
             )
+            run.group, run.device = group, device
+            run.optimiser.squares = group.squares
             run.strategies, run.second = tuple(strategies), second
             run.looked = looked
             run.optimiser.scale(combined(strategies, model))
-            run.watch = watch
+            run.watch = watch if group.writes else None
             run.helpers = [working for one in strategies if (working := one.begin(run)) is not None]
             run.helpers += [one.begin(run) for one in regularisers]
             run.history.reasons = reasons
             run.history.resolved = {key: getattr(settled, key) for key in ("epochs", "learning_rate", "batch_tokens")}
             run.history.resolved["precision"] = kernels.number_format
             run.history.kernels = kernels.to_json()
+            run.history.resolved["accumulate"] = settled.accumulate
             if found:
-                run.restore(*found)
+                run.restore(group.tensors(found[0], operators), found[1])
             run.go()
     finally:
         restore_dropout()
+        model.to("cpu")  # what follows, calibration and saving, is small
     model.eval()
     return run.history
 
@@ -353,6 +391,7 @@ class Run:
         moves = Muon if settings.optimiser == "muon" else AdamW
         self.optimiser = moves(operators, weight_decay=settings.weight_decay, betas=settings.betas, eps=settings.eps)
         self.history = History(figure=judge.figure if judge else "")
+        self.group, self.device = Group(), torch.device("cpu")
         self.strategies: tuple[Strategy, ...] = ()
         self.looked: Callable[[History], None] | None = None
         self.helpers: list[Working] = []
@@ -387,6 +426,7 @@ class Run:
             self.weights[name].copy_(value)
         for helper in self.helpers:
             helper.finish()
+        self.history.peak_mb = peak_mb()
 
     def _one_epoch(self) -> None:
         if self.position == 0:
@@ -401,21 +441,21 @@ class Run:
             groups=self.train.groups,
         )
         self.history.padding_rate = padding_rate(lengths, order)
-        every = self.settings.accumulate
+        every = int(self.settings.accumulate)
         self.total_steps = self.settings.steps or math.ceil(len(order) / every) * int(self.settings.epochs)
         left = order[self.position :]
         what = (
             f"epoch {self.epoch + 1}/{self.settings.epochs}" if not self.settings.steps else f"epoch {self.epoch + 1}"
         )
-        batches = batches_of(self.train, left, pad_token=pad_token_of(self.model))
         # where the steps are counted, all that are left stand on the bar, or the time left would be of this epoch alone
         total = self.settings.steps - self.optimiser.steps if self.settings.steps else sum(map(len, left))
         with self.progress.bar(what, total, "steps" if self.settings.steps else "examples") as bar:
             for at in range(0, len(left), every):
-                count = sum(len(rows) for rows in left[at : at + every])
+                step = left[at : at + every]
+                count = sum(len(rows) for rows in step)
                 began, cpu_began = time.perf_counter(), time.process_time()
                 before = self.history.tokens
-                loss = self._step(batches, count, min(every, len(left) - at), done=self.position / len(order))
+                loss = self._step(step, count, done=self.position / len(order))
                 self.history.seconds += time.perf_counter() - began
                 self.history.cpu_seconds += time.process_time() - cpu_began
                 self.history.examples += count
@@ -464,27 +504,34 @@ class Run:
             return min(1.0, self.optimiser.steps / self.settings.steps)
         return (self.epoch + done) / int(self.settings.epochs)
 
-    def _step(self, batches: Iterator[Batch], count: int, parts: int, *, done: float) -> float:
-        """Forward and backward for the next `parts` batches, which hold `count` examples, and one move of the weights.
+    def _step(self, step: list[np.ndarray], count: int, *, done: float) -> float:
+        """Forward and backward for the batches of a step, given by their rows, and one move of the weights.
 
-        done: share of this epoch, 0..1.
+        count: examples of them all; done: share of this epoch, 0..1. Of several processes each computes its share.
         """
-        total = 0.0
         share = self._share(done)
-        for _ in range(parts):
-            batch = next(batches)
-            self.step_seed = _step_seed(self.seed, self.epoch, self.position)
-            self.again()
-            self._scale = len(batch.rows) / count
-            total += self._taught()(batch) * self._scale
-            self.history.tokens += batch.num_tokens
-            self.position += 1
+        losses, tokens = [0.0] * len(step), 0
+        try:
+            for at, counts in self.group.share(len(step)):
+                batch = make_batch(self.train, step[at], pad_token=pad_token_of(self.model))
+                self.step_seed = _step_seed(self.seed, self.epoch, self.position + at)
+                self.again()
+                self._scale = len(batch.rows) / count if counts else 0.0
+                loss = self._taught()(moved(batch, self.device))
+                if counts:
+                    losses[at], tokens = loss, tokens + batch.num_tokens
+        except BurnishError as error:
+            self.group.failed(error)
+        losses, tokens = self.group.agreed(losses, tokens)
+        self.group.sum_gradients(self.operators)
+        self.history.tokens += tokens
+        self.position += len(step)
         rate = rate_at(share, settings=self.settings)
         self.gradient = self.optimiser.step(learning_rate=rate, max_grad_norm=self.settings.max_grad_norm)
         self.history.rates.append(rate)
         for helper in self.helpers:
             helper.moved(rate=rate)
-        return total
+        return sum(loss * (len(rows) / count) for loss, rows in zip(losses, step, strict=True))
 
     def _taught(self) -> Callable[[Batch], float]:
         """How one batch teaches: plainly, inside every regulariser, the first one outermost."""
@@ -517,13 +564,17 @@ class Run:
         return self.objective.loss(outputs, batch, model or self.model)
 
     def loss(self, batch: Batch, outputs: Any = None) -> Tensor:
-        """Mean loss of a batch, its examples weighed."""
+        """Mean loss of a batch, its examples weighed; outputs: of `forward`, where it has run already."""
+        with self.formatted():
+            return self.group.within(self._loss, batch, outputs)
+
+    def _loss(self, batch: Batch, outputs: Any) -> Tensor:
         return self.mean(self.losses(batch, outputs), batch)
 
     def mean(self, values_B: Tensor, batch: Batch) -> Tensor:
         """The mean of something of each example, weighed as its loss is."""
-        if self.train.weights is not None:
-            values_B = values_B * torch.from_numpy(self.train.weights[batch.rows])
+        if batch.weights is not None:
+            values_B = values_B * batch.weights
         return values_B.mean()
 
     @contextlib.contextmanager
@@ -551,6 +602,10 @@ class Run:
             for table, before in zip(rows, touched, strict=True):
                 table.touched[:] = before
 
+    def formatted(self) -> contextlib.AbstractContextManager[Any]:
+        """The number format of the products, where modules do not have it by themselves."""
+        return formatted(self.device, self.kernels.autocast)
+
     def backward(self, loss: Tensor) -> None:
         """Add the gradients of a mean loss to those of this step."""
         value = float(loss.detach())
@@ -559,7 +614,7 @@ class Run:
                 f"the training loss is {value} in step {self.optimiser.steps + 1}",
                 hint=f"lower train.tune.learning_rate (now {self.settings.learning_rate}), or set precision: fp32",
             )
-        if loss.requires_grad:
+        if loss.requires_grad:  # 0 where another process counts this batch
             torch.autograd.backward(loss * self._scale if self._scale != 1.0 else loss)
 
     def _look(self) -> None:
@@ -582,11 +637,14 @@ class Run:
         epoch = self.history.epochs[-1]
         said = [f"loss {epoch.loss:.3f}"]
         if self.judge.chooses:
-            epoch.validation_score, epoch.validation_loss = self.judge.score(self.model)
+            with self.formatted():
+                figures = self.group.judged(functools.partial(self.judge.score, self.model))
+            epoch.validation_score, epoch.validation_loss = figures
             figure = self.judge.figure.replace("_", " ")
             said += [f"validation loss {epoch.validation_loss:.3f}", f"{figure} {epoch.validation_score:.3f}"]
         if self.judge.more is not None:
-            epoch.more = self.judge.more(self.model)
+            with self.formatted():
+                epoch.more = self.group.judged(functools.partial(self.judge.more, self.model))
             said += [f"{name} {value:.3f}" for name, value in epoch.more.items()]
         self.model.train()
         when = f"step {self.optimiser.steps}" if self.settings.judge_every else f"epoch {self.epoch + 1}"
@@ -611,9 +669,13 @@ class Run:
         self.best = {name: value.clone() for name, value in weights.items()}
 
     def _save(self, *, force: bool = False) -> None:
-        if self.scratch is None or (not force and time.monotonic() - self.saved_at < self.settings.checkpoint_every_s):
+        due = force or time.monotonic() - self.saved_at >= self.settings.checkpoint_every_s
+        if self.scratch is None or not self.group.saves(due):
             return
         state = {
+            "threads": torch.get_num_threads(),
+            "processes": self.group.size,
+            "accumulate": int(self.settings.accumulate),
             "print": self.print_of_run,
             "kernels": self.kernels.to_json(),
             "epoch": self.epoch,
@@ -629,10 +691,11 @@ class Run:
         tensors = {"weights": self.weights, "optimiser": self.optimiser.state(), "best": self.best}
         tensors |= {"objective": kept} if (kept := costs.state_of(self.objective)) else {}
         tensors |= {f"regulariser-{at}": kept for at, one in enumerate(self.helpers) if (kept := one.state())}
-        checkpoints.write(
+        self.group.write(
             self.scratch, name=f"checkpoint-{self.optimiser.steps:09d}-{self.epoch:05d}", tensors=tensors, state=state
         )
-        checkpoints.prune(self.scratch, "checkpoint-", keep=self.settings.keep_checkpoints)
+        if self.group.writes:
+            checkpoints.prune(self.scratch, "checkpoint-", keep=self.settings.keep_checkpoints)
         self.saved_at = time.monotonic()
 
     def restore(self, tensors: dict[str, dict[str, Tensor]], state: dict[str, Any]) -> None:
@@ -641,7 +704,7 @@ class Run:
             self.weights[name].copy_(value)
         self.operators.refresh()
         self.optimiser.restore(tensors["optimiser"], steps=state["steps"])
-        self.best = tensors["best"]
+        self.best = tensors.get("best", {})
         self.best_score = tuple(state["best_score"]) if state["best_score"] else None
         self.epoch, self.position, self.done = state["epoch"], state["position"], state["done"]
         self.epoch_loss, self.epoch_count = float.fromhex(state["epoch_loss"]), state["epoch_count"]
@@ -681,18 +744,21 @@ def score(model: nn.Module, examples: Examples) -> tuple[float, float]:
 
 
 def _resume_point(
-    scratch: Path | None, print_of_run: str, progress: Progress
-) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]] | None:
-    """The newest sound checkpoint of this very run."""
+    scratch: Path | None, print_of_run: str, processes: int, progress: Progress
+) -> tuple[Path, dict[str, Any]] | None:
+    """Folder and state of the newest sound checkpoint of this very run; of as many threads, unless the number of
+    processes is another, for then the bits are others anyway."""
     for name in checkpoints.names(scratch, "checkpoint-") if scratch is not None and scratch.is_dir() else []:
         assert scratch is not None
-        found = checkpoints.read(scratch / name)
-        if isinstance(found, str):
-            progress.tell(f"  checkpoint not used: {found}")
-        elif found[1]["print"] != print_of_run:
+        state = checkpoints.state_of(scratch / name)
+        if isinstance(state, str):
+            progress.tell(f"  checkpoint not used: {state}")
+        elif state["print"] != print_of_run or (
+            state["processes"] == processes and state["threads"] != torch.get_num_threads()
+        ):
             progress.tell(f"  {name} belongs to other data, settings or versions: not used")
         else:
-            return found
+            return scratch / name, state
     return None
 
 
@@ -718,7 +784,7 @@ def _print(
         torch.__version__,
         [repr(part) for part in parts],
     ]
-    total.update(json.dumps([*facts, torch.get_num_threads()], sort_keys=True).encode())
+    total.update(json.dumps(facts, sort_keys=True).encode())
     for name, value in model.state_dict().items():
         total.update(name.encode())
         total.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if value.numel() else b"")

@@ -42,6 +42,13 @@ class Muon(AdamW):
         for name in self.matrices:  # one momentum and no second moment
             self.moments[name] = (self.moments[name][0], torch.zeros(0))
 
+    def _move_all(self, grads: dict[str, Tensor], clip: float, learning_rate: float) -> None:
+        for name in self.matrices & grads.keys():
+            self._move(name, grads[name], clip, learning_rate * self.factors[name])
+        super()._move_all(
+            {name: grad for name, grad in grads.items() if name not in self.matrices}, clip, learning_rate
+        )
+
     @torch.no_grad()
     def _move(self, name: str, grad: Tensor, clip: float, learning_rate: float) -> None:
         if name not in self.matrices:

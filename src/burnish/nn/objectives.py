@@ -47,7 +47,7 @@ class CrossEntropy:
         if self.cost is not None:
             learning = model is not None and model.training
             return self.cost.texts(outputs, batch.targets, batch, smoothing=self.label_smoothing, learning=learning)
-        weights = None if self.class_weights is None else torch.from_numpy(self.class_weights)
+        weights = None if self.class_weights is None else torch.from_numpy(self.class_weights).to(outputs.device)
         return cross_entropy(outputs, batch.targets, class_weights_C=weights, label_smoothing=self.label_smoothing)
 
     def state(self) -> dict[str, Tensor]:
@@ -77,7 +77,7 @@ class TokenCrossEntropy:
             loss_BL = functional.cross_entropy(
                 outputs.float().transpose(1, 2),
                 batch.token_targets_BL,
-                weight=None if self.class_weights is None else torch.from_numpy(self.class_weights),
+                weight=None if self.class_weights is None else torch.from_numpy(self.class_weights).to(outputs.device),
                 ignore_index=IGNORED,
                 label_smoothing=self.label_smoothing,
                 reduction="none",
@@ -119,7 +119,7 @@ class BinaryCrossEntropy:
             return self.cost.labels(outputs, targets_BC, batch).mean(1)
         loss_BC = functional.binary_cross_entropy_with_logits(outputs.float(), targets_BC, reduction="none")
         if self.class_weights is not None:
-            loss_BC = loss_BC * torch.from_numpy(self.class_weights)
+            loss_BC = loss_BC * torch.from_numpy(self.class_weights).to(outputs.device)
         return loss_BC.mean(1)
 
 
@@ -138,7 +138,7 @@ class ContinuationRatio:
         assert batch.targets is not None
         targets_BC = batch.targets
         if self.class_weights is not None:
-            targets_BC = targets_BC * torch.from_numpy(self.class_weights)
+            targets_BC = targets_BC * torch.from_numpy(self.class_weights).to(outputs.device)
         count = outputs.shape[1]
         above_BC = outputs.float() + torch.arange(count, 0, -1, device=outputs.device).log()
         reached_BC = targets_BC.flip(1).cumsum(1).flip(1)  # how much of the target is in class c or above
@@ -164,7 +164,7 @@ class SubsetCrossEntropy:
         loss_B = torch.where(several_B, set_B, -(targets_BC * log_p_BC).sum(-1))
         if self.class_weights is None:
             return loss_B
-        weighed_B = (targets_BC * torch.from_numpy(self.class_weights)).sum(1)
+        weighed_B = (targets_BC * torch.from_numpy(self.class_weights).to(outputs.device)).sum(1)
         return loss_B * weighed_B / targets_BC.sum(1)
 
 
@@ -247,7 +247,7 @@ class Several:
             part = batch.several.get(name)
             if part is None:
                 continue
-            told = torch.from_numpy(np.flatnonzero(np.isin(batch.rows, part.rows)))
+            told = torch.from_numpy(np.flatnonzero(np.isin(batch.rows, part.rows))).to(total_B.device)
             loss_b = objective.loss(outputs[name][told], part, model.part(name))
             if self.weights is None:
                 spread = model.balance.log_variances()[at]

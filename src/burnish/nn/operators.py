@@ -6,7 +6,8 @@ Shapes: B texts, H heads, L tokens, D numbers a head, U different tokens.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -119,6 +120,20 @@ class DropoutPool:
     def begin(self, seed: int) -> None:
         """Start a step."""
         self._random.seed(seed)
+
+    def state(self) -> Any:
+        """What decides the next masks."""
+        return self._random.getstate()
+
+    @contextmanager
+    def as_it_was(self, state: Any) -> Iterator[None]:
+        """Draw inside the block the masks that were drawn after `state()`; then go on as if nothing had been drawn."""
+        now = self._random.getstate()
+        self._random.setstate(state)
+        try:
+            yield
+        finally:
+            self._random.setstate(now)
 
     def keep(self, shape: tuple[int, ...], *, rate: float, dtype: torch.dtype) -> Tensor:
         """0 where an element is dropped, 1/(1 - rate) elsewhere; mean 1."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from burnish.nn.devices import local
 from burnish.nn.kernels import Installed
 
 BETAS, EPS = (0.9, 0.999), 1e-8
@@ -37,6 +38,7 @@ class AdamW:
     moments: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
     moves: dict[str, Tensor] = field(default_factory=dict)
     rows_moved: dict[str, Tensor] = field(default_factory=dict)  # of each table, in the last step
+    squares: Callable[[float], float] = float  # of all gradients, from those kept here (`Group.squares`)
 
     def __post_init__(self) -> None:
         values = self.installed.masters | self.installed.tables
@@ -54,23 +56,49 @@ class AdamW:
     def step(self, *, learning_rate: float, max_grad_norm: float) -> float:
         """Move everything that has a gradient, forget the gradients, and return their norm before clipping."""
         self.steps += 1
-        rows = {name: _merged(table.touched) for name, table in self.installed.rows.items() if table.touched}
+        rows = {name: merged(table.touched) for name, table in self.installed.rows.items() if table.touched}
+        grads = {name: local(p.grad) for name, p in self.installed.working.items() if p.grad is not None}
+        for name in self.installed.tables.keys() & grads.keys():  # a table of stock modules: the rows with a gradient
+            rows_U = grads[name].any(1).nonzero().squeeze(1)
+            rows[name] = rows_U, grads.pop(name)[rows_U].float()
         self.rows_moved = {name: rows_U for name, (rows_U, _) in rows.items()}
-        grads = {name: p.grad for name, p in self.installed.working.items() if p.grad is not None}
-        norm = _norm([*grads.values(), *(grad for _, grad in rows.values())])
+        norm = math.sqrt(self.squares(_squares([*grads.values(), *(grad for _, grad in rows.values())])))
         clip = min(1.0, max_grad_norm / (norm + 1e-6)) if max_grad_norm > 0 else 1.0
-        for name, grad in grads.items():
-            self._move(name, grad, clip, learning_rate * self.factors[name])
-            self.installed.working[name].grad = None
+        self._move_all(grads, clip, learning_rate)
         for name, (rows_U, grad_UD) in rows.items():
             self._move_rows(name, rows_U, grad_UD.mul_(clip), learning_rate * self.factors[name])
-            self.installed.rows[name].touched.clear()
+        for parameter in self.installed.working.values():
+            parameter.grad = None
+        for table in self.installed.rows.values():
+            table.touched.clear()
         return norm
+
+    def _move_all(self, grads: dict[str, Tensor], clip: float, learning_rate: float) -> None:
+        """Everything with a dense gradient: piece by piece on a CPU, many weights in one launch on a GPU."""
+        if not self.installed.at_once:
+            for name, grad in grads.items():
+                self._move(name, grad, clip, learning_rate * self.factors[name])
+            return
+        alike: dict[tuple[float, float], list[str]] = {}
+        for name in grads:
+            alike.setdefault((self.factors[name], self._decay(name)), []).append(name)
+        for (factor, decay), names in alike.items():
+            found = [grads[name].float() for name in names]
+            if clip != 1.0:
+                torch._foreach_mul_(found, clip)
+            _adamw_at_once_(
+                [self.installed.masters[name] for name in names], found, [self.moments[name] for name in names],
+                steps=[self._moved(name) for name in names], rate=learning_rate * factor, decay=decay,
+                betas=self.betas, eps=self.eps,
+            )  # fmt: skip
+
+    def _decay(self, name: str) -> float:
+        return self.weight_decay if self.installed.matrix(name) else 0.0
 
     def _move(self, name: str, grad: Tensor, clip: float, learning_rate: float) -> None:
         """One parameter: its master, its moments, and what forward reads of it."""
-        master, working = self.installed.masters[name], self.installed.working[name].data
-        decay = self.weight_decay if master.ndim > 1 else 0.0
+        master, working = self.installed.masters[name], local(self.installed.working[name].data)
+        decay = self._decay(name)
         adamw_, steps, more = _fastest(), self._moved(name), {"betas": self.betas, "eps": self.eps}
         every = (grad, master, *self.moments[name], working)
         for grad_piece, value, m, v, shown in zip(*map(_pieces, every), strict=True):
@@ -108,17 +136,21 @@ class AdamW:
 
 def _pieces(value: Tensor) -> tuple[Tensor, ...]:
     """Views of about PIECE numbers, whole rows; a vector is one."""
-    return torch.split(value, max(1, PIECE // value[0].numel())) if value.ndim > 1 else (value,)
+    if value.ndim < 2 or not value.numel():
+        return (value,)
+    return torch.split(value, max(1, PIECE // value[0].numel()))
 
 
-def _norm(grads: list[Tensor]) -> float:
-    """Euclidean norm of all gradients together (torch's own norm of bf16 costs four times this)."""
+def _squares(grads: list[Tensor]) -> float:
+    """Sum of the squares of all gradients (torch's own norm of bf16 costs four times this)."""
+    if grads and grads[0].is_cuda:  # one launch and one wait for all, where each number asked for is a wait
+        return float(torch.stack(torch._foreach_norm([grad.float() for grad in grads])).double().square().sum())
     total = 0.0
     for grad in grads:
         for piece in _pieces(grad if grad.is_contiguous() else grad.t()):
             numbers = piece.float().reshape(-1)
             total += float(torch.dot(numbers, numbers))
-    return math.sqrt(total)
+    return total
 
 
 def _adamw_(
@@ -144,6 +176,29 @@ def _adamw_fused_(
     )  # fmt: skip
 
 
+def _adamw_at_once_(
+    values: list[Tensor],
+    grads: list[Tensor],
+    moments: list[tuple[Tensor, Tensor]],
+    *,
+    steps: list[int],
+    rate: float,
+    decay: float,
+    betas: tuple[float, float],
+    eps: float,
+) -> None:
+    """One step of many weights by torch's fused AdamW."""
+    from torch.optim.adamw import adamw
+
+    taken = [
+        torch.tensor(float(n - 1), device=value.device) for n, value in zip(steps, values, strict=True)
+    ]  # it counts on by itself
+    adamw(
+        values, grads, [m for m, _ in moments], [v for _, v in moments], [], taken,
+        fused=True, lr=rate, beta1=betas[0], beta2=betas[1], weight_decay=decay, eps=eps, amsgrad=False, maximize=False,
+    )  # fmt: skip
+
+
 @functools.cache
 def _fastest() -> Callable[..., None]:
     """Torch's private step in one pass where it exists and gives what ours gives, else ours."""
@@ -159,7 +214,7 @@ def _fastest() -> Callable[..., None]:
     return _adamw_fused_ if same else _adamw_
 
 
-def _merged(touched: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+def merged(touched: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     """(rows, fp32 gradients) of one step; a table read twice in a step has its gradients added up."""
     parts = [(rows, leaf.grad.float()) for rows, leaf in touched if leaf.grad is not None]
     if len(parts) == 1:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from burnish.nn.batches import Batch, Examples, batches_of, reading_order
+from burnish.nn.devices import device_in, moved
 from burnish.nn.models import Head, gathered, per_window
 
 READ_TOKENS = 4096  # tokens a batch: from here on a larger one is not faster, only larger
@@ -17,11 +18,12 @@ READ_TOKENS = 4096  # tokens a batch: from here on a larger one is not faster, o
 
 def outputs_of(model: nn.Module, batch: Batch) -> Any:
     """What the model gives for one batch: a tensor (B, ...), or a dict of them; of transformers' outputs the logits."""
+    batch = moved(batch, device_in(model))
     inputs = {"input_ids": batch.ids_BL, "attention_mask": batch.mask_BL}
     if batch.types_BL is not None:
         inputs["token_type_ids"] = batch.types_BL
     if batch.images is not None:
-        inputs["pixel_values"] = model.pixels(batch.images)  # type: ignore[operator]
+        inputs["pixel_values"] = moved(model.pixels(batch.images), device_in(model))  # type: ignore[operator]
     out = model(**inputs)
     return out.logits if hasattr(out, "logits") else out
 
@@ -74,5 +76,5 @@ def stream_logits(
 
 def _numbers(outputs: Any) -> Any:
     if isinstance(outputs, Tensor):
-        return outputs.float().numpy()
-    return {name: value.float().numpy() for name, value in outputs.items()}
+        return outputs.float().cpu().numpy()
+    return {name: value.float().cpu().numpy() for name, value in outputs.items()}

@@ -61,7 +61,7 @@ class RankingLoss:
             return contrastive(vector_BD, relevance_B, text_B, groups_B, temperature=self.temperature)
         # the query of each window, for its cosine with it: every group has exactly one
         numbers, of_row_B = torch.unique(groups_B, return_inverse=True)
-        at_G = torch.zeros(len(numbers), dtype=torch.long).index_put((of_row_B[query_B],), query_B.nonzero()[:, 0])
+        at_G = of_row_B.new_zeros(len(numbers)).index_put((of_row_B[query_B],), query_B.nonzero()[:, 0])
         cosine_B = (vector_BD * vector_BD[at_G[of_row_B]]).sum(1)
         loss_B = torch.zeros_like(cosine_B)
         rows = (~query_B).nonzero()[:, 0]

@@ -173,8 +173,9 @@ class _Stack(torch.autograd.Function):
     def forward(ctx: Any, x_ND: Tensor, anchor: Tensor, stack: Stack, layers: list[Layer], plan: Plan) -> Tensor:
         ctx.stack, ctx.plan, ctx.layers, ctx.saved = stack, plan, layers, []
         for layer in layers:
+            before = x_ND, stack.pool.state() if stack.recomputes else None
             x_ND, saved = stack.forward_layer(layer, x_ND, plan)
-            ctx.saved.append(saved)
+            ctx.saved.append(before if stack.recomputes else saved)
         return x_ND
 
     @staticmethod
@@ -182,8 +183,12 @@ class _Stack(torch.autograd.Function):
         grad: Tensor | None = grad_ND.contiguous()
         for at, layer in reversed(list(enumerate(ctx.layers))):
             assert grad is not None
-            onward = at > 0 or ctx.needs_input_grad[0]
-            grad = ctx.stack.backward_layer(layer, grad, ctx.plan, ctx.saved.pop(), onward=onward)
+            onward, saved = at > 0 or ctx.needs_input_grad[0], ctx.saved.pop()
+            if ctx.stack.recomputes:
+                x_ND, state = saved
+                with ctx.stack.pool.as_it_was(state):
+                    saved = ctx.stack.forward_layer(layer, x_ND, ctx.plan)[1]
+            grad = ctx.stack.backward_layer(layer, grad, ctx.plan, saved, onward=onward)
         return grad, None, None, None, None
 
 
@@ -199,6 +204,7 @@ class Stack:
 
     def __init__(self, walker: nn.Module, layers: nn.ModuleList, pool: DropoutPool) -> None:
         self.walker, self.pool = walker, pool
+        self.recomputes = False  # keep a layer's input alone, and compute the rest again going back
         self.heads = int(layers[0].get_submodule("attention.self").num_attention_heads)  # type: ignore[arg-type]
         self.layers = [_adopt(layer) for layer in layers]
         self.below: Callable[[Plan], Tensor] | None = None

@@ -38,10 +38,11 @@ def teach(
     regularisers: Sequence[Any],
     watch: Any,
     context: Context,
+    group: Any = None,
 ) -> dict[str, Any]:
     """Train in place; return what goes on the model's card: history, data, and what the task calibrated.
 
-    gold: checked records that the spec allows to train on; they come last, in a few careful passes.
+    group: the processes that train together (`nn.distributed`); None is this one alone. gold: checked records that the spec allows to train on; they come last, in a few careful passes.
     """
     from burnish.nn.loop import Epoch, fit
     from burnish.nn.objectives import class_weights, with_loss
@@ -60,7 +61,12 @@ def teach(
         teaching = Distilled(objective, seen, *distil[1:])
     validation = encoded(task, sides, sides.validation_table) if len(sides.validation_table) else None
     judge = judged(task, validation, head, objective) if validation else None
-    common: dict[str, Any] = {"progress": context.progress, "seed": context.seed, "objective": objective}
+    common: dict[str, Any] = {
+        "progress": context.progress,
+        "seed": context.seed,
+        "objective": objective,
+        "group": group,
+    }
     common |= {"strategies": strategies, "regularisers": regularisers}
     scratch = _folder(context.scratch / "weak")
     other: dict[str, Any] = {
@@ -95,7 +101,7 @@ def teach(
         again = fit(model, checked, None, settings=last, scratch=_folder(context.scratch / "gold"), **common)
         told["gold_last"] = again.to_json()
     calibrated = {}
-    if validation and task.engine == "encoder":
+    if validation and task.engine == "encoder" and (group is None or group.writes):
         outputs = predict_outputs(model, validation.read, head)
         calibrated = task.calibrate(validation.table, validation.read, outputs)
     data = {
@@ -164,6 +170,7 @@ def run(model: Any, examples: Examples, head: Head, objective: Objective) -> tup
     import torch
 
     from burnish.nn.batches import batches_of, reading_order
+    from burnish.nn.devices import device_in, moved
     from burnish.nn.predict import READ_TOKENS, outputs_of, pad_token_of, read_lengths
 
     forward = getattr(objective, "forward", None)
@@ -175,6 +182,7 @@ def run(model: Any, examples: Examples, head: Head, objective: Objective) -> tup
         nonlocal total
         order = reading_order(read_lengths(model, examples), batch_tokens=READ_TOKENS, groups=examples.groups)
         for batch in batches_of(examples, order, pad_token=pad_token_of(model)):
+            batch = moved(batch, device_in(model))
             outputs = forward(model, batch) if forward else outputs_of(model, batch)
             total += float(objective.loss(outputs, batch, model).double().sum())
             yield batch.rows, None if forward else per_window(_plain(outputs), head, examples.lengths[batch.rows])
@@ -218,8 +226,8 @@ def gold_settings(settings: Training, resolved: Mapping[str, Any], gold_epochs: 
 
 def _plain(outputs: Any) -> Any:
     if isinstance(outputs, Mapping):
-        return {name: value.float().numpy() for name, value in outputs.items()}
-    return outputs.float().numpy()
+        return {name: value.float().cpu().numpy() for name, value in outputs.items()}
+    return outputs.float().cpu().numpy()
 
 
 def _folder(path: Path) -> Path:

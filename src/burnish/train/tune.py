@@ -33,6 +33,8 @@ ALIASES = {
     "early_stopping_patience": "patience",
     "max_seq_length": "max_length",
     "save_total_limit": "keep_checkpoints",
+    "gradient_accumulation_steps": "accumulate",
+    "gradient_checkpointing": "activation_checkpointing",
 }
 
 
@@ -82,7 +84,13 @@ def _shape(settings: Mapping[str, Any], task: TaskSpec) -> str:
 GONE = {"layer_decay": "strategy: {use: layer_wise, decay: ...} says it now"}
 
 
-@stage("train.tune", cost=_cost, aliases=ALIASES, gone=GONE, check=_check)
+def _estimate(records: int, tokens: int, settings: Mapping[str, Any], task: TaskSpec) -> Any:
+    from burnish.nn.estimates import for_tune
+
+    return for_tune(records, tokens, settings, task, otherwise=TOKENS_PER_S)
+
+
+@stage("train.tune", cost=_cost, estimate=_estimate, aliases=ALIASES, gone=GONE, check=_check, distributed=True)
 def tune(
     split: Split,
     gold: Gold | None,
@@ -104,6 +112,7 @@ def tune(
     decay: Share = 0.2,
     weight_decay: Annotated[float, Ge(0)] = 0.01,
     batch_tokens: Positive | Literal["auto"] = "auto",
+    accumulate: Positive | Literal["auto"] = "auto",
     max_length: Positive | Literal["auto"] = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "auto",
     patience: Count = 3,
@@ -113,6 +122,8 @@ def tune(
     soft_labels: bool = True,
     gold_epochs: Count | Literal["auto"] = "auto",
     augment: Annotated[Any, augmentations] = (),
+    activation_checkpointing: bool = False,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
     checkpoint_every_s: Annotated[float, Gt(0)] = 60.0,
     keep_checkpoints: Positive = 2,
     track: Annotated[Any, trackers] = (),
@@ -137,6 +148,7 @@ def tune(
     decay: share of all steps in which wsd falls.
     weight_decay: of AdamW, on matrices only.
     batch_tokens: tokens in a batch, padding included; texts of like length go together.
+    accumulate: batches whose mean gradient is one step, shared out to the processes; auto is one a process.
     max_length: in tokens; a longer text loses its end; auto holds 99% of the texts whole, at most 256.
     precision: number format of the matrix products; auto probes this processor; weights stay fp32.
     patience: epochs without a better validation score before stopping; 0 never stops early.
@@ -146,6 +158,8 @@ def tune(
     soft_labels: learn how sure the labels are (`probs`); false learns the label alone.
     gold_epochs: passes over the gold at the end, where the gold section says train: true; auto is 4; 0 none.
     augment: what makes further training records, any number; each is kept only where the validation side says it helps.
+    activation_checkpointing: compute layers twice instead of keeping what they made: less memory, a third more time.
+    device: auto is the GPU where there is one.
     checkpoint_every_s: seconds between checkpoints; a killed run goes on from the newest, to the same weights.
     keep_checkpoints: newest ones that stay on disk while it trains; a damaged one is noticed, and the one before is used.
     track: where loss, rate, speed and memory go while it trains, any number.
@@ -155,6 +169,7 @@ def tune(
     """
     from burnish.core.tasktypes import open_task
     from burnish.nn import models
+    from burnish.nn.distributed import open_group
     from burnish.nn.engine import Live
     from burnish.nn.loop import Training
     from burnish.nn.strategies.auto import settled
@@ -173,6 +188,9 @@ def tune(
         decay=decay,
         weight_decay=weight_decay,
         batch_tokens=batch_tokens,
+        accumulate=accumulate,
+        activation_checkpointing=activation_checkpointing,
+        device=device,
         precision=precision,
         patience=patience,
         max_grad_norm=max_grad_norm,
@@ -187,11 +205,12 @@ def tune(
 
     def learn(
         sides: Sides, context: Context, gold: Any = None, watch: Any = None
-    ) -> tuple[Any, list[Any], dict[str, Any]]:
+    ) -> tuple[Any, list[Any], dict[str, Any], Any]:
         model = models.build(folder, head, seed=context.seed)
         sides.prepare(model)
         parts, why = settled(wanted, model)
         parts = placed(parts, model, seed=context.seed)
+        group = open_group(context.parallel, model)
         told = teach(
             model,
             task,
@@ -207,9 +226,10 @@ def tune(
             regularisers=regularisers.open(regularise),
             watch=watch,
             context=context,
+            group=group,
         )
         told["history"]["tune"]["reasons"]["strategy"] = why
-        return model, parts, told
+        return model, parts, told, group
 
     worth: list[dict[str, Any]] = []
     if asked := augmentations.open(augment):
@@ -221,10 +241,12 @@ def tune(
         )  # fmt: skip
     checked = gold.table() if gold is not None and gold.facts.get("train") else None
     story = Story(f"{context.name}-{context.key[:8]}", context.base, asdict(settings))
-    with watching(track, story) as watch:
-        model, parts, told = learn(sides, context, checked, watch)
+    with watching(track if open_group().writes else (), story) as watch:
+        model, parts, told, group = learn(sides, context, checked, watch)
     told["history"] |= {"augment": worth} if worth else {}
     out = context.scratch / "model"
+    if not group.writes:
+        return Model(out, {})
     shutil.rmtree(out, ignore_errors=True)
     learnt = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
     models.save(model, out, head, tokenizer=sides.tokenizer, strategies=parts)

@@ -55,7 +55,8 @@ class Regulariser:
     teaches: "around" where it asks for the lesson of a batch once or several times, "anew" where it gives that lesson in
     its own way and nothing can stand inside it, "alone" where nothing may stand around it either; "" where it leaves the
     lesson as it is. perturbs: it moves word embeddings. second: `run.second` must be a copy of the network. doubts: it
-    leaves out what looks wrong, so it takes no part where checked records (gold) are learnt.
+    leaves out what looks wrong, so it takes no part where checked records (gold) are learnt. shares: it works where each of
+    several processes sees a share of the batches; not so what remembers something of every batch.
     """
 
     name: ClassVar[str] = ""
@@ -64,6 +65,7 @@ class Regulariser:
     perturbs: ClassVar[bool] = False
     second: ClassVar[bool] = False
     doubts: ClassVar[bool] = False
+    shares: ClassVar[bool] = True
 
     def dropout_rate(self) -> float | None:
         """What every rate of dropout becomes; None leaves it."""

@@ -30,6 +30,7 @@ class CoTeaching(Regulariser):
     teaches = "alone"
     second = True
     doubts = True
+    shares = False
 
     def begin(self, run: Any) -> Working:
         from burnish.nn.costs import state_of

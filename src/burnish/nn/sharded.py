@@ -132,8 +132,8 @@ class Shards(Replicas):
             self._root.reshard()
             learnt = dict(network.named_parameters())
             for name, weight in model.named_parameters():
-                part: Any = learnt[name].detach()
-                weight.data = (part.full_tensor() if hasattr(part, "full_tensor") else part).cpu()
+                given: Any = learnt[name].detach()
+                weight.data = (given.full_tensor() if hasattr(given, "full_tensor") else given).cpu()
             for name, value in network.named_buffers():
                 model.get_buffer(name).copy_(value)
             self._root = None

@@ -134,8 +134,8 @@ class Shards(Replicas):
             self._root.reshard()
             learnt = dict(network.named_parameters())
             for name, weight in model.named_parameters():
-                found: Any = learnt[name].detach()
-                weight.data = (found.full_tensor() if hasattr(found, "full_tensor") else found).cpu()
+                given: Any = learnt[name].detach()
+                weight.data = (given.full_tensor() if hasattr(given, "full_tensor") else given).cpu()
             for name, value in network.named_buffers():
                 model.get_buffer(name).copy_(value)
             self._root = None

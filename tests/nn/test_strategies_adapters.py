@@ -633,7 +633,7 @@ def learn_logits(model):
         optimiser.step()
 
 
-@pytest.mark.parametrize("name", ["prompt", "prefix", "pfeiffer"])
+@pytest.mark.parametrize("name", ["prompt", pytest.param("prefix", marks=pytest.mark.slow), "pfeiffer"])
 def test_what_lies_beside_is_in_the_exported_network(folders, tmp_path, name):
     """The export compares itself with the network; here the network differs from the one without."""
     from burnish.nn.export import export_onnx

@@ -140,7 +140,8 @@ def test_what_is_put_in_and_the_head_learn_and_come_back(folders, tmp_path, kind
     heads = anatomy.head_weights(model)
     norms = {key for key in before if "norm" in key.lower()} - heads if name == "houlsby" else set()
     own = {key for key in before if any(word in key for word in OWN)}
-    assert moved - heads - norms <= own and moved & own
+    seeing = {key for key in before if key.startswith("vision.")}  # what sees has random weights here: it learns too
+    assert moved - heads - norms - seeing <= own and moved & own
     assert moved >= heads, f"these of the head stood still: {heads - moved}"
     assert bool(heads) is (kind not in ("embedding", "decoder", "encoder-decoder"))
 
@@ -632,7 +633,7 @@ def learn_logits(model):
         optimiser.step()
 
 
-@pytest.mark.parametrize("name", ["prompt", "prefix", "pfeiffer"])
+@pytest.mark.parametrize("name", ["prompt", pytest.param("prefix", marks=pytest.mark.slow), "pfeiffer"])
 def test_what_lies_beside_is_in_the_exported_network(folders, tmp_path, name):
     """The export compares itself with the network; here the network differs from the one without."""
     from burnish.nn.export import export_onnx

@@ -171,11 +171,39 @@ def trained(model: Facts) -> p.Section:
     about = ("backbone", "strategy", "parameters", "max_length", "temperature", "data")
     known = [(name.replace("_", " "), model[name]) for name in about if model.get(name) is not None]
     parts = []
-    history = model.get("history") or {}
+    history = dict(model.get("history") or {})
+    worth = history.pop("augment", None)
     for name, told in ({"tune": history} if "epochs" in history else history).items():
         parts += [p.heading(name.replace("_", " ").capitalize()) if len(history) > 1 else "", *_taught(told)]
     shown = [(name, _plain(value) if isinstance(value, Mapping) else value) for name, value in known]
-    return p.section("Training", p.facts(shown) if shown else "", *parts)
+    return p.section("Training", p.facts(shown) if shown else "", *parts, *(_augmented(worth) if worth else []))
+
+
+def _augmented(worth: Sequence[Facts]) -> list[p.Part]:
+    """What each augmentation made, and what that was worth on the validation side."""
+    rows = [
+        (one["name"], _worth(one), one.get("trial", ""), "yes" if one["kept"] else "no", one["why"], one["made"], one["seconds"])
+        for one in worth
+    ]  # fmt: skip
+    heads = ["augmentation", "worth", "trial", "kept", "because", "records made", "seconds"]
+    changed = [
+        p.together(p.heading(one["name"]), *(p.diff(before, after) for before, after in one.get("examples", ())))
+        for one in worth
+        if one.get("examples")
+    ]
+    return [
+        p.heading("Augmentation"),
+        p.table(heads, rows, sort=False),
+        p.fold("Made records beside what they were made of", *changed) if changed else "",
+    ]
+
+
+def _worth(one: Facts) -> str:
+    """The difference that it made to the chief figure, with its interval."""
+    if "difference" not in one:
+        return "not judged"
+    value, low, high = (one["points"] * one["difference"][name] for name in ("value", "low", "high"))
+    return f"{word(one['figure'])} {value:+.1f} {one['unit']} ({low:+.1f} to {high:+.1f})"
 
 
 def _taught(history: Facts) -> list[p.Part]:

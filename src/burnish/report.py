@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from burnish import chapters
+from burnish import chapters, search_chapter
 from burnish.core.figures import title, word
 from burnish.core.pipeline import read_run
 
@@ -40,6 +40,7 @@ def _page(folder: Path) -> str:
         chapters.divided(run, _split_facts(folder)),
         chapters.pretrained(_json(folder / "backbone" / "pretraining.json")),
         chapters.trained(card),
+        search_chapter.searched(card),
         chapters.compressed(_json(folder / "deploy" / "report.json")),
         chapters.judged(evaluation, folder),
         p.section("What to do next", p.code("\n".join(_next(folder, run)))),

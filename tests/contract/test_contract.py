@@ -28,6 +28,7 @@ SIGNATURE_ONLY = {  # these need pretrained weights, which `weights` tests have
     "construct.self_training",
     "quality.audit",
     "quality.curate",
+    "train.search",
     "train.tune",
     "evaluate.report",
 }

@@ -97,7 +97,7 @@ def test_it_learns_as_it_would_without_the_cache_and_the_frozen_weights_keep_eve
     first = heads.build(folder, Head("sequence", ("bad", "good")), seed=0).state_dict()
     settings = {"validation": held_out, "dropout": 0.0, "epochs": 6}
     kept, history = train(folder, data, **settings)
-    plain, expected = train(folder, data, strategy={"use": "frozen", "cache": False}, **settings)
+    _, expected = train(folder, data, strategy={"use": "frozen", "cache": False}, **settings)
     assert "computed once (1 of 2 layers" in history.reasons["frozen"] and "frozen" not in expected.reasons
     worst = max(abs(one - two) for one, two in zip(history.losses, expected.losses, strict=True))
     assert worst < (0.02 if name == "modules" else 0.06)
@@ -129,9 +129,7 @@ def test_no_frozen_layer_runs_in_a_step_or_a_look(folder, chosen, monkeypatch, n
     )
     data = examples(folder, 60)
     told = Told()
-    model, history = train(
-        folder, data.take([*range(60), 0, 0, 5]), validation=examples(folder, 30, seed=1), progress=told, epochs=4
-    )
+    train(folder, data.take([*range(60), 0, 0, 5]), validation=examples(folder, 30, seed=1), progress=told, epochs=4)
     distinct = len({data.tokens[data.window(i)].tobytes() for i in range(60)})
     beside = examples(folder, 30, seed=1)
     assert sum(texts) == distinct + len({beside.tokens[beside.window(i)].tobytes() for i in range(30)})
@@ -342,7 +340,7 @@ def test_killed_while_filling_and_while_training_it_ends_with_the_same_bits(fold
     moments = [
         lambda: (tmp_path / "killed" / "frozen" / f".making-{frozen.STATES}").exists(),
         lambda: (tmp_path / "killed" / "frozen" / frozen.STATES).exists(),
-        lambda: len(checkpoints.names(tmp_path / "killed", "checkpoint-")) == checkpoints.KEEP,
+        lambda: len(checkpoints.names(tmp_path / "killed", "checkpoint-")) >= 2,
     ]
     kills = 0
     for moment in moments:

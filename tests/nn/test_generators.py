@@ -23,6 +23,7 @@ from burnish.nn.generators import GeneratorEngine, build, load, save
 from burnish.nn.loop import Training, fit, settle
 from burnish.nn.models import Head
 from burnish.nn.pieces import WRITING, learn_tokenizer
+from burnish.nn.strategies.low_rank import Lora
 from burnish.nn.writing import write
 
 WORDS = [
@@ -155,9 +156,11 @@ def test_logits_are_computed_at_targets_only(decoder: Path) -> None:
 
 def test_merged_adapters_write_the_same(decoder: Path, tmp_path: Path) -> None:
     pytest.importorskip("peft")
-    head = Head("generator", (), {"strategy": "lora", "rank": 4, "generation": {"max_new_tokens": 8}})
-    model, tokenizer = build(decoder, head, seed=0), tokenizer_of(decoder)
+    head = Head("generator", (), {"generation": {"max_new_tokens": 8}})
+    model, tokenizer, lora = build(decoder, head, seed=0), tokenizer_of(decoder), Lora(rank=4)
     again = build(decoder, head, seed=0)
+    for one in (model, again):
+        lora.place(one, seed=0)
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
     moving = sum(p.numel() for p in model.parameters() if p.requires_grad)
     assert 0 < moving < 0.3 * sum(p.numel() for p in model.parameters())
@@ -172,10 +175,11 @@ def test_merged_adapters_write_the_same(decoder: Path, tmp_path: Path) -> None:
         scratch=None,
         progress=Silent(),
         seed=0,
+        strategies=[lora],
     )
     changed = [name for name, value in model.state_dict().items() if not torch.equal(value, before[name])]
     assert changed and all("lora" in name for name in changed)
-    save(model, tmp_path / "m", tokenizer=tokenizer)
+    models.save(model, tmp_path / "m", head, tokenizer=tokenizer, strategies=[lora])
     merged = load(tmp_path / "m")
     assert not [name for name in merged.state_dict() if "lora" in name]
     prompts = encode_prompts([one[:1] for one in dialogues(5)], tokenizer, max_length=64)

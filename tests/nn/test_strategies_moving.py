@@ -12,7 +12,7 @@ import torch
 from burnish.core.errors import BurnishError
 from burnish.core.progress import Silent
 from burnish.core.stage import find
-from burnish.nn import anatomy, heads, kernels, loop, models
+from burnish.nn import anatomy, frozen, heads, kernels, loop, models
 from burnish.nn.batches import encode
 from burnish.nn.kernels import Kernels, installed
 from burnish.nn.models import Head
@@ -243,6 +243,7 @@ def test_a_decoder_freezes_from_its_bottom(folder):
     placed(strategies.open("frozen"), model, seed=0)
     still = {name for name, weight in model.named_parameters() if not weight.requires_grad}
     assert still == {n for n, _ in model.named_parameters() if re.search(r"embed_tokens|layers\.[01]\.", n)}
+    assert frozen.cut_of(model) == "the network is no encoder"  # its loss reads past the body's own forward
     depths = anatomy.depths(decoder())
     assert {depths[n] for n in depths if "lm_head" in n or "model.norm" in n} == {0}
     assert {depths[n] for n in depths if "embed_tokens" in n} == {5}

@@ -83,6 +83,26 @@ class Example:
     tone: Tone = "plain"
 
 
+@dataclass(frozen=True)
+class Axis:
+    """One of several upright axes. ticks: (place 0..1 from below, what stands there)."""
+
+    name: str
+    ticks: Sequence[tuple[float, str]]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line across axes. places: 0..1 on each, None where it passes one by; strength: of its colour, 0..1; loud: drawn
+    thick; broken: drawn in dashes."""
+
+    places: Sequence[float | None]
+    strength: float
+    name: str
+    loud: bool = False
+    broken: bool = False
+
+
 def page(
     title: str,
     *sections: Section,
@@ -308,6 +328,25 @@ def lines(
         x_ticks=[(place(value, across), _tick(value)) for value in across[2]],
         y_ticks=[(round(100 - place(value, up), 2), _tick(value)) for value in up[2]],
     )  # fmt: skip
+
+
+def parallel(axes: Sequence[Axis], rows: Sequence[Line], *, caption: str = "") -> Html:
+    """Parallel coordinates: a line for each row, through its place on every axis. The last rows lie on top."""
+    gap = 100 / max(len(axes) - 1, 1)
+    upright = [
+        (round(gap * at, 2), axis.name, [(round(100 - 100 * place, 2), said) for place, said in axis.ticks])
+        for at, axis in enumerate(axes)
+    ]
+    drawn = [
+        {
+            "path": " ".join(f"{gap * at:.2f},{100 - 100 * y:.2f}" for at, y in enumerate(row.places) if y is not None),
+            "strength": round(0.15 + 0.85 * min(max(row.strength, 0.0), 1.0), 3),
+            "name": row.name,
+            "kind": " ".join(kind for kind, on in (("loud", row.loud), ("broken", row.broken)) if on),
+        }
+        for row in rows
+    ]
+    return _render("parallel", axes=upright, rows=drawn, caption=caption)
 
 
 def heat(

@@ -23,7 +23,7 @@ import functools
 import importlib
 import pkgutil
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -80,7 +80,10 @@ class Family:
     def plain(self, value: Any) -> Any:
         """The shortest way to write the same: defaults left out, a part without settings as its name, one part without
         its list. So a key does not change when a part gets a new setting. ValueError says what is wrong."""
-        parts = self.open(value)
+        return self.written(self.open(value))
+
+    def written(self, parts: Sequence[Any]) -> Any:
+        """Parts as `plain` writes them."""
         if self.single and len(parts) != 1:
             raise ValueError(f"one {self.name} is wanted")
         said = [_plain(part) for part in parts]
@@ -160,7 +163,8 @@ def _files(part: Any) -> list[tuple[str, Path]]:
 @functools.cache
 def _settings(made: type[Any]) -> dict[str, Setting]:
     fields, hints = dataclasses.fields(made), typing.get_type_hints(made, include_extras=True)
-    about = sentences(made.__doc__ or "", [field.name for field in fields])
+    docs = (base.__doc__ for base in made.__mro__ if dataclasses.is_dataclass(base))  # what it inherits is told once
+    about = sentences("\n\n".join(doc for doc in docs if doc), [field.name for field in fields])
     empty = Setting.EMPTY
     return {
         field.name: Setting(

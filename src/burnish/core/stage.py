@@ -105,6 +105,7 @@ class Context:
     base: the spec's folder. scratch: a folder of this step alone that survives a kill and goes when the step is done.
     cache: a folder for what can be made again, shared by the steps of a store. key: of the artefact being made. name: of the
     run.
+    looked: told of every look that training takes at the validation side (`nn.loop.fit`); a search listens.
     """
 
     task: TaskSpec
@@ -115,6 +116,7 @@ class Context:
     progress: Progress
     key: str = ""
     name: str = "run"
+    looked: Callable[[Any], None] | None = None
 
 
 @dataclass(frozen=True)

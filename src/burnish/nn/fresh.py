@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import cast
 
-from burnish.nn.architectures import config, is_fresh, make
-from burnish.nn.pieces import POSITIONS, Architecture, learn
+from burnish.nn.architectures import Architecture, config, is_fresh, make
+from burnish.nn.pieces import POSITIONS, learn
 
 __all__ = ["fresh", "is_fresh"]
 
@@ -15,7 +16,7 @@ def fresh(
     folder: str | Path,
     texts: Iterable[str],
     *,
-    architecture: Architecture = "encoder-decoder",
+    architecture: str = "encoder-decoder",
     hidden: int = 256,
     layers: int = 3,
     vocabulary: int = 8000,
@@ -26,8 +27,7 @@ def fresh(
     hidden: width, a multiple of 8; layers: of the decoder and, where there is one, as many of the encoder.
     vocabulary: pieces at most, those of 256 bytes among them; fewer where the texts have no more.
     """
-    tokenizer = learn(texts, vocabulary=vocabulary, architecture=architecture, chinese="none")
-    size = config(
-        architecture, f"{layers}x{hidden}", vocabulary=len(tokenizer), positions=POSITIONS, tokenizer=tokenizer
-    )
+    shape = cast(Architecture, architecture)  # `config` refuses another
+    tokenizer = learn(texts, vocabulary=vocabulary, architecture=shape, chinese="none")
+    size = config(shape, f"{layers}x{hidden}", vocabulary=len(tokenizer), positions=POSITIONS, tokenizer=tokenizer)
     return make(folder, size, tokenizer, seed=seed)

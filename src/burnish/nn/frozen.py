@@ -21,6 +21,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import inspect
+import itertools
 import json
 import os
 import shutil
@@ -120,10 +121,16 @@ class Cut:
 def cut_of(model: nn.Module) -> Cut | str:
     """Where the frozen bottom of a network ends, or why there is none whose states could be kept."""
     body: Any = anatomy.body(model)
-    config = getattr(body, "config", None)
-    if not hasattr(config, "hidden_size") or getattr(config, "is_decoder", False) or config.is_encoder_decoder:
+    config: Any = getattr(body, "config", None)
+    writes = getattr(body, "get_output_embeddings", lambda: None)() is not None
+    if (
+        writes
+        or not hasattr(config, "hidden_size")
+        or getattr(config, "is_decoder", False)
+        or config.is_encoder_decoder
+    ):
         return "the network is no encoder"
-    if "input_ids" not in inspect.signature(body.forward).parameters or getattr(model, "image_tokens", 0):
+    if "input_ids" not in inspect.signature(body.forward).parameters or hasattr(model, "image_tokens"):
         return "it reads more than the tokens of a text"
     several = anatomy.layers(model)
     learning = {name for name, weight in model.named_parameters() if weight.requires_grad}
@@ -229,7 +236,7 @@ def _keys(tokens: np.ndarray, types: np.ndarray | None, offsets: np.ndarray) -> 
     types = None if types is None or not types.any() else np.ascontiguousarray(types, np.int8)
     made = np.empty(len(offsets) - 1, np.uint64)
     bounds = offsets.tolist()
-    for at, (start, end) in enumerate(zip(bounds, bounds[1:], strict=False)):
+    for at, (start, end) in enumerate(itertools.pairwise(bounds)):
         sum_ = hashlib.blake2b(tokens[start:end].tobytes(), digest_size=8)
         if types is not None and types[start:end].any():
             sum_.update(types[start:end].tobytes())
@@ -449,7 +456,7 @@ def _runs(windows: Windows, examples: Sequence[Examples]) -> Iterator[tuple[Exam
 def _stretches(number: np.ndarray) -> Iterator[tuple[int, int]]:
     """(start, end) of runs of equal numbers."""
     borders = [0, *(np.flatnonzero(np.diff(number)) + 1).tolist(), len(number)]
-    yield from zip(borders, borders[1:], strict=False)
+    yield from itertools.pairwise(borders)
 
 
 def _print(bottom: Bottom, windows: Windows) -> str:

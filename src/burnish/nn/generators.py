@@ -1,18 +1,15 @@
 """Models that write: decoders and encoder-decoders of transformers, from a backbone or from nothing.
 
-A saved folder is a stock one: `AutoModelForCausalLM` or `AutoModelForSeq2SeqLM` opens it, adapters are merged into the
-weights, generation_config.json says how it writes, and the tokenizer carries the chat template.
+A saved folder is a stock one: `AutoModelForCausalLM` or `AutoModelForSeq2SeqLM` opens it, generation_config.json says how
+it writes, and the tokenizer carries the chat template.
 
-Settings of the head (Head.more): strategy (auto, full, lora; auto is lora for a pretrained decoder, because it trains
-1% of the weights), rank (of lora), generation (of transformers' GenerationConfig: max_new_tokens, num_beams, ...).
+Settings of the head (Head.more): generation (of transformers' GenerationConfig: max_new_tokens, num_beams, ...).
 B examples, L tokens, V vocabulary.
 """
 
 from __future__ import annotations
 
-import copy
 import json
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from burnish.core.errors import MissingExtra, WeightsError
+from burnish.core.errors import WeightsError
+from burnish.nn import models
 from burnish.nn.conversations import Messages, gathered, prompt_tokens, tokens_and_targets, with_template
 from burnish.nn.examples import Examples, encode
 from burnish.nn.fresh import fresh, is_fresh
@@ -31,28 +29,26 @@ from burnish.nn.models import Head
 from burnish.nn.quiet import silent_loading
 from burnish.nn.writing import sound, write
 
-__all__ = ["Generator", "GeneratorEngine", "Reply", "answer_of", "build", "fresh", "load", "save", "with_lora", "write"]
+__all__ = ["Generator", "GeneratorEngine", "Reply", "answer_of", "build", "fresh", "load", "save", "write"]
 
-LIGHT = 20_000_000  # weights up to which all of a decoder move; more learn by LoRA unless full is asked for
-RANK = 8
 NEW_TOKENS = 128
 
 
 class Generator(nn.Module):
-    """A network that writes. network: of transformers, or that under LoRA; forward gives logits, as for any model."""
+    """A network of transformers that writes; forward gives logits, as for any model."""
 
     exact = ()
 
     def __init__(self, network: nn.Module, *, start: str = "pretrained") -> None:
         super().__init__()
-        self.start = start  # pretrained | adapters | nothing: how fast it should learn
+        self.start = start  # pretrained | nothing: how fast it should learn
         self.network: Any = network
         self.config: Any = self.plain.config
 
     @property
     def plain(self) -> Any:
         """The model of transformers; adapters are inside its layers."""
-        return self.network.get_base_model() if hasattr(self.network, "get_base_model") else self.network
+        return self.network
 
     @property
     def reads_first(self) -> bool:
@@ -71,32 +67,10 @@ class Generator(nn.Module):
 
 @silent_loading()
 def build(folder: str | Path, head: Head, *, seed: int) -> Generator:
-    """The network of a backbone folder, with adapters where the strategy says so; their weights are drawn from `seed`."""
+    """The network of a backbone folder. It has no fresh weights, so nothing is drawn from `seed`."""
     network = _network(folder)
     _settle_generation(network, folder, head.more.get("generation", {}))
-    strategy = head.more.get("strategy", "auto")
-    if strategy == "auto":
-        count = sum(p.numel() for p in network.parameters())
-        large = count > LIGHT and not network.config.is_encoder_decoder
-        strategy = "lora" if large and not is_fresh(folder) else "full"
-    if strategy == "lora":
-        return Generator(with_lora(network, rank=int(head.more.get("rank", RANK)), seed=seed), start="adapters")
     return Generator(network, start="nothing" if is_fresh(folder) else "pretrained")
-
-
-def with_lora(network: Any, *, rank: int, seed: int) -> nn.Module:
-    """Low-rank adapters (Hu et al. 2022) on every linear layer but the vocabulary's; alpha is twice the rank."""
-    try:
-        from peft import LoraConfig, get_peft_model
-    except ImportError as error:
-        raise MissingExtra("tuning a large decoder by LoRA (or set task.strategy: full)", "peft") from error
-    kind = "SEQ_2_SEQ_LM" if network.config.is_encoder_decoder else "CAUSAL_LM"
-    settings = LoraConfig(task_type=kind, r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear")
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # peft reads a name that transformers is about to drop
-        torch.manual_seed(seed)
-        made: nn.Module = get_peft_model(network, settings)
-    return made
 
 
 def _network(folder: str | Path) -> Any:
@@ -156,13 +130,8 @@ def _end_of_turn(tokenizer: Any) -> int | None:
 
 @silent_loading()
 def save(model: Generator, folder: Path, *, tokenizer: Any) -> None:
-    """Write the layout of save_pretrained with adapters merged, load it again, and compare the logits."""
-    stock = model.plain
-    if model.network is not stock:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            stock = copy.deepcopy(model.network).merge_and_unload()
-    stock.save_pretrained(folder)
+    """Write the layout of save_pretrained, load it again, and compare the logits."""
+    model.plain.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     ours, theirs = (_sample_logits(one) for one in (model.plain, _network(folder)))
     if not torch.allclose(ours, theirs, rtol=1e-3, atol=1e-3 * max(1.0, float(ours.abs().max()))):
@@ -207,12 +176,12 @@ class GeneratorEngine:
     def __init__(self, folder: str | Path) -> None:
         from transformers import AutoTokenizer
 
-        self.network: Any = load(folder).plain
+        card = Path(folder) / "burnish.json"
+        self.network: Any = (models.load(folder) if card.is_file() else load(folder)).plain
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
         self.reads_first = bool(self.network.config.is_encoder_decoder)
         if not self.reads_first:
             with_template(self.tokenizer)
-        card = Path(folder) / "burnish.json"
         limit = int(getattr(self.network.config, "max_position_embeddings", 0) or 512)
         self.max_length = int(json.loads(card.read_text("utf-8"))["max_length"]) if card.is_file() else limit
 

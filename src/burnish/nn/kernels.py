@@ -207,9 +207,11 @@ def installed(model: nn.Module, kernels: Kernels, *, seed: int) -> Iterator[Inst
                 continue
             elif operators.is_lora(module):
                 _patch(module, functools.partial(operators.lora_linear, module, kernels.linear == "onednn"), patched)
+            elif operators.is_adalora(module):
+                _patch(module, functools.partial(operators.adalora_linear, module, kernels.linear == "onednn"), patched)
             elif operators.is_rms_norm(module):
                 _patch(module, functools.partial(operators.rms_norm, module), patched)
-            elif type(module) is nn.Linear and kernels.linear == "onednn":
+            elif type(module) is nn.Linear and kernels.linear == "onednn" and module.weight.device.type == "cpu":
                 _patch(module, functools.partial(operators.linear_by_onednn, module), patched)
             elif _is_big_table(module, model):
                 rows[f"{name}.weight"] = operators.RowEmbedding(module, dtype=kernels.dtype)

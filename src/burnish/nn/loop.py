@@ -7,6 +7,7 @@ goes on from its newest checkpoint and ends with the bytes of a run that was not
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import hashlib
 import json
@@ -23,7 +24,7 @@ from torch import Tensor, nn
 
 from burnish.core.errors import BurnishError
 from burnish.core.progress import Progress, peak_mb
-from burnish.nn import checkpoints, frozen
+from burnish.nn import checkpoints, costs, frozen
 from burnish.nn.batches import Batch, Examples, batches_of, padding_rate, training_order
 from burnish.nn.kernels import Installed, Kernels, choose, installed, with_layers
 from burnish.nn.muon import Muon
@@ -31,6 +32,7 @@ from burnish.nn.objectives import CrossEntropy, Objective, TokenCrossEntropy, ba
 from burnish.nn.optimise import BETAS, EPS, AdamW
 from burnish.nn.predict import outputs_of, pad_token_of, predict_logits, read_lengths
 from burnish.nn.regularisers.base import Regulariser, Working
+from burnish.nn.regularisers.base import check as stand_together
 from burnish.nn.stack import ROWS
 from burnish.nn.strategies.base import Strategy, combined
 
@@ -164,14 +166,16 @@ def settle(
     seed of two. A multiple of the rows `stack` rounds up to. learning_rate: 6 layers of 384 want 3e-4 (TREC, SST-2); 12 layers of 384 fell to chance
     at 3e-4 in one of six runs on 100 Chinese reviews; with a target for every token they are steadier (CLUENER, 1,500
     records: entity F1 55 at 1e-4, 61 at 2e-4 and at 3e-4), and twice the steps help (CoNLL-2003, 1,500 sentences).
-    start: "nothing" for random weights, which want ten times the rate and some thousand steps; "adapters" for LoRA, whose
-    few weights move faster; "head" for a head alone on kept features, whose passes cost little: 12 of them over
+    start: "nothing" for random weights, which want ten times the rate and some thousand steps; "adapters" for what a
+    strategy put in (`Strategy.start`): ten times the rate of all weights is best for LoRA from 1B to 70B weights
+    (Schulman 2025, "LoRA Without Regret"), with at most 2e-3, and 5e-4 for networks 512 wide and more, where it
+    was tried here; "head" for a head alone on kept features, whose passes cost little: 12 of them over
     1,000 texts (10 at 1e-3 to 15 at 3e-3 are best on TREC and SST-2, and 30 lose two points of SST-2). beside: tokens that the network reads beside those of each text, of an image.
     tags: one class a token, from pretrained weights: twice the steps, and five thirds of the rate of a small encoder (1,500
     sentences of CoNLL-2003 in three passes: entity F1 0.754 before, 0.849 so).
     """
     count, tokens = len(train), int(train.offsets[-1]) + beside * len(train)
-    by_token = start == "pretrained" and (train.token_targets is not None or train.several is not None)
+    by_token = (start == "pretrained" or tags) and (train.token_targets is not None or train.several is not None)
     reasons: dict[str, str] = {}
     chosen: dict[str, Any] = {}
     if settings.epochs == "auto":
@@ -193,7 +197,10 @@ def settle(
         rate = small if hidden <= 512 and layers <= 6 else 1e-4 if hidden < 1024 else 3e-5
         if by_token and layers > 6 and hidden <= 512:
             rate = 2e-4
-        rate = {"nothing": 2e-3 if hidden <= 128 else 1e-3, "adapters": 5e-4, "head": 2e-3}.get(start, rate)
+        if start in ("nothing", "head"):
+            rate = 2e-3 if hidden <= 128 or start == "head" else 1e-3
+        elif start == "adapters":
+            rate = min(10 * rate, 2e-3 if hidden <= 512 else 5e-4)
         chosen["learning_rate"] = rate
         reasons["learning_rate"] = f"{layers} layers, {hidden} wide, from {start}{', tags' * tags}"
     return replace(settings, **chosen), reasons
@@ -233,6 +240,7 @@ def fit(
     strategies: Sequence[Strategy] = (),
     regularisers: Sequence[Regulariser] = (),
     watch: Watch | None = None,
+    looked: Callable[[History], None] | None = None,
 ) -> History:
     """Fine-tune `model` in place on `train`; it ends with its best weights by validation, in evaluation mode.
 
@@ -240,22 +248,26 @@ def fit(
     the cross entropy of one class a text. judge: says how good an epoch was; None is the accuracy on `validation`.
     Best: highest score of the judge, then lowest validation loss; without validation data the last weights. scratch: a folder for checkpoints; when it holds one of
     this very run (same data, settings, seed, first weights), training goes on from there. strategies: already placed
-    (`Strategy.place`). watch: is told the figures of every step and look. Raises BurnishError when the loss stops being a number.
+    (`Strategy.place`). watch: is told the figures of every step and look. looked: is given the history after every
+    look; what it raises ends the run (a search that stops a trial). Raises BurnishError when the loss stops being a number.
     """
     if objective is None and train.targets is None:
         raise ValueError("training examples need targets")
     if len(train) == 0:
         raise BurnishError("there are no training examples", hint="look at the split: its training side is empty")
+    if problem := stand_together(regularisers):
+        raise BurnishError(problem, where="train.tune.regularise")
     config = getattr(model, "config", None)
     hidden = int(getattr(config, "hidden_size", 384))
     layers = int(getattr(config, "num_hidden_layers", 6))
     start = next((one.start for one in strategies if one.start), getattr(model, "start", "pretrained"))
     beside = int(getattr(model, "image_tokens", 0))
-    tags = start == "pretrained" and isinstance(objective, TokenCrossEntropy)
+    tags = start != "nothing" and isinstance(objective, TokenCrossEntropy)
     settled, reasons = settle(
         settings, train=train, hidden=hidden, layers=layers, start=start, beside=beside, tags=tags
     )
     objective = objective or _classes(model, train, settled)
+    hooked = any(one.modules for one in strategies) or any(one.modules for one in regularisers)
     if judge is None and validation is not None and len(validation):
         judge = Judge("accuracy", functools.partial(_accuracy, examples=validation), (validation,))
     print_of_run = _print(model, train, validation, settled, seed, [objective, *strategies, *regularisers])
@@ -265,21 +277,27 @@ def fit(
     else:
         heads = int(getattr(config, "num_attention_heads", hidden // 32))
         kernels = choose(precision=settled.precision, hidden=hidden, head=hidden // heads)
-        if any(one.modules for one in regularisers):
-            kernels = replace(kernels, why=(*kernels.why, "layers as modules: a regulariser looks into them"))
+        if hooked:
+            kernels = replace(
+                kernels, why=(*kernels.why, "layers as modules: a strategy or regulariser looks into them")
+            )
         else:
             kernels = with_layers(kernels, model)
     for line in kernels.why:
         progress.tell(f"  {line}")
-    restore_dropout = _set_dropout(model, settled.dropout)
+    second = copy.deepcopy(model).train() if any(one.second for one in regularisers) else None
+    rates = [rate for one in regularisers if (rate := one.dropout_rate()) is not None]
+    restore_dropout = set_dropout([model, second], rates[-1] if rates else settled.dropout)
     model.train()
     try:
         with contextlib.ExitStack() as around:
             operators = around.enter_context(installed(model, kernels, seed=seed))
             around.enter_context(torch.random.fork_rng(devices=[]))
             if any(one.caches for one in strategies) and not (found and found[1]["done"]):
-                if any(one.modules for one in regularisers):
-                    progress.tell("  frozen layers are computed in every step: a regulariser looks into them")
+                if hooked or any(one.perturbs for one in regularisers):
+                    progress.tell(
+                        "  frozen layers are computed in every step: a strategy or regulariser looks or reaches into them"
+                    )
                 else:
                     examples = [train, *(judge.reads if judge else ())]
                     bottom = frozen.known(model, operators, kernels, examples, scratch=scratch, progress=progress)
@@ -287,10 +305,12 @@ def fit(
             run = Run(
                 model, train, settled, operators, seed, scratch, progress, print_of_run, kernels, objective, judge
             )
-            run.strategies = tuple(strategies)
+            run.strategies, run.second = tuple(strategies), second
+            run.looked = looked
             run.optimiser.scale(combined(strategies, model))
             run.watch = watch
-            run.helpers = [one.begin(run) for one in regularisers]
+            run.helpers = [working for one in strategies if (working := one.begin(run)) is not None]
+            run.helpers += [one.begin(run) for one in regularisers]
             run.history.reasons = reasons
             run.history.resolved = {key: getattr(settled, key) for key in ("epochs", "learning_rate", "batch_tokens")}
             run.history.resolved["precision"] = kernels.number_format
@@ -307,8 +327,9 @@ def fit(
 class Run:
     """The state of one `fit`: what a checkpoint holds, and the walk over epochs and batches.
 
-    What regularisers may use: model, objective, train, settings, seed, weights (fp32, by name), optimiser, operators,
-    history, `total_steps`, `loss` and `backward`.
+    What regularisers may use: model, second (a copy of it, of before the run, where one of them asks for it), objective,
+    judge, train, settings, seed, weights (fp32, by name), optimiser, operators, kernels, history, progress, best and
+    best_score, `total_steps`, `step_seed`, `forward`, `losses`, `loss`, `backward`, `again`, `counting`, `forgetting`.
     """
 
     def __init__(
@@ -333,8 +354,11 @@ class Run:
         self.optimiser = moves(operators, weight_decay=settings.weight_decay, betas=settings.betas, eps=settings.eps)
         self.history = History(figure=judge.figure if judge else "")
         self.strategies: tuple[Strategy, ...] = ()
+        self.looked: Callable[[History], None] | None = None
         self.helpers: list[Working] = []
         self.watch: Watch | None = None
+        self.second: nn.Module | None = None
+        self.step_seed = 0
         self.total_steps = 0  # about: batches differ a little from epoch to epoch
         self.epoch, self.position = 0, 0
         self.epoch_loss, self.epoch_count = 0.0, 0  # since the last look
@@ -449,9 +473,8 @@ class Run:
         share = self._share(done)
         for _ in range(parts):
             batch = next(batches)
-            step_seed = _step_seed(self.seed, self.epoch, self.position)
-            self.operators.pool.begin(step_seed)
-            torch.manual_seed(step_seed)  # for what draws outside the pool; the loop runs inside fork_rng
+            self.step_seed = _step_seed(self.seed, self.epoch, self.position)
+            self.again()
             self._scale = len(batch.rows) / count
             total += self._taught()(batch) * self._scale
             self.history.tokens += batch.num_tokens
@@ -475,18 +498,58 @@ class Run:
         self.backward(loss)
         return float(loss.detach())
 
-    def forward(self, batch: Batch) -> Any:
+    def again(self) -> None:
+        """Draw from here on what was drawn from the batch's beginning on: a second forward has the same dropout masks.
+
+        Without it, it has others.
+        """
+        self.operators.pool.begin(self.step_seed)
+        torch.manual_seed(self.step_seed)  # for what draws outside the pool; the loop runs inside fork_rng
+
+    def forward(self, batch: Batch, model: nn.Module | None = None) -> Any:
         """What the model gives for a batch; decoders compute no more logits than the loss asks for."""
-        run = getattr(self.objective, "forward", None)
-        return run(self.model, batch) if run else outputs_of(self.model, batch)
+        run, model = getattr(self.objective, "forward", None), model or self.model
+        return run(model, batch) if run else outputs_of(model, batch)
+
+    def losses(self, batch: Batch, outputs: Any = None, model: nn.Module | None = None) -> Tensor:
+        """(B) losses of a batch, before examples are weighed; outputs: of `forward`, where it has run already."""
+        outputs = self.forward(batch, model) if outputs is None else outputs
+        return self.objective.loss(outputs, batch, model or self.model)
 
     def loss(self, batch: Batch, outputs: Any = None) -> Tensor:
-        """Mean loss of a batch, its examples weighed; outputs: of `forward`, where it has run already."""
-        outputs = self.forward(batch) if outputs is None else outputs
-        loss_B = self.objective.loss(outputs, batch, self.model)
+        """Mean loss of a batch, its examples weighed."""
+        return self.mean(self.losses(batch, outputs), batch)
+
+    def mean(self, values_B: Tensor, batch: Batch) -> Tensor:
+        """The mean of something of each example, weighed as its loss is."""
         if self.train.weights is not None:
-            loss_B = loss_B * torch.from_numpy(self.train.weights[batch.rows])
-        return loss_B.mean()
+            values_B = values_B * torch.from_numpy(self.train.weights[batch.rows])
+        return values_B.mean()
+
+    @contextlib.contextmanager
+    def counting(self, share: float) -> Iterator[None]:
+        """Inside, gradients count this share of what they count outside."""
+        before = self._scale
+        self._scale = before * share
+        try:
+            yield
+        finally:
+            self._scale = before
+
+    @contextlib.contextmanager
+    def forgetting(self) -> Iterator[None]:
+        """Inside, gradients reach what the caller watches, and leave those of the weights as they were."""
+        working, rows = self.operators.working.values(), self.operators.rows.values()
+        grads, touched = [weight.grad for weight in working], [list(table.touched) for table in rows]
+        for weight in working:
+            weight.grad = None
+        try:
+            yield
+        finally:
+            for weight, grad in zip(working, grads, strict=True):
+                weight.grad = grad
+            for table, before in zip(rows, touched, strict=True):
+                table.touched[:] = before
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradients of a mean loss to those of this step."""
@@ -509,6 +572,8 @@ class Run:
             self._validate()
         stale = len(self.history.epochs) - 1 - self.history.best_epoch
         self.history.stopped_early = bool(self.best and self.settings.patience and stale >= self.settings.patience)
+        if self.looked and self.judge is not None:
+            self.looked(self.history)
 
     def _validate(self) -> None:
         """Score the epoch, and keep its weights when they are the best so far."""
@@ -536,8 +601,14 @@ class Run:
             return
         found = (epoch.validation_score, -epoch.validation_loss)
         if self.best_score is None or found > self.best_score:
-            self.best_score, self.history.best_epoch = found, len(self.history.epochs) - 1
-            self.best = {name: value.clone() for name, value in self.weights.items()}
+            self.prefer(self.weights, found)
+        for helper in self.helpers:
+            helper.judged(found)
+
+    def prefer(self, weights: Mapping[str, Tensor], found: tuple[float, float]) -> None:
+        """Keep a copy of these weights as the best so far. found: score, and minus the loss on the validation side."""
+        self.best_score, self.history.best_epoch = found, len(self.history.epochs) - 1
+        self.best = {name: value.clone() for name, value in weights.items()}
 
     def _save(self, *, force: bool = False) -> None:
         if self.scratch is None or (not force and time.monotonic() - self.saved_at < self.settings.checkpoint_every_s):
@@ -556,6 +627,7 @@ class Run:
             "history": self.history.to_json(),
         }
         tensors = {"weights": self.weights, "optimiser": self.optimiser.state(), "best": self.best}
+        tensors |= {"objective": kept} if (kept := costs.state_of(self.objective)) else {}
         tensors |= {f"regulariser-{at}": kept for at, one in enumerate(self.helpers) if (kept := one.state())}
         checkpoints.write(
             self.scratch, name=f"checkpoint-{self.optimiser.steps:09d}-{self.epoch:05d}", tensors=tensors, state=state
@@ -574,6 +646,8 @@ class Run:
         self.epoch, self.position, self.done = state["epoch"], state["position"], state["done"]
         self.epoch_loss, self.epoch_count = float.fromhex(state["epoch_loss"]), state["epoch_count"]
         self.epoch_share = state["epoch_share"]
+        if "objective" in tensors:
+            costs.restore(self.objective, tensors["objective"])
         for at, helper in enumerate(self.helpers):
             helper.restore(tensors.get(f"regulariser-{at}", {}))
         saved = {key: value for key, value in state["history"].items() if key != "tokens_per_s"}
@@ -655,14 +729,21 @@ def _step_seed(seed: int, epoch: int, position: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{epoch}/{position}".encode()).digest()[:7], "big")
 
 
-def _set_dropout(model: nn.Module, rate: float | None) -> Any:
-    """Set every dropout module to `rate`, unless None; returns a function that sets them back."""
-    before = [(part, part.p) for part in model.modules() if isinstance(part, nn.Dropout)] if rate is not None else []
-    for part, _ in before:
-        part.p = float(rate or 0.0)
+def set_dropout(models: Sequence[nn.Module | None], rate: float | None) -> Callable[[], None]:
+    """Set every rate of dropout to `rate`, unless None; returns a function that sets them back.
+
+    Rates are those of dropout modules, and the numbers that attention and activations of some families keep themselves.
+    """
+    parts = [part for model in models if model is not None for part in model.modules()] if rate is not None else []
+    before: list[tuple[Any, str, float]] = []
+    for part in parts:
+        names = ("p",) if isinstance(part, nn.Dropout) else ("dropout", "attention_dropout", "activation_dropout")
+        before += [(part, name, part.__dict__[name]) for name in names if isinstance(part.__dict__.get(name), float)]
+    for part, name, _ in before:
+        setattr(part, name, float(rate or 0.0))
 
     def restore() -> None:
-        for part, p in before:
-            part.p = p
+        for part, name, value in before:
+            setattr(part, name, value)
 
     return restore

@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from burnish.core.errors import WeightsError
+
 KINDS = {
     "sequence": "burnish.nn.heads",  # (B, C): classes, numbers
     "token": "burnish.nn.token_heads",  # (B, L, C): tags, with or without a CRF; answer borders
@@ -88,7 +90,20 @@ def gathered(count: int, stream: Iterable[tuple[Any, Any]]) -> Any:
 
 
 def build(folder: str | Path, head: Head, *, seed: int) -> Any:
-    """The backbone in `folder` under a fresh head, its weights drawn from `seed`."""
+    """The backbone in `folder` under a fresh head, its weights drawn from `seed`.
+
+    Raises WeightsError for a model whose strategy lies beside its weights: built on those alone, it would be lost.
+    """
+    from burnish.nn.strategies.base import strategies
+
+    card = Path(folder) / "burnish.json"
+    learnt = json.loads(card.read_text("utf-8")).get("strategy", "full") if card.is_file() else "full"
+    if beside := [one.name for one in strategies.open(learnt) if not one.folds]:
+        raise WeightsError(
+            f"{folder} was tuned by {', '.join(beside)}, which lies beside its weights and would be lost",
+            where="train.tune.backbone",
+            hint="start from the backbone it came from, or from a model whose adapters were merged (lora)",
+        )
     return _module(head).build(folder, head, seed=seed)
 
 
@@ -99,15 +114,60 @@ def save(model: Any, folder: Path, head: Head, *, tokenizer: Any, strategies: Se
     """Write a model folder, load it again, and compare; WeightsError when it differs.
 
     strategies: of `nn.strategies`, as they were placed; what they put in is folded into the weights, or written beside.
+    Where they put something in, the model as it was trained is compared with the folder as it will be loaded.
     """
+    adding = [one for one in strategies if one.adds]
+    before = _sample(model, head) if adding else None
+    for one in adding:
+        one.keep(model, folder / ADAPTER)
     for one in strategies:
-        if one.adds:
-            one.keep(model, folder / ADAPTER)
         one.fold(model)
+    if not all(one.exact for one in adding):
+        before = _sample(model, head)
     _module(head).save(model, folder, tokenizer=tokenizer)
+    _take_up(model, folder, strategies)
+    if before is not None:
+        again = _module(head).load(folder, head)
+        _take_up(again, folder, strategies)
+        _same(before, _sample(again, head), folder)
+
+
+def _take_up(model: Any, folder: Path, strategies: Sequence[Any]) -> None:
     for one in strategies:
-        if not one.folds:
-            one.take_up(model, folder / ADAPTER)
+        if one.folds:
+            continue
+        if not list((folder / ADAPTER).glob("*.safetensors")):  # peft would look for it on a hub, or read a pickle
+            raise WeightsError(
+                f"{folder / ADAPTER} holds no .safetensors of what {one.name} has learnt",
+                hint="copy the whole model folder",
+            )
+        one.take_up(model, folder / ADAPTER)
+
+
+def _sample(model: Any, head: Head) -> dict[str, Any]:
+    """What a model gives for made-up texts, by output, without padding."""
+    from burnish.nn import samples
+
+    given = samples.inputs(model)
+    with samples.at_rest(model):
+        made = model(**given)
+    made = made.logits if hasattr(made, "logits") else made
+    whole = made if isinstance(made, Mapping) else {"": made}
+    mask = given["attention_mask"].bool()
+    parts = {name: Head(**one) for name, one in head.more["heads"].items()} if isinstance(made, Mapping) else {"": head}
+    by_token = {
+        name: parts[name].kind in ("token", "generator") and value.shape[1] > 1 for name, value in whole.items()
+    }
+    return {name: (value[mask] if by_token[name] else value).float().cpu() for name, value in whole.items()}
+
+
+def _same(ours: Mapping[str, Any], theirs: Mapping[str, Any], folder: Path) -> None:
+    for name, value in ours.items():
+        worst = float((value - theirs[name]).abs().max())
+        if not worst <= 1e-3 * (1.0 + float(value.abs().max())):
+            raise WeightsError(
+                f"{folder}: with what its strategy learnt the saved model differs from the trained one by {worst:.3g}"
+            )
 
 
 def facts(model: Any) -> dict[str, Any]:
@@ -122,9 +182,7 @@ def load(folder: str | Path) -> Any:
     card = json.loads((Path(folder) / "burnish.json").read_text("utf-8"))
     head = Head.of(card)
     model = _module(head).load(folder, head)
-    for one in strategies.open(card.get("strategy", "full")):
-        if not one.folds:
-            one.take_up(model, Path(folder) / ADAPTER)
+    _take_up(model, Path(folder), strategies.open(card.get("strategy", "full")))
     return model
 
 

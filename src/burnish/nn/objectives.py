@@ -6,7 +6,7 @@ B examples, L tokens, C classes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from burnish.core.errors import BurnishError
 from burnish.nn.batches import Batch
+from burnish.nn.costs import Cost, cost_of, restore, state_of
 from burnish.nn.examples import IGNORED, Examples
 from burnish.nn.losses.base import CrossEntropyLoss, Loss
 from burnish.nn.models import Head
@@ -32,15 +33,31 @@ class Objective(Protocol):
 
 @dataclass(frozen=True)
 class CrossEntropy:
-    """One class a text: targets (B) hard or (B, C) soft, outputs (B, C). class_weights: (C) or None."""
+    """One class a text: targets (B) hard or (B, C) soft, outputs (B, C). class_weights: (C) or None.
+
+    cost: another loss than cross entropy, its weights of classes in it.
+    """
 
     class_weights: np.ndarray | None = None
     label_smoothing: float = 0.0
+    cost: Cost | None = None
 
     def loss(self, outputs: Tensor, batch: Batch, model: Any) -> Tensor:
         assert batch.targets is not None
+        if self.cost is not None:
+            learning = model is not None and model.training
+            return self.cost.texts(outputs, batch.targets, batch, smoothing=self.label_smoothing, learning=learning)
         weights = None if self.class_weights is None else torch.from_numpy(self.class_weights)
         return cross_entropy(outputs, batch.targets, class_weights_C=weights, label_smoothing=self.label_smoothing)
+
+    def state(self) -> dict[str, Tensor]:
+        """What the loss remembers."""
+        return {} if self.cost is None else self.cost.state()
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take up what `state` gave."""
+        if self.cost is not None:
+            self.cost.restore(state)
 
 
 @dataclass(frozen=True)
@@ -49,20 +66,33 @@ class TokenCrossEntropy:
 
     class_weights: np.ndarray | None = None
     label_smoothing: float = 0.0
+    cost: Cost | None = None
 
     def loss(self, outputs: Tensor, batch: Batch, model: Any) -> Tensor:
         assert batch.token_targets_BL is not None
-        weights = None if self.class_weights is None else torch.from_numpy(self.class_weights)
-        loss_BL = functional.cross_entropy(
-            outputs.float().transpose(1, 2),
-            batch.token_targets_BL,
-            weight=weights,
-            ignore_index=IGNORED,
-            label_smoothing=self.label_smoothing,
-            reduction="none",
-        )
+        if self.cost is not None:
+            learning = model is not None and model.training
+            loss_BL = self.cost.tokens(outputs, batch, smoothing=self.label_smoothing, learning=learning)
+        else:
+            loss_BL = functional.cross_entropy(
+                outputs.float().transpose(1, 2),
+                batch.token_targets_BL,
+                weight=None if self.class_weights is None else torch.from_numpy(self.class_weights),
+                ignore_index=IGNORED,
+                label_smoothing=self.label_smoothing,
+                reduction="none",
+            )
         told_BL = batch.token_targets_BL != IGNORED
         return loss_BL.sum(1) / told_BL.sum(1).clamp(min=1)
+
+    def state(self) -> dict[str, Tensor]:
+        """What the loss remembers."""
+        return {} if self.cost is None else self.cost.state()
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take up what `state` gave."""
+        if self.cost is not None:
+            self.cost.restore(state)
 
 
 @dataclass(frozen=True)
@@ -80,10 +110,13 @@ class BinaryCrossEntropy:
 
     class_weights: np.ndarray | None = None
     label_smoothing: float = 0.0
+    cost: Cost | None = None
 
     def loss(self, outputs: Tensor, batch: Batch, model: Any) -> Tensor:
         assert batch.targets is not None
         targets_BC = batch.targets * (1.0 - self.label_smoothing) + 0.5 * self.label_smoothing
+        if self.cost is not None:
+            return self.cost.labels(outputs, targets_BC, batch).mean(1)
         loss_BC = functional.binary_cross_entropy_with_logits(outputs.float(), targets_BC, reduction="none")
         if self.class_weights is not None:
             loss_BC = loss_BC * torch.from_numpy(self.class_weights)
@@ -135,15 +168,41 @@ class SubsetCrossEntropy:
         return loss_B * weighed_B / targets_BC.sum(1)
 
 
-def with_loss(objective: Any, loss: Loss) -> Any:
-    """The objective with another loss of classes. Raises BurnishError where it does not learn one class a text or token."""
+CHOICES = {CrossEntropy: False, TokenCrossEntropy: True}  # objectives of one class out of C; whether it is of tokens
+
+
+def with_loss(objective: Any, loss: Loss, *, examples: Examples, head: Head) -> Any:
+    """The objective with another loss of classes, made ready for what it will learn. examples: the training side.
+
+    Raises BurnishError where the objective does not learn one class a text or token, or, for losses that can
+    (`Loss.binary`), any number of labels a text.
+    """
     if type(loss) is CrossEntropyLoss:
         return objective
-    raise BurnishError(
-        f"the loss {loss.name} is for one class a text or token, not for what this task learns",
-        where="train.tune.loss",
-        hint="leave it out",
-    )
+    if isinstance(objective, Several):
+        heads, several = head.more["heads"], examples.several or {}
+        parts = {
+            name: with_loss(one, loss, examples=several[name], head=Head(**heads[name]))
+            for name, one in objective.objectives.items()
+        }
+        return replace(objective, objectives=parts)
+    binary = type(objective) is BinaryCrossEntropy
+    if binary and not loss.binary:
+        raise BurnishError(
+            f"the loss {loss.name} is for one class a text or token, not for several labels a text",
+            where="train.tune.loss",
+            hint="leave it out, or take focal, class_balanced, gce or symmetric",
+        )
+    if type(objective) not in (*CHOICES, BinaryCrossEntropy):
+        raise BurnishError(
+            f"the loss {loss.name} is for one class a text or token, not for what this task learns",
+            where="train.tune.loss",
+            hint="leave it out",
+        )
+    cost = cost_of(loss, examples, classes=len(head.labels), tokens=CHOICES.get(type(objective), False))
+    if binary:  # class weights of labels are the objective's own
+        return replace(objective, cost=cost)
+    return replace(objective, class_weights=None, cost=cost.weighed(objective.class_weights))
 
 
 def class_weights(examples: Examples, head: Head) -> Any:
@@ -199,6 +258,17 @@ class Several:
                 loss_b = loss_b * part.weights
             total_B = total_B.index_add(0, told, loss_b.float())
         return total_B
+
+    def state(self) -> dict[str, Tensor]:
+        """What the losses of the heads remember, by head."""
+        kept = {name: state_of(one) for name, one in self.objectives.items()}
+        return {f"{name}/{key}": value for name, one in kept.items() for key, value in one.items()}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take up what `state` gave."""
+        for name, one in self.objectives.items():
+            if own := {key.rpartition("/")[2]: value for key, value in state.items() if key.rpartition("/")[0] == name}:
+                restore(one, own)
 
 
 def balanced_weights(targets: np.ndarray, *, num_classes: int) -> np.ndarray:

@@ -33,12 +33,12 @@ class _Attention(torch.autograd.Function):
         scaling: float,
         keep: Tensor | None,
     ) -> Tensor:
-        B, H, L, D = q_BHLD.shape
-        q, k, v = ((q_BHLD * scaling).reshape(-1, L, D), k_BHLD.reshape(-1, L, D), v_BHLD.reshape(-1, L, D))
-        scores_BHLL = torch.bmm(q, k.transpose(1, 2)).view(B, H, L, L).float()
+        (B, H, L, D), K = q_BHLD.shape, k_BHLD.shape[2]  # more keys than queries where a prefix stands before them
+        q, k, v = ((q_BHLD * scaling).reshape(-1, L, D), k_BHLD.reshape(-1, K, D), v_BHLD.reshape(-1, K, D))
+        scores_BHLK = torch.bmm(q, k.transpose(1, 2)).view(B, H, L, K).float()
         if mask is not None:
-            scores_BHLL += mask
-        p = torch.softmax(scores_BHLL, -1).view(-1, L, L)
+            scores_BHLK += mask
+        p = torch.softmax(scores_BHLK, -1).view(-1, L, K)
         dropped = p.to(q.dtype)
         if keep is not None:
             dropped = dropped * keep.view_as(dropped)  # not in place: in fp32 it is p itself
@@ -49,7 +49,7 @@ class _Attention(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad_BLHD: Tensor) -> tuple[Any, ...]:
         q, k, v, p, dropped, *keep = ctx.saved_tensors
-        B, H, L, D = ctx.shape
+        (B, H, L, D), K = ctx.shape, k.shape[1]
         grad = grad_BLHD.transpose(1, 2).reshape(-1, L, D)
         grad_v = torch.bmm(dropped.transpose(1, 2), grad)
         grad_p = torch.bmm(grad, v.transpose(1, 2))
@@ -58,7 +58,7 @@ class _Attention(torch.autograd.Function):
         grad_s = softmax_backward(grad_p.float(), p).to(q.dtype)
         grad_q = torch.bmm(grad_s, k).mul_(ctx.scaling)
         grad_k = torch.bmm(grad_s.transpose(1, 2), q)
-        return grad_q.view(B, H, L, D), grad_k.view(B, H, L, D), grad_v.view(B, H, L, D), None, None, None
+        return grad_q.view(B, H, L, D), grad_k.view(B, H, K, D), grad_v.view(B, H, K, D), None, None, None
 
 
 _attend: Callable[..., Tensor] = _Attention.apply
@@ -269,6 +269,31 @@ def lora_linear(module: Any, onednn: bool, x: Tensor) -> Tensor:
     base, (name,) = module.base_layer, module.active_adapters
     a, b = module.lora_A[name].weight, module.lora_B[name].weight
     return _lora(x, base.weight, base.bias, a, b, float(module.scaling[name]), onednn)
+
+
+def is_adalora(module: nn.Module) -> bool:
+    """Whether this is a frozen linear layer of peft under one AdaLoRA.
+
+    As a module it adds to its layer's output in place, which autograd refuses of an operator written by hand.
+    """
+    base: Any = getattr(module, "base_layer", None)
+    if type(base) is not nn.Linear or base.weight.requires_grad or not hasattr(module, "lora_E"):
+        return False
+    layer: Any = module
+    names = list(layer.active_adapters)
+    return len(names) == 1 and list(layer.lora_E) == names and not layer.merged and not layer.disable_adapters
+
+
+def adalora_linear(module: Any, onednn: bool, x: Tensor) -> Tensor:
+    """What a module that `is_adalora` gives, at once: P E Q is a B A with A = E Q."""
+    base, (name,) = module.base_layer, module.active_adapters
+    a, b = module.lora_A[name] * module.lora_E[name], module.lora_B[name]
+    scaling = float(module.scaling[name]) / (float(module.ranknum[name]) + 1e-5)
+    dropout = module.lora_dropout[name]
+    if type(dropout) is not nn.Identity:
+        added: Tensor = base(x) + scaling * functional.linear(functional.linear(dropout(x), a), b)
+        return added
+    return _lora(x, base.weight, base.bias, a, b, scaling, onednn)
 
 
 class _RmsNorm(torch.autograd.Function):

@@ -36,6 +36,7 @@ class AdamW:
     factors: dict[str, float] = field(default_factory=dict)
     moments: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
     moves: dict[str, Tensor] = field(default_factory=dict)
+    rows_moved: dict[str, Tensor] = field(default_factory=dict)  # of each table, in the last step
 
     def __post_init__(self) -> None:
         values = self.installed.masters | self.installed.tables
@@ -54,6 +55,7 @@ class AdamW:
         """Move everything that has a gradient, forget the gradients, and return their norm before clipping."""
         self.steps += 1
         rows = {name: _merged(table.touched) for name, table in self.installed.rows.items() if table.touched}
+        self.rows_moved = {name: rows_U for name, (rows_U, _) in rows.items()}
         grads = {name: p.grad for name, p in self.installed.working.items() if p.grad is not None}
         norm = _norm([*grads.values(), *(grad for _, grad in rows.values())])
         clip = min(1.0, max_grad_norm / (norm + 1e-6)) if max_grad_norm > 0 else 1.0
@@ -137,7 +139,7 @@ def _adamw_fused_(
     betas: tuple[float, float] = BETAS, eps: float = EPS,
 ) -> None:  # fmt: skip
     torch._fused_adamw_(
-        [value], [grad], [m], [v], [], [torch.tensor(float(steps))],
+        [value], [grad], [m], [v], [], [torch.tensor(float(steps), device=value.device)],
         lr=rate, beta1=betas[0], beta2=betas[1], weight_decay=decay, eps=eps, amsgrad=False, maximize=False,
     )  # fmt: skip
 

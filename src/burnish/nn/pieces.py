@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
+from burnish.nn.architectures import Architecture
 from burnish.nn.conversations import CHATML
 from burnish.nn.merging import merges
 from burnish.nn.unigram import unigram
@@ -21,7 +22,6 @@ from burnish.text.scripts import UNSPACED_CLASS
 
 Kind = Literal["bpe", "wordpiece", "unigram"]
 Chinese = Literal["characters", "words", "none"]
-Architecture = Literal["encoder", "decoder", "encoder-decoder"]
 
 PAD, END, UNKNOWN, TURN, TURN_END = "<pad>", "</s>", "<unk>", "<|im_start|>", "<|im_end|>"
 WRITING = (PAD, END, UNKNOWN, TURN, TURN_END)  # of models that write

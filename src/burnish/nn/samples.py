@@ -17,6 +17,20 @@ def tokens(vocabulary: int) -> tuple[Tensor, Tensor]:
     return ids_BL, mask_BL
 
 
+def inputs(model: Any) -> dict[str, Tensor]:
+    """What `model` reads, made up: tokens, with the markers of pairs where it looks for them, and pixels where it sees."""
+    config = model.config
+    device = next(model.parameters()).device
+    ids_BL, mask_BL = tokens(min(config.vocab_size, *getattr(config, "marker_ids", (config.vocab_size,))))
+    if hasattr(model, "head_id"):
+        ids_BL[:, 0], ids_BL[:, 1] = model.head_id, model.tail_id
+    made = {"input_ids": ids_BL.to(device), "attention_mask": mask_BL.to(device)}
+    if hasattr(model, "pixels"):
+        generator = torch.Generator().manual_seed(0)
+        made["pixel_values"] = torch.randn(4, 3, model.size, model.size, generator=generator).to(device)
+    return made
+
+
 @contextmanager
 def at_rest(model: Any) -> Iterator[None]:
     """Evaluation mode without gradients inside the block, and the mode it had after."""

@@ -30,14 +30,13 @@ OPTIONS: Mapping[str, Any] = {
     "beams": 1,
     "temperature": 0.0,  # 0 is greedy
     "prompt": "",  # what a model is asked, with {text}; empty is the task's own for decoders, the bare text for others
-    "strategy": "auto",  # full | lora; auto is lora for a pretrained decoder
-    "rank": 8,  # of lora
     "hidden": 256,  # width, layers and pieces of a model from nothing
     "layers": 3,
     "vocabulary": 8000,
 }
-CHOICES = {"architecture": ("auto", "encoder-decoder", "decoder"), "strategy": ("auto", "full", "lora")}
-NUMBERS = {"max_new_tokens": 1, "beams": 1, "rank": 1, "hidden": 16, "layers": 1, "vocabulary": 300}  # the least
+MOVED = {"strategy": "train: {use: tune, strategy: lora}", "rank": "train: {use: tune, strategy: {use: lora, rank: 8}}"}
+CHOICES = {"architecture": ("auto", "encoder-decoder", "decoder")}
+NUMBERS = {"max_new_tokens": 1, "beams": 1, "hidden": 16, "layers": 1, "vocabulary": 300}  # the least
 
 
 class Writes(base.Task):
@@ -63,7 +62,12 @@ class Writes(base.Task):
 
     @classmethod
     def problems(cls, spec: TaskSpec) -> list[tuple[str, str, str]]:
-        found = super().problems(spec)
+        found = [
+            (name, f"{name} is a setting of train.tune now, not of the task", MOVED[name])
+            if name in MOVED and name in spec.options
+            else (name, message, hint)
+            for name, message, hint in super().problems(spec)
+        ]
         given = {name: value for name, value in spec.options.items() if name in cls.options}
         for name, value in given.items():
             if name in CHOICES and value not in CHOICES[name]:
@@ -182,8 +186,7 @@ class Writes(base.Task):
             "num_beams": self.settings["beams"],
             "temperature": float(self.settings["temperature"]),
         }
-        more = {"strategy": self.settings["strategy"], "rank": self.settings["rank"], "generation": generation}
-        return Head("generator", (), more)
+        return Head("generator", (), {"generation": generation})
 
     def objective(self, *, class_weights: np.ndarray | None = None, label_smoothing: float = 0.0) -> Any:
         from burnish.nn.generation_objectives import NextToken

@@ -43,6 +43,11 @@ def words(text: str, *, han: Han = "characters") -> list[str]:
     return cut + _WORD.findall(text[end:])
 
 
+def placed(text: str) -> list[tuple[int, int]]:
+    """Return (start, end) of the words of a text, in characters, end exclusive: `words` with where they stand."""
+    return [found.span() for found in _WORD.finditer(text)]
+
+
 def terms(text: str) -> list[str]:
     """Return what bag-of-words models count (a scikit-learn `analyzer`): normalised words, their pairs, Han pairs.
 

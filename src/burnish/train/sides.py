@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,21 +23,24 @@ class Sides:
     """The training and validation side of a split, encoded for one task and backbone.
 
     task: settled by the training records, as it is from here on. max_length: tokens of a window; "auto" holds 99% of the texts whole, within what the backbone can read.
-    soft: targets say how sure the labels are. why: the reason for max_length.
+    beside: places that a strategy takes. soft: targets say how sure the labels are. why: the reason for max_length.
     """
 
-    def __init__(self, task: Any, folder: Path, split: Split, *, max_length: int | str, soft: bool) -> None:
+    def __init__(
+        self, task: Any, folder: Path, split: Split, *, max_length: int | str, soft: bool, beside: int = 0
+    ) -> None:
         from transformers import AutoTokenizer
 
         from burnish.nn.embeddings import about
         from burnish.nn.loop import auto_max_length
 
         self.task, self.soft = task, soft
+        self.made: pa.Table | None = None  # records that augmentation adds to what is taught, and to nothing else
         self._train, self._validation = split.train, split.validation
         self.task = task = open_task(task.settle(self.table))
         self.tokenizer: Any = task.tokenizer(AutoTokenizer.from_pretrained(folder))
         self.centred = bool(about(folder).get("centred"))
-        limit = longest(folder, self.tokenizer)
+        limit = longest(folder, self.tokenizer) - beside
         if max_length == "auto":
             whole = task.examples(self.table.slice(0, LOOKED_AT), self.tokenizer, max_length=limit, soft=soft)
             lengths = whole.lengths if whole.output is None else np.maximum(whole.lengths, whole.output.lengths)
@@ -70,7 +74,18 @@ class Sides:
                 "no labelled record is left to train on",
                 hint="see construct/labellers.json: which labellers vote at all?",
             )
-        return self.examples(self.table)
+        return self.examples(self.taught)
+
+    @property
+    def taught(self) -> pa.Table:
+        """The labelled records of the training side with those that augmentation made, as `train` gives them."""
+        return self.table if self.made is None else pa.concat_tables([self.table, self.made])
+
+    def part(self, table: pa.Table, validation: pa.Table, made: pa.Table | None) -> Sides:
+        """Sides of fewer records, read in the same way: task, tokenizer and length are those of the whole."""
+        fewer = copy.copy(self)
+        fewer.__dict__ |= {"table": table, "validation_table": validation, "made": made}
+        return fewer
 
     def prepare(self, model: Any) -> None:
         """Show a fresh head what the encoder gives for some training texts, so that it starts where those lie.

@@ -49,13 +49,14 @@ def teach(
 
     head, train = task.head(), sides.train()
     weights = class_weights(train, head) if balanced else None
-    objective = with_loss(task.objective(class_weights=weights, label_smoothing=label_smoothing), loss)
+    asked = task.objective(class_weights=weights, label_smoothing=label_smoothing)
+    objective = with_loss(asked, loss, examples=train, head=head)
     teaching: Any = objective
     if distil is not None:
         from burnish.nn.distillation import Distilled
         from burnish.train.distil import teachers_view
 
-        seen = teachers_view(distil[0], task, sides.table, progress=context.progress)
+        seen = teachers_view(distil[0], task, sides.taught, progress=context.progress)
         teaching = Distilled(objective, seen, *distil[1:])
     validation = encoded(task, sides, sides.validation_table) if len(sides.validation_table) else None
     judge = judged(task, validation, head, objective) if validation else None
@@ -78,6 +79,7 @@ def teach(
             scratch=scratch,
             judge=judge,
             watch=watch,
+            looked=context.looked,
             **common | {"objective": teaching},
         )
     elif judge:
@@ -88,6 +90,8 @@ def teach(
     checked = sides.examples(sides.labelled(gold)) if gold is not None and gold_epochs != 0 else None
     if checked is not None and len(checked):
         last = gold_settings(settings, history.resolved, gold_epochs)
+        common["regularisers"] = [one for one in regularisers if not one.doubts]  # gold is not doubted
+        common["objective"] = asked if loss.doubts else with_loss(asked, loss, examples=checked, head=head)
         again = fit(model, checked, None, settings=last, scratch=_folder(context.scratch / "gold"), **common)
         told["gold_last"] = again.to_json()
     calibrated = {}
@@ -96,6 +100,7 @@ def teach(
         calibrated = task.calibrate(validation.table, validation.read, outputs)
     data = {
         "train": len(sides.table),
+        **({"augmented": len(sides.made)} if sides.made is not None else {}),
         "validation": len(sides.validation_table),
         "gold": len(checked) if checked else 0,
     }
@@ -183,6 +188,22 @@ def run(model: Any, examples: Examples, head: Head, objective: Objective) -> tup
             outputs = gathered(len(examples), batches())
     model.train(was_training)
     return outputs, total / max(len(examples), 1)
+
+
+def likelihoods(model: Any, task: Any, examples: Examples) -> np.ndarray:
+    """(n) the loss of each record: of a task that writes, how unlikely its reference is, tokens of a batch together."""
+    import torch
+
+    from burnish.nn.batches import batches_of, reading_order
+    from burnish.nn.predict import READ_TOKENS, pad_token_of, read_lengths
+
+    objective, losses = task.objective(), np.zeros(len(examples))
+    model.eval()
+    with torch.inference_mode():
+        order = reading_order(read_lengths(model, examples), batch_tokens=READ_TOKENS, groups=examples.groups)
+        for batch in batches_of(examples, order, pad_token=pad_token_of(model)):
+            losses[batch.rows] = objective.loss(objective.forward(model, batch), batch, model).double().numpy()
+    return losses
 
 
 def gold_settings(settings: Training, resolved: Mapping[str, Any], gold_epochs: int | str) -> Training:

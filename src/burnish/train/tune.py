@@ -15,9 +15,11 @@ from burnish.core.errors import BurnishError
 from burnish.core.stage import Context, Count, Positive, Share, TaskSpec, stage
 from burnish.nn.backbones import Start
 from burnish.nn.losses.base import losses
+from burnish.nn.regularisers.base import check as stand_together
 from burnish.nn.regularisers.base import regularisers
+from burnish.nn.strategies.base import Strategy, placed, strategies
 from burnish.nn.strategies.base import check as fit_together
-from burnish.nn.strategies.base import placed, strategies
+from burnish.train.augment.base import augmentations
 from burnish.train.trackers.base import Story, trackers, watching
 
 Rate = Annotated[float, Gt(0)]
@@ -36,12 +38,45 @@ ALIASES = {
 
 def _cost(records: int, tokens: int, settings: Mapping[str, Any]) -> float:
     epochs = settings["epochs"] if isinstance(settings["epochs"], int) else 3
-    return 10.0 + tokens * 0.8 * epochs / TOKENS_PER_S
+    taught_s = tokens * 0.8 * epochs / TOKENS_PER_S
+    if settings.get("augment"):
+        from burnish.train.worth import seconds
+
+        taught_s += seconds(augmentations.open(settings["augment"]), int(records * 0.8), taught_s)
+    return 10.0 + taught_s
 
 
 def _check(settings: Mapping[str, Any], task: TaskSpec) -> list[tuple[str, str, str]]:
-    problem = fit_together(strategies.open(settings.get("strategy", "full")))
-    return [("strategy", problem, "")] if problem else []
+    named = strategies.open(settings.get("strategy", "auto"))
+    problems = {
+        "strategy": fit_together(named, shape=_shape(settings, task)),
+        "regularise": stand_together(regularisers.open(settings.get("regularise", ()))),
+    }
+    loss = losses.open(settings.get("loss", "cross_entropy"))[0].name
+    if loss == "class_balanced" and settings.get("class_weights", "none") != "none":
+        problems["loss"] = "class_balanced weighs the classes already; set class_weights: none"
+    for one in named:
+        if type(one).teach is not Strategy.teach:
+            said = f"the strategy {one.name} teaches in its own way, and this would do nothing there; leave it out"
+            problems["regularise"] = said if settings.get("regularise") else problems["regularise"]
+            problems["loss"] = said if loss != "cross_entropy" else ""
+    found = [(key, problem, "") for key, problem in problems.items() if problem]
+    if settings.get("augment"):
+        from burnish.core.tasktypes import open_task, option_problems
+        from burnish.train.worth import wrong
+
+        found += [] if option_problems(task) else wrong(settings["augment"], open_task(task))
+    return found
+
+
+def _shape(settings: Mapping[str, Any], task: TaskSpec) -> str:
+    """encoder, decoder or encoder-decoder, as far as a spec tells."""
+    from burnish.core.tasktypes import open_task
+
+    opened: Any = open_task(task)
+    if opened.engine == "encoder":
+        return "encoder"
+    return str(opened.shape) if settings.get("backbone", "auto") in ("auto", "fresh") else ""
 
 
 GONE = {"layer_decay": "strategy: {use: layer_wise, decay: ...} says it now"}
@@ -55,7 +90,7 @@ def tune(
     context: Context,
     *,
     backbone: Start = Start("auto"),
-    strategy: Annotated[Any, strategies] = "full",
+    strategy: Annotated[Any, strategies] = "auto",
     regularise: Annotated[Any, regularisers] = (),
     loss: Annotated[Any, losses] = "cross_entropy",
     distil: Path | None = None,
@@ -77,15 +112,18 @@ def tune(
     max_grad_norm: Annotated[float, Ge(0)] = 1.0,
     soft_labels: bool = True,
     gold_epochs: Count | Literal["auto"] = "auto",
+    augment: Annotated[Any, augmentations] = (),
     checkpoint_every_s: Annotated[float, Gt(0)] = 60.0,
     keep_checkpoints: Positive = 2,
     track: Annotated[Any, trackers] = (),
 ) -> Model:
     """Fine-tune a pretrained network for the task, on soft or hard labels.
 
-    backbone: "auto" (what a `pretrain` before it made, else by task and language), "pretrained" (the same, or a mistake), a name of `burnish backbones`, a folder, a hub name, or, for a task that
+    backbone: "auto" (what a `pretrain` before it made, else by task and language), "pretrained" (the same, or a
+    mistake), a name of `burnish backbones`, a folder, a hub name, or, for a task that
     writes, "fresh": random weights and a tokenizer learnt from the training side.
-    strategy: which weights move and how fast, one or several of `burnish stages train.tune`; full moves all.
+    strategy: which weights move and how fast, one or several of `burnish stages train.tune`; full moves all, auto is lora
+    for a large decoder, else full.
     regularise: what changes how a step teaches or what is kept of the steps, any number.
     loss: what a wrong class costs.
     distil: a run or model folder of burnish to learn from beside the labels; it may be of any size and language.
@@ -107,6 +145,7 @@ def tune(
     max_grad_norm: longest gradient; 0 does not clip.
     soft_labels: learn how sure the labels are (`probs`); false learns the label alone.
     gold_epochs: passes over the gold at the end, where the gold section says train: true; auto is 4; 0 none.
+    augment: what makes further training records, any number; each is kept only where the validation side says it helps.
     checkpoint_every_s: seconds between checkpoints; a killed run goes on from the newest, to the same weights.
     keep_checkpoints: newest ones that stay on disk while it trains; a damaged one is noticed, and the one before is used.
     track: where loss, rate, speed and memory go while it trains, any number.
@@ -118,6 +157,7 @@ def tune(
     from burnish.nn import models
     from burnish.nn.engine import Live
     from burnish.nn.loop import Training
+    from burnish.nn.strategies.auto import settled
     from burnish.train.sides import Sides
     from burnish.train.teach import teach
 
@@ -139,19 +179,24 @@ def tune(
         checkpoint_every_s=checkpoint_every_s,
         keep_checkpoints=keep_checkpoints,
     )
-    sides = Sides(open_task(context.task), folder, split, max_length=max_length, soft=soft_labels)
+    wanted = strategies.open(strategy)
+    beside = sum(one.beside for one in wanted)
+    sides = Sides(open_task(context.task), folder, split, max_length=max_length, soft=soft_labels, beside=beside)
     task = sides.task
     head = task.head()
-    model = models.build(folder, head, seed=context.seed)
-    sides.prepare(model)
-    parts = placed(strategies.open(strategy), model, seed=context.seed)
-    story = Story(f"{context.name}-{context.key[:8]}", context.base, asdict(settings))
-    with watching(track, story) as watch:
+
+    def learn(
+        sides: Sides, context: Context, gold: Any = None, watch: Any = None
+    ) -> tuple[Any, list[Any], dict[str, Any]]:
+        model = models.build(folder, head, seed=context.seed)
+        sides.prepare(model)
+        parts, why = settled(wanted, model)
+        parts = placed(parts, model, seed=context.seed)
         told = teach(
             model,
             task,
             sides,
-            gold=gold.table() if gold is not None and gold.facts.get("train") else None,
+            gold=gold,
             settings=settings,
             balanced=class_weights == "balanced",
             label_smoothing=label_smoothing,
@@ -163,6 +208,22 @@ def tune(
             watch=watch,
             context=context,
         )
+        told["history"]["tune"]["reasons"]["strategy"] = why
+        return model, parts, told
+
+    worth: list[dict[str, Any]] = []
+    if asked := augmentations.open(augment):
+        from burnish.train.worth import chosen
+
+        sides.made, worth = chosen(
+            asked, sides, test=split.test.table(), folder=folder, context=context,
+            learn=lambda sides, context: learn(sides, context)[::2],
+        )  # fmt: skip
+    checked = gold.table() if gold is not None and gold.facts.get("train") else None
+    story = Story(f"{context.name}-{context.key[:8]}", context.base, asdict(settings))
+    with watching(track, story) as watch:
+        model, parts, told = learn(sides, context, checked, watch)
+    told["history"] |= {"augment": worth} if worth else {}
     out = context.scratch / "model"
     shutil.rmtree(out, ignore_errors=True)
     learnt = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
@@ -176,7 +237,9 @@ def tune(
         "format": "torch",
         "version": context.key[:12],
         "backbone": _named(backbone, pretrained, folder),
-        "strategy": strategies.plain(strategy),
+        "strategy": strategies.written(parts),
+        "regularise": regularisers.plain(regularise),
+        "loss": losses.plain(loss),
         "parameters": sum(weight.numel() for weight in model.parameters()),
         "parameters_learnt": learnt,
         "max_length": sides.max_length,

@@ -1,12 +1,16 @@
 """What the classes of a text or a token cost: the point-wise losses that a spec may put in place of cross entropy.
 
-Files of this folder declare them as parts (`core.parts`) and wake torch only inside functions. N rows, C classes.
+Files of this folder declare them as parts (`core.parts`) and wake torch only inside functions. A loss is pure: what one
+remembers of the examples lies with the objective (`nn.costs.Memory`), which checkpoints keep. N rows (texts, tokens, or the
+yes or no of each label of each text), C classes.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
+
+import numpy as np
 
 from burnish.core.parts import Family
 
@@ -15,17 +19,31 @@ losses = Family("loss", "burnish.nn.losses", single=True)
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss of class probabilities. remembers: it keeps something for each example, so `of` is given their rows."""
+    """A loss of class probabilities. remembers: it keeps a row of C numbers for every row, from epoch to epoch.
+
+    binary: it also makes sense for one label among several that a text may have, as a choice between yes and no.
+    doubts: it expects wrong labels, so checked records (gold) are learnt by cross entropy.
+    """
 
     name: ClassVar[str] = ""
     remembers: ClassVar[bool] = False
+    binary: ClassVar[bool] = True
+    doubts: ClassVar[bool] = False
 
-    def of(self, log_p_NC: Any, target_NC: Any, rows_N: Any = None) -> Any:
+    def of(self, log_p_NC: Any, target_NC: Any, memory_NC: Any = None) -> Any:
         """(N) losses from log probabilities and target shares (rows that sum to 1), before class weights.
 
-        rows_N: which example each row is, of a loss that remembers.
+        memory_NC: what is remembered of the rows, of a loss that remembers; None while judging, where it is plain.
         """
         return -(target_NC * log_p_NC).sum(-1)
+
+    def remember(self, memory_NC: Any, p_NC: Any) -> Any:
+        """(N, C) the memory of rows that the model gives these probabilities, from what it was; it starts at 0."""
+        return memory_NC
+
+    def weights(self, counts_C: np.ndarray) -> np.ndarray | None:
+        """(C) float32, what each class counts where it has so many rows of the training side; None is one each."""
+        return None
 
 
 @losses.part("cross_entropy")

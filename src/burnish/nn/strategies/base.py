@@ -4,8 +4,9 @@ Files of this folder declare strategies as parts (`core.parts`) and wake torch o
 
     place          freezes what shall not move, puts in what moves instead          once, before the optimiser exists
     factors        what each weight's rate is times                                 once
+    begin          takes part in the steps, where it must                           once, and what it gives in every step
     opens          whether a weight moves by now                                    before every epoch
-    fold           folds what was put in into the network's own weights             once, before saving
+    fold           folds what was put in into the network's own weights, or takes it out    once, before saving
     keep, take_up  write and read back beside the model what cannot be folded       saving, loading
 
 of every strategy in the order of the spec. Names of weights are those of `model.named_parameters()` after all have placed.
@@ -29,13 +30,17 @@ ADDING, OTHERS = "(adding)", "(others)"  # in `Strategy.refuses`
 @dataclass(frozen=True)
 class Strategy:
     """What does nothing: all weights learn at the same rate. adds: it puts weights of its own into the network, which
-    only one strategy of a run may do. start: what `nn.loop.settle` is told of them, "adapters", "head" or "".
+    only one strategy of a run may do. start: what `nn.loop.settle` is told of them, "adapters", "head" or ""; it
+    decides the rate that "auto" means, which `factors` multiply. exact: folding changes outputs by rounding alone.
+    modules: it hooks single layers, so they must run as modules and not as one operator (`nn.stack`).
     refuses: names of strategies that make no sense beside it, ADDING for all that add, OTHERS for any. caches: what
     it freezes at the bottom may be computed once (`nn.frozen`). idle: nothing learns, on purpose."""
 
     name: ClassVar[str] = ""
     adds: ClassVar[bool] = False
     start: ClassVar[str] = ""
+    exact: ClassVar[bool] = True
+    modules: ClassVar[bool] = False
     idle: ClassVar[bool] = False
     refuses: ClassVar[tuple[str, ...]] = ()
     why_alone: ClassVar[str] = "each says which weights move"  # the rest of the sentence where it refuses
@@ -46,6 +51,17 @@ class Strategy:
     def factors(self, model: Any) -> dict[str, float]:
         """Name -> what the learning rate of that weight is times; a weight that is not named has 1."""
         return {}
+
+    def problem(self, shape: str) -> str:
+        """What is wrong with its settings, or with it on a network of this shape, or "".
+
+        shape: encoder, decoder, encoder-decoder, or "" where a spec does not tell.
+        """
+        return ""
+
+    def begin(self, run: Any) -> Any:
+        """Take part in the steps of a run (`nn.loop.Run`): a `nn.regularisers.base.Working`, or None."""
+        return None
 
     def opens(self, model: Any, *, share: float) -> set[str] | None:
         """Names of the weights that move in the epoch that begins at this share of all epochs, 0..1; None is all. The
@@ -60,7 +76,8 @@ class Strategy:
         return None
 
     def fold(self, model: Any) -> None:
-        """After training: fold what was put in into the network, exactly, so that the saved model is a stock one."""
+        """After training: fold what was put in into the network, exactly, so that the saved model is a stock one.
+        What cannot be folded is taken out, and put back by `take_up`."""
 
     def keep(self, model: Any, folder: Path) -> None:
         """Write what was put in, into `folder` beside the model (peft's layout where it is peft's), folded or not."""
@@ -78,6 +95,11 @@ class Strategy:
         """Whether lower layers that do not learn are computed once a text and without dropout."""
         return False
 
+    @property
+    def beside(self) -> int:
+        """Places of a text that it takes for tokens of its own."""
+        return 0
+
 
 @strategies.part("full")
 @dataclass(frozen=True)
@@ -85,12 +107,14 @@ class Full(Strategy):
     """All weights learn."""
 
 
-def check(parts: Sequence[Strategy]) -> str:
-    """What is wrong with strategies together, or ""."""
+def check(parts: Sequence[Strategy], *, shape: str = "") -> str:
+    """What is wrong with strategies, alone and together, or ""; shape as in `Strategy.problem`."""
     names = [one.name for one in parts]
     twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
     if twice:
         return f"{twice[0]} is named twice"
+    if len(parts) > 1 and "auto" in names:
+        return "auto names the strategies itself; write it alone"
     adding = [one.name for one in parts if one.adds]
     if len(adding) > 1:
         return f"{' and '.join(adding)} both put weights into the network; name one of them"
@@ -98,7 +122,7 @@ def check(parts: Sequence[Strategy]) -> str:
         for other in parts:
             if other is not one and _refuses(one, other):
                 return f"{one.name} and {other.name} do not go together: {one.why_alone}"
-    return ""
+    return next((found for one in parts if (found := one.problem(shape))), "")
 
 
 def _refuses(one: Strategy, other: Strategy) -> bool:

@@ -1,0 +1,67 @@
+"""What a word is to an augmentation, and how a new one is written in its place."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from burnish.core.errors import MissingExtra
+from burnish.text.edits import Stretch
+from burnish.text.scripts import HAN_CLASS
+from burnish.text.words import placed
+
+Chinese = Literal["characters", "words"]
+Cut = Callable[[str], list[Stretch]]
+_HAN = re.compile(f"[{HAN_CLASS}]")
+
+
+def cutter(chinese: Chinese) -> Cut:
+    """What cuts a text into words: characters of Chinese, or its words where a dictionary is there."""
+    if chinese == "characters":
+        return placed
+    try:
+        import rjieba
+    except ImportError as error:
+        raise MissingExtra("chinese: words", "chinese") from error
+
+    def cut(text: str) -> list[Stretch]:
+        """Words between blanks as `placed` has them; runs of Han as the dictionary parts them."""
+        made: list[Stretch] = []
+        for han, run in itertools.groupby(placed(text), key=lambda place: is_han(text[place[0]])):
+            stretches = list(run)
+            for start, end in _joined(stretches) if han else ():
+                made += [(start + a, start + b) for _, a, b in rjieba.tokenize(text[start:end], "default")]
+            made += [] if han else stretches
+        return made
+
+    return cut
+
+
+def _joined(stretches: Sequence[Stretch]) -> list[Stretch]:
+    """Stretches that touch, as one."""
+    made: list[Stretch] = []
+    for start, end in stretches:
+        if made and made[-1][1] == start:
+            made[-1] = (made[-1][0], end)
+        else:
+            made.append((start, end))
+    return made
+
+
+def said(text: str, place: Stretch) -> str:
+    """A word as dictionaries are asked for it."""
+    return " ".join(text[slice(*place)].lower().split())
+
+
+def cased(word: str, like: str) -> str:
+    """A word with the capitals of another: GOOD, Good, good."""
+    if len(like) > 1 and like.isupper():
+        return word.upper()
+    return word[:1].upper() + word[1:] if like[:1].isupper() else word
+
+
+def is_han(sign: str) -> bool:
+    """Whether a character is Chinese."""
+    return _HAN.fullmatch(sign) is not None

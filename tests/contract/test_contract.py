@@ -16,6 +16,7 @@ from burnish.testing import stage_checks, task_checks
 
 # values for settings without a default; what reads files or needs real weights is driven in its own room's tests
 SETTINGS = {
+    "train.pretrain": {"size": "1x16", "vocabulary": 300, "length": 16, "steps": 2, "batch_tokens": 256},
     "split.stratified": {"group": "none"},
     "construct.keywords": {"label": "positive", "words": ["love", "好"]},
     "construct.regex": {"label": "negative", "pattern": "refund|退款"},

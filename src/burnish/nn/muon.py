@@ -86,4 +86,5 @@ def orthogonal(matrix: Tensor, *, dtype: torch.dtype = torch.float32) -> Tensor:
         square = x @ x.t()
         x = torch.addmm(x, torch.addmm(square, square, square, beta=b, alpha=c), x, beta=a)
     made = x.float()
-    return made.t() if tall else made
+    back: Tensor = made.t() if tall else made
+    return back

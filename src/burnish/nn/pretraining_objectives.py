@@ -53,7 +53,7 @@ def ids_of(tokenizer: Any, *, mask: bool = False) -> Ids:
 def sentinels_of(tokenizer: Any) -> tuple[int, ...]:
     """Numbers of <extra_id_0>, <extra_id_1>, ... in that order; () where there are none."""
     vocabulary = tokenizer.get_vocab()
-    found = []
+    found: list[int] = []
     while (name := f"<extra_id_{len(found)}>") in vocabulary:
         found.append(int(vocabulary[name]))
     return tuple(found)

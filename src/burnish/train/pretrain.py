@@ -225,7 +225,7 @@ def pretrain(
     out = scratch / "model"
     shutil.rmtree(out, ignore_errors=True)
     name = str(start) if Path(start).name == str(start) else Path(start).name
-    about = {"name": "pretrained", "from": name, "version": context.key[:12], "licence": "as the texts"}
+    about: dict[str, Any] = {"name": "pretrained", "from": name, "version": context.key[:12], "licence": "as the texts"}
     if made.kind == "encoder":
         about |= {"pooling": "mean", "centred": True}  # states of a language model lie in a narrow cone
     language_models.save(model, out, tokenizer=made.tokenizer, head=keep_head, about=about)

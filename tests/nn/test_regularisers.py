@@ -560,6 +560,7 @@ def test_gold_is_not_doubted(folder, tmp_path, monkeypatch):
     import pyarrow as pa
 
     from burnish.core.progress import Silent
+    from burnish.core.stage import Context
     from burnish.core.tasktypes import open_task
     from burnish.nn.losses.base import losses
     from burnish.train.sides import Sides
@@ -579,7 +580,7 @@ def test_gold_is_not_doubted(folder, tmp_path, monkeypatch):
         heads.build(folder, HEAD, seed=0), sides.task, sides, gold=table.slice(0, 6),
         settings=loop.Training(epochs=1, precision="fp32"), balanced=False, label_smoothing=0.0, gold_epochs=1,
         loss=losses.open("elr")[0], strategies=[], regularisers=opened(["ema", "dropout"]),
-        context=SimpleNamespace(scratch=tmp_path, progress=Silent(), seed=0), watch=None, distil=None,
+        context=Context(task.spec, 0, tmp_path, tmp_path, tmp_path, Silent()), watch=None, distil=None,
     )  # fmt: skip
     weak, gold = given
     assert weak["objective"].cost.memory.values.shape == (30, 2) and gold["objective"].cost is None

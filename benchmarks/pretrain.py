@@ -118,12 +118,26 @@ def tuned(
         targets = [labels.index(row["label"]) for row in rows]
         made[name] = encode([row["text"] for row in rows], tokenizer, max_length=limit).with_targets(targets)
     model = heads.build(folder, Head("sequence", tuple(labels)), seed=seed)
+    _centre(model, made["train"])
     settings = loop.Training(epochs=epochs, learning_rate=rate, patience=2)
     history = loop.fit(
         model, made["train"], made["validation"], settings=settings, scratch=None, progress=Silent(), seed=seed
     )
     best = max(one.validation_score or 0.0 for one in history.epochs)
     return {"validation": best, "test": loop.score(model, made["test"])[1], "rate": rate}
+
+
+def _centre(model: Any, examples: Any) -> None:
+    """Start the head at the deviation from the mean text, as train.tune does for a backbone that says `centred`."""
+    import torch
+
+    from burnish.nn.batches import make_batch
+
+    batch = make_batch(examples, np.arange(min(256, len(examples))), pad_token=0)
+    model.eval()
+    with torch.inference_mode():
+        mean = model.pooled(batch.ids_BL, batch.mask_BL, batch.types_BL).mean(0)
+    model.centre(mean.clone())
 
 
 def probed(folder: Path, sides: dict[str, list[Any]], labels: Texts) -> float:

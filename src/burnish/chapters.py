@@ -277,7 +277,7 @@ def _walk(history: Facts) -> list[p.Part]:
     held = [(float(one["step"]), one["validation_loss"]) for one in epochs if one.get("validation_loss") is not None]
     if held:
         loss["held-out loss"] = held
-    drawn = [p.lines(loss, x="step", y="nats a token", dots=True)]
+    drawn: list[p.Part] = [p.lines(loss, x="step", y="nats a token", dots=True)]
     probes = {name for one in epochs for name in one.get("more") or {}}
     for name in sorted(probes):
         points = [(float(one["step"]), one["more"][name]) for one in epochs if name in (one.get("more") or {})]

@@ -164,7 +164,8 @@ class Replicas(Group):
 
     def judged(self, score: Callable[[], T]) -> T:
         figures: Any = score() if self.writes else None
-        return self.told(figures)
+        told: T = self.told(figures)
+        return told
 
     @contextmanager
     def installed(self, model: nn.Module, kernels: Kernels, **settings: Any) -> Iterator[tuple[nn.Module, Installed]]:
@@ -244,7 +245,7 @@ def _sum_bucket(weights: list[nn.Parameter]) -> None:
     grads = [weight.grad for weight in weights if weight.grad is not None]
     flat = torch.cat([grad.reshape(-1).float() for grad in grads])
     distributed.all_reduce(flat)
-    for grad, part in zip(grads, flat.split([grad.numel() for grad in grads]), strict=True):
+    for grad, part in zip(grads, torch.split(flat, [grad.numel() for grad in grads]), strict=True):
         grad.copy_(part.view(grad.shape))
 
 

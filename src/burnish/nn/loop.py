@@ -651,7 +651,7 @@ class Run:
         self.progress.tell(f"  {when}: {', '.join(said)}")
         if self.watch:
             looked = dict(epoch.more)
-            if self.judge.chooses:
+            if epoch.validation_score is not None and epoch.validation_loss is not None:
                 looked["validation_loss"] = epoch.validation_loss
                 looked[self.judge.figure.replace(" ", "_")] = epoch.validation_score
             self.watch(self.optimiser.steps, looked, look=True)

@@ -144,7 +144,7 @@ class Shards(Replicas):
         return self.told(due)
 
     def write(self, scratch: Path, *, name: str, tensors: dict[str, dict[str, Tensor]], state: dict[str, Any]) -> None:
-        from torch.distributed import checkpoint
+        import torch.distributed.checkpoint as checkpoint
         from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageWriter
 
         making = self.told(checkpoints.begin(scratch, name) if self.writes else scratch)
@@ -173,7 +173,7 @@ class Shards(Replicas):
 
     def tensors(self, folder: Path, operators: Installed) -> dict[str, dict[str, Tensor]]:
         """This process's part of every tensor. The folder must be on a disk that all processes see."""
-        from torch.distributed import checkpoint
+        import torch.distributed.checkpoint as checkpoint
         from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
 
         shards = str(folder / checkpoints.SHARDS)

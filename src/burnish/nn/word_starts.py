@@ -41,7 +41,7 @@ class WordStarts:
 
     def __call__(self, ids_BL: np.ndarray, inside_BL: np.ndarray) -> np.ndarray:
         """(B, L) bool: where a word begins. inside_BL: False on special tokens and padding, behind which one begins."""
-        starts_BL = self.begins_V[ids_BL]
+        starts_BL: np.ndarray = self.begins_V[ids_BL]
         first_BL = np.ones_like(inside_BL)
         first_BL[:, 1:] = ~inside_BL[:, :-1]
         starts_BL = starts_BL | first_BL

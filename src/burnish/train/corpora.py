@@ -61,7 +61,11 @@ class Prepared:
         if judged is not None:
             from burnish.nn.sentence_pairs import pairs_of
 
-            more = {"ask": judged.pairs, "separator": int(self.tokenizer.sep_token_id), "length": self.length}
+            more: dict[str, Any] = {
+                "ask": judged.pairs,
+                "separator": int(self.tokenizer.sep_token_id),
+                "length": self.length,
+            }
             train, held = (pairs_of(side, seed=seed + at, **more) for at, side in enumerate((train, held)))
         if not len(train):
             raise BurnishError(
@@ -144,13 +148,13 @@ def _corpus(
     )
 
 
-def _fresh(wanted: Wanted, kind: str, documents: Documents, out: Path, context: Context, facts: dict[str, Any]) -> None:
+def _fresh(wanted: Wanted, kind: Any, documents: Documents, out: Path, context: Context, facts: dict[str, Any]) -> None:
     """A tokenizer learnt from the texts, and random weights."""
     from burnish.nn import architectures, pieces
 
     part = chosen(wanted.objective, kind)[0]
     size, why = _vocabulary(wanted, documents)
-    style = wanted.tokenizer if wanted.tokenizer != "auto" else "wordpiece" if kind == "encoder" else "bpe"
+    style: Any = wanted.tokenizer if wanted.tokenizer != "auto" else "wordpiece" if kind == "encoder" else "bpe"
     context.progress.tell(f"  learning a tokenizer: {style}, at most {size:,} tokens ({why})")
     length = LENGTHS[kind] if wanted.length == "auto" else int(wanted.length)
     tokenizer = pieces.learn(

@@ -31,14 +31,14 @@ import sets_zh
 RESULTS = Path(__file__).parent / "results"
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 SETS: dict[str, dict[str, Any]] = {
-    "sst2": {"reader": sets_en.READERS["sst2-supervised"], "train": 700, "language": "en", "type": "classification"},
+    "sst2": {"reader": sets_en.READERS["sst2-supervised"], "train": 400, "language": "en", "type": "classification"},
     "thucnews": {
         "reader": sets_zh.READERS["thucnews-supervised"],
-        "train": 500,
+        "train": 250,
         "language": "zh",
         "type": "classification",
     },
-    "conll2003": {"reader": sets_en.READERS["conll2003"], "train": 700, "language": "en", "type": "tagging"},
+    "conll2003": {"reader": sets_en.READERS["conll2003"], "train": 400, "language": "en", "type": "tagging"},
 }
 METHODS: dict[str, dict[str, Any]] = {
     **{name: {"strategy": name} for name in ("full", "head", "gradual", "layer_wise", "reinit", "frozen", "bitfit", "layer_norm")},
@@ -62,7 +62,7 @@ def data(name: str, seed: int, noise: float) -> tuple[list[dict[str, Any]], list
     random.Random(0).shuffle(test)
     draw = random.Random(seed)
     draw.shuffle(train)
-    train, test = train[: about["train"]], test[:1000]
+    train, test = train[: about["train"]], test[:600]
     if about["type"] == "tagging":
         labels = sorted({span["label"] for row in train for span in row["spans"]})
     else:

@@ -153,7 +153,7 @@ class Shards(Replicas):
             for group, members in tensors.items()
             for key, value in members.items()
         }
-        checkpoint.save(
+        checkpoint.save(  # type: ignore[attr-defined]
             flat, storage_writer=HuggingFaceStorageWriter(str(making / checkpoints.SHARDS), save_distributed=True)
         )
         if self.writes:
@@ -188,7 +188,7 @@ class Shards(Replicas):
             own = torch.zeros((), dtype=torch.int64) if key.startswith(COUNT) else torch.empty_like(self._own(key))
             found.setdefault(group, {})[key] = own
             flat[name] = self._shared(key, own)
-        checkpoint.load(flat, storage_reader=HuggingFaceStorageReader(shards))
+        checkpoint.load(flat, storage_reader=HuggingFaceStorageReader(shards))  # type: ignore[attr-defined]
         return found
 
     def _own(self, key: str) -> Tensor:
@@ -218,5 +218,5 @@ def whole(folder: Path) -> dict[str, Tensor]:
     found = {name: torch.empty(tuple(one.size), dtype=one.properties.dtype) for name, one in about.items()}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torch.distributed is")  # that is what is wanted
-        checkpoint.load(found, storage_reader=HuggingFaceStorageReader(str(folder)), no_dist=True)
+        checkpoint.load(found, storage_reader=HuggingFaceStorageReader(str(folder)), no_dist=True)  # type: ignore[attr-defined]
     return {name: value.reshape(()) if f"/{COUNT}" in name else value for name, value in found.items()}

@@ -154,6 +154,7 @@ def _fresh(wanted: Wanted, kind: Any, documents: Documents, out: Path, context: 
 
     part = chosen(wanted.objective, kind)[0]
     size, why = _vocabulary(wanted, documents)
+    chinese: Any = wanted.chinese
     style: Any = wanted.tokenizer if wanted.tokenizer != "auto" else "wordpiece" if kind == "encoder" else "bpe"
     context.progress.tell(f"  learning a tokenizer: {style}, at most {size:,} tokens ({why})")
     length = LENGTHS[kind] if wanted.length == "auto" else int(wanted.length)
@@ -162,7 +163,7 @@ def _fresh(wanted: Wanted, kind: Any, documents: Documents, out: Path, context: 
         kind=style,
         vocabulary=size,
         architecture=kind,
-        chinese=wanted.chinese,
+        chinese=chinese,
         lowercase=kind == "encoder" if wanted.lowercase == "auto" else bool(wanted.lowercase),
         sentinels=part.sentinels,
         positions=length,

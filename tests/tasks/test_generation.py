@@ -227,3 +227,41 @@ def test_from_a_file_to_answers(tmp_path: Path, monkeypatch) -> None:
     assert [isinstance((one["prediction"] or {}).get("text"), str) for one in said_of] == [True, True, False], (
         done.output
     )
+
+
+def test_a_decoder_is_shown_the_nearest_records(tmp_path):
+    """In context: with `demonstrations` the prompt holds the nearest training records as turns, and the weights stand still."""
+    import pyarrow as pa
+    from transformers import AutoTokenizer
+
+    from burnish.core.records import Record, to_table
+    from burnish.core.stage import TaskSpec
+    from burnish.core.tasktypes import open_task
+    from burnish.nn.architectures import is_fresh
+    from burnish.nn.generators import fresh
+
+    rows = [
+        ("the red cat", "die rote Katze"),
+        ("a blue house", "ein blaues Haus"),
+        ("the black dog", "der schwarze Hund"),
+    ]
+    table: pa.Table = to_table(Record(text=text, output=output) for text, output in rows)
+    folder = fresh(
+        tmp_path / "decoder", [*map(" ".join, rows)] * 20, architecture="decoder", hidden=32, layers=1, vocabulary=500
+    )
+    assert is_fresh(folder)
+    task = open_task(
+        TaskSpec("translation", languages=("en", "de"), options={"demonstrations": 2, "architecture": "decoder"})
+    )
+    tokenizer = task.tokenizer(AutoTokenizer.from_pretrained(folder))
+    task.collect(table)
+    task.furnish(tmp_path, None)
+    again = open_task(task.spec)
+    again.opened(tmp_path)
+    said = tokenizer.decode(again.encode([{"text": "the black cat"}], tokenizer, max_length=500).tokens)
+    assert said.index("die rote Katze") < said.index("the black cat") and said.index("der schwarze Hund") < said.index(
+        "the black cat"
+    )
+    assert "blaues" not in said
+    short = tokenizer.decode(again.encode([{"text": "the black cat"}], tokenizer, max_length=60).tokens)
+    assert "the black cat" in short and "die rote Katze" not in short

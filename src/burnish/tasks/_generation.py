@@ -22,6 +22,7 @@ from burnish.core.stage import TaskSpec
 from burnish.nn.examples import Examples, encode
 from burnish.nn.models import Head
 from burnish.tasks import base
+from burnish.tasks._demonstrations import Demonstrations
 from burnish.tasks.base import Answer, Answers, Input, Piece
 
 OPTIONS: Mapping[str, Any] = {
@@ -30,13 +31,14 @@ OPTIONS: Mapping[str, Any] = {
     "beams": 1,
     "temperature": 0.0,  # 0 is greedy
     "prompt": "",  # what a model is asked, with {text}; empty is the task's own for decoders, the bare text for others
+    "demonstrations": 0,  # nearest training records that a decoder is shown with their answers before each text
     "hidden": 256,  # width, layers and pieces of a model from nothing
     "layers": 3,
     "vocabulary": 8000,
 }
 MOVED = {"strategy": "train: {use: tune, strategy: lora}", "rank": "train: {use: tune, strategy: {use: lora, rank: 8}}"}
 CHOICES = {"architecture": ("auto", "encoder-decoder", "decoder")}
-NUMBERS = {"max_new_tokens": 1, "beams": 1, "hidden": 16, "layers": 1, "vocabulary": 300}  # the least
+NUMBERS = {"max_new_tokens": 1, "beams": 1, "demonstrations": 0, "hidden": 16, "layers": 1, "vocabulary": 300}  # the least
 
 
 class Writes(base.Task):
@@ -57,6 +59,7 @@ class Writes(base.Task):
     def __init__(self, spec: TaskSpec) -> None:
         super().__init__(spec)
         self._reader: Any = None  # the tokenizer of the last `encode`: what was written is read with it
+        self.demonstrations: Demonstrations | None = None
 
     # -- records
 
@@ -123,6 +126,12 @@ class Writes(base.Task):
         from burnish.nn.conversations import with_template
 
         if AutoConfig.from_pretrained(tokenizer.name_or_path).is_encoder_decoder:
+            if self.settings["demonstrations"]:
+                raise BurnishError(
+                    "an encoder-decoder reads one text, so it cannot be shown others first",
+                    where="task.demonstrations",
+                    hint="leave it out, or name a decoder as backbone",
+                )
             tokenizer.chat_template = None
             return tokenizer
         return with_template(tokenizer)
@@ -132,8 +141,43 @@ class Writes(base.Task):
 
         self._reader = tokenizer
         if tokenizer.chat_template:
-            return encode_prompts([self.turns(one) for one in inputs], tokenizer, max_length=max_length)
+            asked = [[*self._shown(one), *self.turns(one)] for one in inputs]
+            return encode_prompts(asked, tokenizer, max_length=max_length)
         return encode([self.source(one) for one in inputs], tokenizer, max_length=max_length)
+
+    def spoken(self, given: Input) -> str:
+        """The text of an input by which nearest records are found."""
+        return str(given["text"])
+
+    def heard(self, text: str) -> Input:
+        """The input with this text."""
+        return {"text": text}
+
+    def _shown(self, given: Input) -> list[dict[str, str]]:
+        """Nearest training records as turns before the question; those that do not fit fall away, the farthest first."""
+        known, count = self.demonstrations, int(self.settings["demonstrations"])
+        if known is None or not count:
+            return []
+        turns: list[dict[str, str]] = []
+        for row in known.nearest(self.spoken(given), count=count):
+            turns += [turn for turn in self.turns(self.heard(known.texts[row])) if turn["role"] != "system"]
+            turns.append({"role": "assistant", "content": known.answers[row]})
+        return turns
+
+    # -- what stands beside the model
+
+    def collect(self, train: pa.Table, validation: pa.Table | None = None, *, base: Path | None = None) -> None:
+        if self.settings["demonstrations"]:
+            rows = train.filter(pa.array(self.labelled(train)))
+            texts = [self.spoken(one) for one in self.inputs(rows)]
+            self.demonstrations = Demonstrations(texts, [None] * len(texts), self.wanted(rows))
+
+    def furnish(self, folder: Path, engine: Any) -> None:
+        if self.demonstrations is not None:
+            self.demonstrations.save(folder)
+
+    def opened(self, folder: Path) -> None:
+        self.demonstrations = Demonstrations.open(folder)
 
     def examples(self, table: pa.Table, tokenizer: Any, *, max_length: int, soft: bool = True) -> Examples:
         from burnish.nn.conversations import encode_conversations

@@ -104,6 +104,12 @@ class Task(_generation.Writes):
             return [{"role": "system", "content": self.settings["system"]}, *turns]
         return turns
 
+    def spoken(self, given: Input) -> str:
+        return next((turn["content"] for turn in reversed(given["messages"]) if turn["role"] == "user"), "")
+
+    def heard(self, text: str) -> Input:
+        return {"messages": [{"role": "user", "content": text}]}
+
     def source(self, given: Input) -> str:
         return "\n".join(f"{turn['role']}: {turn['content']}" for turn in self.turns(given))
 

@@ -100,10 +100,11 @@ def ours(task: Task, texts: list[str], targets: np.ndarray, seed: int, strategy:
     from burnish.nn.batches import batches_of, reading_order
     from burnish.nn.embeddings import about
     from burnish.nn.examples import encode
-    from burnish.nn.loop import Training, fit
+    from burnish.nn.loop import fit
     from burnish.nn.models import Head
     from burnish.nn.predict import predict_logits
     from burnish.nn.strategies.base import strategies
+    from burnish.nn.training import Training
 
     folder = folder_of(task.language)
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -165,9 +166,10 @@ def prompted(task: Task, texts: list[str], targets: np.ndarray, seed: int, learn
     from burnish.core.tasktypes import open_task
     from burnish.nn import models
     from burnish.nn.backbones import resolve
-    from burnish.nn.loop import Training, fit
+    from burnish.nn.loop import fit
     from burnish.nn.predict import predict_logits
     from burnish.nn.strategies.base import strategies
+    from burnish.nn.training import Training
 
     text, words = PATTERNS[task.name]
     spec = TaskSpec(

@@ -33,10 +33,10 @@ from burnish.core.stage import TaskSpec
 from burnish.core.tasktypes import open_task
 from burnish.nn import models
 from burnish.nn.backbones import resolve
-from burnish.nn.loop import Training
 from burnish.nn.losses.base import losses
 from burnish.nn.predict import predict_logits
 from burnish.nn.regularisers.base import regularisers
+from burnish.nn.training import Training
 from burnish.train.sides import Sides
 from burnish.train.teach import teach
 

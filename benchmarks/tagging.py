@@ -62,8 +62,9 @@ def burnish(args: argparse.Namespace) -> dict[str, Any]:
     from burnish.core.progress import Silent
     from burnish.nn import models
     from burnish.nn.backbones import resolve
-    from burnish.nn.loop import Training, fit
+    from burnish.nn.loop import fit
     from burnish.nn.predict import predict_outputs
+    from burnish.nn.training import Training
 
     task = tagger(args)
     folder = (

@@ -16,10 +16,10 @@ from burnish.core.progress import Silent
 from burnish.nn import contrastive, models
 from burnish.nn.batches import make_batch
 from burnish.nn.examples import Examples, encode
-from burnish.nn.loop import Training
 from burnish.nn.models import Head
 from burnish.nn.predict import predict_logits
 from burnish.nn.probe import Probe
+from burnish.nn.training import Training
 
 
 @pytest.fixture(scope="module")

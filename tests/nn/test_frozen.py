@@ -115,13 +115,17 @@ def test_no_frozen_layer_runs_in_a_step_or_a_look(folder, chosen, monkeypatch, n
     chosen(name)
     texts = []
     own = frozen.Bottom.compute
-    monkeypatch.setattr(frozen.Bottom, "compute", lambda self, batch: texts.append(len(batch.ids_BL)) or own(self, batch))
+    monkeypatch.setattr(
+        frozen.Bottom, "compute", lambda self, batch: texts.append(len(batch.ids_BL)) or own(self, batch)
+    )
     ran = []
     forward = stack.Stack.forward_layer
     monkeypatch.setattr(
         stack.Stack,
         "forward_layer",
-        lambda self, layer, *more: ran.append((len(self.layers), layer is self.layers[0])) or forward(self, layer, *more),
+        lambda self, layer, *more: (
+            ran.append((len(self.layers), layer is self.layers[0])) or forward(self, layer, *more)
+        ),
     )
     data = examples(folder, 60)
     told = Told()

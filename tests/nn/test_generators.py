@@ -20,10 +20,11 @@ from burnish.nn.examples import IGNORED, encode
 from burnish.nn.fresh import fresh
 from burnish.nn.generation_objectives import NextToken, packed_rows
 from burnish.nn.generators import GeneratorEngine, build, load, save
-from burnish.nn.loop import Training, fit, settle
+from burnish.nn.loop import fit
 from burnish.nn.models import Head
 from burnish.nn.pieces import WRITING, learn_tokenizer
 from burnish.nn.strategies.low_rank import Lora
+from burnish.nn.training import Training, settle
 from burnish.nn.writing import write
 
 WORDS = [

@@ -140,7 +140,8 @@ def test_the_loss_is_the_weighed_sum_over_heads_with_targets(folder, tokenizer):
 
 @pytest.mark.parametrize("balanced", [False, True])
 def test_all_heads_learn_in_one_loop(folder, tokenizer, balanced, tmp_path):
-    from burnish.nn.loop import Training, fit
+    from burnish.nn.loop import fit
+    from burnish.nn.training import Training
 
     examples = told(tokenizer, count=120)
     head = Head("several", (), {**HEAD.more, "balanced": balanced})

@@ -15,10 +15,11 @@ from burnish.core.errors import BurnishError, WeightsError
 from burnish.core.progress import Silent
 from burnish.nn import models, vision
 from burnish.nn.batches import encode
-from burnish.nn.loop import Training, fit
+from burnish.nn.loop import fit
 from burnish.nn.models import Head
 from burnish.nn.pictures import Picture, column
 from burnish.nn.predict import predict_logits
+from burnish.nn.training import Training
 
 pytest.importorskip("PIL")
 HEAD = Head("vision", ("red", "green", "blue"), {"encoder": "small", "size": 32})

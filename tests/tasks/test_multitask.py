@@ -322,8 +322,9 @@ def test_a_page_shows_the_text_once_with_its_marks():
 @pytest.mark.parametrize("weights", [{"tone": 2}, "auto"])
 def test_three_targets_are_learnt_together(folder, tokenizer, weights, tmp_path):
     from burnish.nn import models
-    from burnish.nn.loop import Training, fit
+    from burnish.nn.loop import fit
     from burnish.nn.predict import predict_outputs
+    from burnish.nn.training import Training
 
     task, train, test = task_of(weights=weights), records(180), records(60, seed=7)
     examples = task.examples(train, tokenizer, max_length=24)

@@ -10,8 +10,9 @@ from burnish.core.progress import Silent
 from burnish.core.records import Record, to_table
 from burnish.core.stage import TaskSpec
 from burnish.nn import models
-from burnish.nn.loop import Training, fit
+from burnish.nn.loop import fit
 from burnish.nn.predict import predict_outputs
+from burnish.nn.training import Training
 from burnish.tasks.question_answering import Task
 
 pytest.importorskip("burnish.nn.token_heads", reason="there is no token head yet")

@@ -340,8 +340,9 @@ def tuned(folder, task, *, epochs=12):
 
     from burnish.core.progress import Silent
     from burnish.nn import models
-    from burnish.nn.loop import Training, fit
+    from burnish.nn.loop import fit
     from burnish.nn.predict import predict_outputs
+    from burnish.nn.training import Training
 
     tiny_bert.make(folder / "base")
     tokenizer = AutoTokenizer.from_pretrained(folder / "base")

@@ -25,9 +25,10 @@ from burnish.nn.batches import Batch
 from burnish.nn.embedding_heads import EncoderEmbedder
 from burnish.nn.examples import Examples
 from burnish.nn.heads import EncoderClassifier
-from burnish.nn.loop import History, Training, fit, settle
+from burnish.nn.loop import fit
 from burnish.nn.predict import predict_logits
 from burnish.nn.probe import Probe
+from burnish.nn.training import History, Training, settle
 
 STEPS = (40, 400)  # least and most
 FEW_TOKENS = 2048  # of a batch: about a hundred short texts, so that every class meets every other

@@ -38,7 +38,14 @@ OPTIONS: Mapping[str, Any] = {
 }
 MOVED = {"strategy": "train: {use: tune, strategy: lora}", "rank": "train: {use: tune, strategy: {use: lora, rank: 8}}"}
 CHOICES = {"architecture": ("auto", "encoder-decoder", "decoder")}
-NUMBERS = {"max_new_tokens": 1, "beams": 1, "demonstrations": 0, "hidden": 16, "layers": 1, "vocabulary": 300}  # the least
+NUMBERS = {
+    "max_new_tokens": 1,
+    "beams": 1,
+    "demonstrations": 0,
+    "hidden": 16,
+    "layers": 1,
+    "vocabulary": 300,
+}  # the least
 
 
 class Writes(base.Task):

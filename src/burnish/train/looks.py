@@ -68,7 +68,7 @@ def _columns(table: pa.Table) -> list[tuple[Any, Any]]:
 def judge(objective: Any, validation: Any, probed: Probed | None, tokenizer: Any, length: int, *, seed: int) -> Any:
     """The judge of the loop: held-out loss chooses the weights, the probe is shown; None where there is neither."""
     from burnish.nn.language_models import held_out_loss, vectors_of
-    from burnish.nn.loop import Judge
+    from burnish.nn.training import Judge
 
     if validation is None and probed is None:
         return None

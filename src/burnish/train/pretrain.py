@@ -150,6 +150,7 @@ def pretrain(
     spec trains on it. Memory: the network four times; tokens stay on the disk.
     """
     from burnish.nn import language_models, loop
+    from burnish.nn.training import Training
     from burnish.train import budget, corpora, looks
     from burnish.train.texts import documents, readable
 
@@ -178,7 +179,7 @@ def pretrain(
     learnt = part.objective(made.tokenizer, judges=judged.pairs if judged else "")
     train, validation = made.sides(judged, seed=context.seed)
     settings, reasons = budget.settled(
-        loop.Training(
+        Training(
             learning_rate=0.0 if learning_rate == "auto" else learning_rate,
             schedule=schedule,
             warmup=warmup,

@@ -32,7 +32,7 @@ class Sides:
         from transformers import AutoTokenizer
 
         from burnish.nn.embeddings import about
-        from burnish.nn.loop import auto_max_length
+        from burnish.nn.training import auto_max_length
 
         self.task, self.soft = task, soft
         self.made: pa.Table | None = None  # records that augmentation adds to what is taught, and to nothing else

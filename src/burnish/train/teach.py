@@ -16,8 +16,8 @@ from burnish.nn.models import Head, facts, gathered, per_window
 from burnish.train.sides import Sides
 
 if TYPE_CHECKING:  # these wake torch, and every file of a room is imported to find its stages
-    from burnish.nn.loop import Judge, Training
     from burnish.nn.objectives import Objective
+    from burnish.nn.training import Judge, Training
 
 GOLD_EPOCHS = 4
 
@@ -44,9 +44,10 @@ def teach(
 
     group: the processes that train together (`nn.distributed`); None is this one alone. gold: checked records that the spec allows to train on; they come last, in a few careful passes.
     """
-    from burnish.nn.loop import Epoch, fit
+    from burnish.nn.loop import fit
     from burnish.nn.objectives import class_weights, with_loss
     from burnish.nn.predict import predict_outputs
+    from burnish.nn.training import Epoch
 
     head, train = task.head(), sides.train()
     weights = class_weights(train, head) if balanced else None
@@ -142,8 +143,8 @@ def encoded(task: Any, sides: Sides, table: pa.Table) -> Validation:
 
 def judged(task: Any, validation: Validation, head: Head, objective: Objective) -> Judge:
     """The task's chief figure on the validation side; a generator, which is slow to write, is judged by its loss alone."""
-    from burnish.nn.loop import Judge
     from burnish.nn.predict import predict_outputs
+    from burnish.nn.training import Judge
 
     if task.engine != "encoder":
 

@@ -171,8 +171,8 @@ def tune(
     from burnish.nn import models
     from burnish.nn.distributed import open_group
     from burnish.nn.engine import Live
-    from burnish.nn.loop import Training
     from burnish.nn.strategies.auto import settled
+    from burnish.nn.training import Training
     from burnish.train.sides import Sides
     from burnish.train.teach import teach
 

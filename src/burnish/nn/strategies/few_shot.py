@@ -28,7 +28,7 @@ class Untouched(Strategy):
         model.requires_grad_(False)
 
     def teach(self, model: Any, train: Any, *, settings: Any, seed: int, scratch: Path, progress: Progress) -> Any:
-        from burnish.nn.loop import History
+        from burnish.nn.training import History
 
         progress.tell("  nothing learns: the model answers as it is")
         model.eval()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from burnish.nn import adapters, anatomy, checkpoints, four_bits, kernels, loop,
 from burnish.nn.batches import encode
 from burnish.nn.fresh import fresh
 from burnish.nn.models import Head
-from burnish.nn.strategies.auto import LIGHT, choose, settled
+from burnish.nn.strategies.auto import LIGHT, Taught, choose, settled
 from burnish.nn.strategies.base import check, strategies
 
 peft = pytest.importorskip("peft")
@@ -491,9 +492,11 @@ def test_auto_is_lora_for_a_large_pretrained_decoder_alone(folders):
             super().__init__()
             self.weight = torch.nn.Parameter(torch.empty(count, device="meta"))
 
-    def name(model):
-        (part,), why = choose(model)
-        assert "million weights" in why
+    many = Taught(records=1000, labels=2, one_label=True, plain=True)
+
+    def name(model, taught=many, memory=1e12):
+        (part,), why = choose(model, taught, memory=memory)
+        assert "million weights" in why or "texts for" in why
         return part.name
 
     assert name(Large(LIGHT + 1)) == "lora" and name(Large(LIGHT)) == "full"
@@ -501,7 +504,22 @@ def test_auto_is_lora_for_a_large_pretrained_decoder_alone(folders):
     grown.start = "nothing"
     assert name(grown) == "full"
     assert name(models.build(folders["bert"], HEADS["sequence"], seed=0)) == "full"
-    assert settled(strategies.open("ia3"), grown)[1] == "asked for"
+    assert settled(strategies.open("ia3"), grown, many)[1] == "asked for"
+
+
+def test_auto_follows_the_number_of_texts_and_the_memory(folders):
+    model, token = (models.build(folders["bert"], HEADS[kind], seed=0) for kind in ("sequence", "token"))
+    few = Taught(records=32, labels=2, one_label=True, plain=True)
+
+    def name(model, taught, memory=1e12):
+        return choose(model, taught, memory=memory)[0][0].name
+
+    assert name(model, few) == "contrastive" and name(model, replace(few, records=33)) == "full"
+    assert name(model, replace(few, one_label=False)) == "full" and name(model, replace(few, plain=False)) == "full"
+    assert name(token, few) == "full"
+    weights = sum(weight.numel() for weight in model.parameters())
+    assert name(model, replace(few, records=999), memory=16 * weights) == "lora"
+    assert name(model, replace(few, records=999), memory=21 * weights) == "full"
 
 
 def test_adapters_learn_faster_and_prompts_faster_still(folders):

@@ -79,13 +79,16 @@ def teach(
     progress: Progress,
 ) -> History:
     """Both phases, in place. train: one class a text, hard or soft. settings: of the run, for what is not said here."""
-    if not isinstance(model, EncoderClassifier) or train.targets is None:
+    targets = train.targets
+    shares = targets is not None and targets.ndim == 2 and np.allclose(targets.sum(1), 1.0, atol=1e-3)
+    one_of = targets is not None and (targets.ndim == 1 or (shares and targets.shape[1] == len(_outputs(model))))
+    if not isinstance(model, EncoderClassifier) or not one_of or targets is None:
         raise BurnishError(
             "contrastive learns one class a text with a mean-pooled encoder",
             where="train.tune.strategy",
             hint="full, or another strategy",
         )
-    hard = train.targets.argmax(1) if train.targets.ndim == 2 else train.targets
+    hard = targets.argmax(1) if targets.ndim == 2 else targets
     examples = replace(train, targets=hard.astype(np.int64))
     embedder = EncoderEmbedder(body(model))
     embedder.train()
@@ -109,6 +112,10 @@ def teach(
     history.figure = ""
     settle_head(model, train, seed=seed)
     return history
+
+
+def _outputs(model: nn.Module) -> tuple[str, ...]:
+    return tuple(getattr(model, "labels", ()))
 
 
 @torch.no_grad()

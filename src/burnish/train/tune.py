@@ -171,7 +171,8 @@ def tune(
     from burnish.nn import models
     from burnish.nn.distributed import open_group
     from burnish.nn.engine import Live
-    from burnish.nn.strategies.auto import settled
+    from burnish.nn.objectives import CrossEntropy
+    from burnish.nn.strategies.auto import Taught, settled
     from burnish.nn.training import Training
     from burnish.train.sides import Sides
     from burnish.train.teach import teach
@@ -203,12 +204,27 @@ def tune(
     task = sides.task
     head = task.head()
 
+    taught = Taught(
+        len(sides.table),
+        len(head.labels),
+        one_label=type(task.objective()) is CrossEntropy,
+        plain=not (
+            regularise
+            or augment
+            or distil
+            or label_smoothing
+            or class_weights != "none"
+            or (gold and gold.facts.get("train"))
+        )
+        and losses.plain(loss) == "cross_entropy",
+    )
+
     def learn(
         sides: Sides, context: Context, gold: Any = None, watch: Any = None
     ) -> tuple[Any, list[Any], dict[str, Any], Any]:
         model = models.build(folder, head, seed=context.seed)
         sides.prepare(model)
-        parts, why = settled(wanted, model)
+        parts, why = settled(wanted, model, taught)
         parts = placed(parts, model, seed=context.seed)
         group = open_group(context.parallel, model)
         told = teach(

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt
 
-from burnish.core.artifacts import Gold, Model, Records, Split, write_json
+from burnish.core.artifacts import Gold, Model, Pretrained, Records, Split, write_json
 from burnish.core.errors import BurnishError, MissingExtra
 from burnish.core.stage import Context, Count, Positive, TaskSpec, find, stage
 from burnish.nn.strategies.base import strategies
@@ -58,6 +58,7 @@ def search(
     split: Split,
     gold: Gold | None,
     context: Context,
+    pretrained: Pretrained | None = None,
     *,
     space: Annotated[Literal["auto"] | dict[str, Any], spaces.Weights] = "auto",
     tune: Annotated[dict[str, Any] | None, spaces.Identified] = None,
@@ -103,7 +104,7 @@ def search(
             "the search has no validation side to choose by", hint="give the split one: split: {validation: 0.1}"
         )
     share = max(1, torch.get_num_threads() // workers) if threads == "auto" else threads
-    folder = _prepared(split, gold, context)
+    folder = _prepared(split, gold, pretrained, context)
     run = launcher(engine, workers=workers, threads=share, logs=folder / "logs", progress=context.progress)
     fixed = spaces.fixed_settings(tune or {})[0]
     found = Search(folder, context, space, fixed, trials, minutes, together, reduction, frozen_trials)
@@ -117,7 +118,7 @@ def search(
     return Model(model, info | {"search": told})
 
 
-def _prepared(split: Split, gold: Gold | None, context: Context) -> Path:
+def _prepared(split: Split, gold: Gold | None, pretrained: Pretrained | None, context: Context) -> Path:
     """The folder of the trials, with what all of them need. No trial is given the test side."""
     folder = context.scratch / "trials"
     if (folder / "common.json").is_file():
@@ -130,6 +131,9 @@ def _prepared(split: Split, gold: Gold | None, context: Context) -> Path:
     if gold is not None:
         (folder / "gold").mkdir()
         gold.save(folder / "gold")
+    if pretrained is not None:
+        (folder / "pretrained").mkdir()
+        pretrained.save(folder / "pretrained")
     task = context.task
     plain = {"type": task.type, "labels": task.labels, "descriptions": dict(task.descriptions)}
     plain |= {"languages": task.languages, "options": dict(task.options)}

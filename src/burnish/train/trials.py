@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from burnish.core.artifacts import Gold, Split, write_json
+from burnish.core.artifacts import Gold, Pretrained, Split, write_json
 from burnish.core.errors import BurnishError
 from burnish.core.progress import Plain, Progress
 from burnish.core.stage import Context, TaskSpec
@@ -70,10 +70,11 @@ def _tried(
     split = Split.open(folder.parent / "split")
     gold = Gold.open(folder.parent / "gold") if (folder.parent / "gold").is_dir() else None
     assert isinstance(gold, Gold | None)
+    pretrained = Pretrained.open(folder.parent / "pretrained") if (folder.parent / "pretrained").is_dir() else None
     began, cpu_began = time.monotonic(), time.process_time()
     result: dict[str, Any]
     try:
-        model = tune(split, gold, context, **job["settings"])
+        model = tune(split, gold, context, pretrained, **job["settings"])
     except Behind as behind:
         result = {"state": "pruned", "reason": str(behind)}
     except BurnishError as error:

@@ -94,8 +94,8 @@ def _estimate(records: int, tokens: int, settings: Mapping[str, Any], task: Task
 def tune(
     split: Split,
     gold: Gold | None,
-    pretrained: Pretrained | None,
     context: Context,
+    pretrained: Pretrained | None = None,
     *,
     backbone: Start = Start("auto"),
     strategy: Annotated[Any, strategies] = "auto",

@@ -227,7 +227,7 @@ class Search:
         if self.given is None:
             self.space = spaces.automatic(resolved, self.fixed)
         for row in self.rows:
-            values = self._defaults(row.get("resolved") or resolved) | row["values"]
+            values = self._defaults(dict(resolved) | (row.get("resolved") or {})) | row["values"]
             row["values"] = {key: values[key] for key in spaces.asked(self.space, values)}
         for known, source in spaces.known_good(first["width"], resolved):
             own = {key: value for key, value in known.items() if key in self.space}

@@ -224,7 +224,7 @@ def automatic(resolved: Mapping[str, Any], fixed: Mapping[str, Any]) -> Space:
         "learning_rate": Range(rate / 5, rate * 4, log=True),
         "epochs": Range(max(1, epochs // 2), epochs * 2, log=True),
         "batch_tokens": Choice(tuple(sorted({max(tokens // 2, min(tokens, 256)), tokens, tokens * 2}))),
-        "strategy": Choice((find("train", "tune").settings["strategy"].default, "layer_wise", SLOWER)),
+        "strategy": Choice((resolved.get("strategy", "full"), "layer_wise", SLOWER)),
     }
     return {key: dimension for key, dimension in made.items() if key not in fixed}
 

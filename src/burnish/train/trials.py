@@ -81,7 +81,7 @@ def _tried(
         result = {"state": "failed", "reason": error.message}
     else:
         history = model.info["history"]["tune"]
-        watch.resolved = history["resolved"]
+        watch.resolved = history["resolved"] | {"strategy": model.info["strategy"]}
         watch.replay(history["epochs"])
         write_json(context.scratch / "info.json", model.info)
         _forget_checkpoints(context.scratch, model.folder)

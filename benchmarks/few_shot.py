@@ -257,7 +257,8 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    lines = ["# A few labels a class", "", *(__doc__ or "").strip().splitlines()[6:-1], ""]
+    told = (__doc__ or "").strip().splitlines()[5:-1]
+    lines = ["# A few labels a class", "", "```text", *told, "```", ""]
     lines += ["Accuracy in % over the draws, mean ± standard deviation.", ""]
     lines += [
         "| set | labels a class | entrant | accuracy | draws | CPU-s | test texts | command |",

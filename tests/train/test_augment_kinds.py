@@ -332,7 +332,11 @@ def test_a_run_of_burnish_is_asked_as_it_was_taught(translators, tmp_path) -> No
     from burnish.train.augment.base import found
 
     shutil.copytree(translators[0], tmp_path / "runs" / "there" / "model")
-    card = {"task": {"type": "translation", "prompt": "to German: {text}"}, "head": {"kind": "generator"}, "max_length": 20}
+    card = {
+        "task": {"type": "translation", "prompt": "to German: {text}"},
+        "head": {"kind": "generator"},
+        "max_length": 20,
+    }
     (tmp_path / "runs" / "there" / "model" / "burnish.json").write_text(json.dumps(card), "utf-8")
     folder = Path(found("runs/there", tmp_path))
     assert folder == tmp_path / "runs" / "there" / "model"

@@ -339,6 +339,9 @@ def entry() -> None:
     Every result is on disk by a rename before a command ends. Tearing the interpreter down would add nothing but, once
     in some twenty ends, an abort out of Arrow's thread pool (pyarrow 26), which turns exit code 0 into 134.
     """
+    # two threads that wait for each other should sleep soon: beside other work, spinning took twice the CPU time of the
+    # products themselves (docs/log.md, "Waiting threads"); read by libgomp when torch is loaded
+    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     code = main()
     sys.stdout.flush()
     sys.stderr.flush()

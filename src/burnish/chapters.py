@@ -168,8 +168,9 @@ def divided(run: Facts, facts: Facts) -> p.Section:
 
 def trained(model: Facts) -> p.Section:
     """Curves, what "auto" became and why, kernels, time; one part for each time the model was taught."""
-    about = ("backbone", "strategy", "parameters", "max_length", "temperature", "data")
-    known = [(name.replace("_", " "), model[name]) for name in about if model.get(name) is not None]
+    about = ("backbone", "strategy", "loss", "regularise", "parameters", "parameters_learnt", "max_length", "temperature", "data")  # fmt: skip
+    parts_of = {name: _parts(model[name]) for name in ("strategy", "loss", "regularise") if model.get(name)}
+    known = [(name.replace("_", " "), (model | parts_of)[name]) for name in about if model.get(name) not in (None, [])]
     parts = []
     history = dict(model.get("history") or {})
     worth = history.pop("augment", None)
@@ -219,6 +220,16 @@ def _taught(history: Facts) -> list[p.Part]:
         p.table(["setting", "value", "because"], rows, sort=False) if rows else "",
         p.fold("Kernels chosen on this processor", *kernels) if kernels else "",
     ]
+
+
+def _parts(named: Any) -> str:
+    """What a setting names, in a line: gradual, layer_wise (decay 0.8)."""
+    said = []
+    for one in named if isinstance(named, list) else [named]:
+        more = {key: value for key, value in one.items() if key != "use"} if isinstance(one, Mapping) else {}
+        inside = ", ".join(f"{key} {value}" for key, value in more.items())
+        said.append((one["use"] if isinstance(one, Mapping) else str(one)) + (f" ({inside})" if inside else ""))
+    return ", ".join(said)
 
 
 def _curves(history: Facts) -> p.Part:

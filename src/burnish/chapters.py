@@ -170,7 +170,9 @@ def trained(model: Facts) -> p.Section:
     """Curves, what "auto" became and why, kernels, time; one part for each time the model was taught."""
     about = ("backbone", "strategy", "loss", "regularise", "parameters", "parameters_learnt", "max_length", "temperature", "data")  # fmt: skip
     parts_of = {name: _parts(model[name]) for name in ("strategy", "loss", "regularise") if model.get(name)}
-    known = [(name.replace("_", " "), (model | parts_of)[name]) for name in about if model.get(name) not in (None, [])]
+    known = [
+        (name.replace("_", " "), {**model, **parts_of}[name]) for name in about if model.get(name) not in (None, [])
+    ]
     parts = []
     history = dict(model.get("history") or {})
     worth = history.pop("augment", None)

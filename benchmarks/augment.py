@@ -158,9 +158,10 @@ def _points(gap: dict[str, float] | None) -> str:
 def page(rows: list[dict[str, Any]]) -> str:
     """The table as Markdown."""
     names = " ".join(dict.fromkeys(row["set"] for row in rows))
+    probed_only = "" if any("accuracy" in row for row in rows) else " --probe-only"
     lines = [
         f"# Augmentation on {COUNTS['train']} records\n",
-        f"`python benchmarks/augment.py {names} --data ../shared/data`\n",
+        f"`python benchmarks/augment.py {names} --data ../shared/data{probed_only}`\n",
         f"Points of accuracy with 95% intervals; {COUNTS['validation']} validation and {COUNTS['test']} test records. Tuned: "
         f"{EPOCHS} epochs, mean of {len(SEEDS)} seeds. Copied: every record twice, unchanged. Empty: not measured.\n",
         "| set | augmentation | records made | probe on validation | auto keeps it | accuracy, tuned | beside none, test |",

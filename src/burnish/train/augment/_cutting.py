@@ -7,9 +7,9 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from burnish.core.errors import MissingExtra
 from burnish.text.edits import Stretch
 from burnish.text.scripts import HAN_CLASS
+from burnish.text.segment import words_of
 from burnish.text.words import placed
 
 Chinese = Literal["characters", "words"]
@@ -21,10 +21,7 @@ def cutter(chinese: Chinese) -> Cut:
     """What cuts a text into words: characters of Chinese, or its words where a dictionary is there."""
     if chinese == "characters":
         return placed
-    try:
-        import rjieba
-    except ImportError as error:
-        raise MissingExtra("chinese: words", "chinese") from error
+    words_of("词")  # says now, not in the middle of a run, when the dictionary is not there
 
     def cut(text: str) -> list[Stretch]:
         """Words between blanks as `placed` has them; runs of Han as the dictionary parts them."""
@@ -32,7 +29,8 @@ def cutter(chinese: Chinese) -> Cut:
         for han, run in itertools.groupby(placed(text), key=lambda place: is_han(text[place[0]])):
             stretches = list(run)
             for start, end in _joined(stretches) if han else ():
-                made += [(start + a, start + b) for _, a, b in rjieba.tokenize(text[start:end], "default")]
+                borders = itertools.accumulate(map(len, words_of(text[start:end])), initial=start)
+                made += itertools.pairwise(borders)
             made += [] if han else stretches
         return made
 

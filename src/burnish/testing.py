@@ -121,7 +121,7 @@ def _run(
         }, counts
 
 
-TIMED = ("seconds", "cpu_seconds", "tokens_per_s")  # what a history says of this machine
+TIMED = ("seconds", "cpu_seconds", "tokens_per_s", "peak_mb")  # what a history says of this machine
 
 
 def _timeless(content: bytes) -> Any:

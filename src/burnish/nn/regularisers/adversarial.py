@@ -1,7 +1,7 @@
 """Training at the worst point near each text: the word embeddings are moved to where the loss is higher.
 
-Shares of lengths are those of `nn.shifts`: 0.1 moves a text by a tenth of the length of its embeddings. All passes of a
-step have the same dropout masks, so what differs between them is the shift alone.
+Shares of lengths are those of `nn.shifts`: 0.01 moves a text by a hundredth of the length of its embeddings. Ten times that,
+and MiniLM learnt nothing from 300 or 400 sentences of SST-2 (docs/log.md, "How far an adversary may go"). All passes of a step have the same dropout masks, so what differs between them is the shift alone.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class FastGradient(Regulariser):
     epsilon: length of the step, as a share of the length of the text's embeddings; 0 is plain training.
     """
 
-    epsilon: Length = 0.1
+    epsilon: Length = 0.01
 
     teaches = "around"
     perturbs = True
@@ -51,7 +51,7 @@ class ProjectedGradient(Regulariser):
     steps: how many.
     """
 
-    epsilon: Length = 0.1
+    epsilon: Length = 0.01
     step: Step = 0.5
     steps: Positive = 3
 
@@ -75,7 +75,7 @@ class FreeLargeBatch(Regulariser):
     steps: how many points.
     """
 
-    epsilon: Length = 0.1
+    epsilon: Length = 0.01
     step: Step = 0.5
     begin_at: Length = 0.5
     steps: Positive = 3
@@ -105,7 +105,7 @@ class Smart(Regulariser):
     """
 
     weight: Weight = 1.0
-    epsilon: Length = 0.1
+    epsilon: Length = 0.01
     step: Step = 1.0
     steps: Positive = 1
     proximal: Weight = 0.0

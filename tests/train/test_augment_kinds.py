@@ -90,7 +90,10 @@ def test_eda_cuts_chinese_into_words_where_it_is_asked_to() -> None:
 def test_an_absent_library_is_named_with_its_extra(monkeypatch) -> None:
     import sys
 
+    from burnish.text import segment
+
     monkeypatch.setitem(sys.modules, "rjieba", None)
+    segment._segmenter.cache_clear()
     with pytest.raises(MissingExtra, match="extra 'chinese'"):
         cutter("words")
 

@@ -36,3 +36,15 @@ def tiny_backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     BertModel(config, add_pooling_layer=False).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def own_home(tmp_path_factory):
+    """The probe's figures are remembered beside the tests, not in the user's cache."""
+    from burnish.nn import kernels
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BURNISH_HOME", str(tmp_path_factory.mktemp("home")))
+        kernels._figures.cache_clear()
+        yield
+    kernels._figures.cache_clear()

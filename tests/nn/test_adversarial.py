@@ -11,7 +11,7 @@ from torch import nn
 
 from burnish.core.errors import BurnishError
 from burnish.core.progress import Silent
-from burnish.nn import divergence, heads, kernels, loop, models
+from burnish.nn import divergence, heads, loop, models
 from burnish.nn.batches import make_batch
 from burnish.nn.examples import IGNORED, Examples
 from burnish.nn.generation_objectives import NextToken
@@ -39,13 +39,7 @@ def data(folder):
     return examples(folder, 48)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def own_home(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BURNISH_HOME", str(tmp_path_factory.mktemp("home")))
-        kernels._figures.cache_clear()
-        yield
-    kernels._figures.cache_clear()
+pytestmark = pytest.mark.usefixtures("own_home")
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import torch
 
 from burnish.core.errors import BurnishError
 from burnish.core.progress import Silent
-from burnish.nn import checkpoints, heads, kernels, loop
+from burnish.nn import checkpoints, heads, loop
 from burnish.nn.batches import encode, make_batch
 from burnish.nn.costs import cost_of, counted
 from burnish.nn.examples import IGNORED
@@ -40,13 +40,7 @@ def folder(tmp_path_factory):
     return tiny_bert.make(tmp_path_factory.mktemp("tiny"))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def own_home(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BURNISH_HOME", str(tmp_path_factory.mktemp("home")))
-        kernels._figures.cache_clear()
-        yield
-    kernels._figures.cache_clear()
+pytestmark = pytest.mark.usefixtures("own_home")
 
 
 def opened(value):

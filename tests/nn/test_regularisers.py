@@ -13,7 +13,7 @@ from torch import nn
 
 from burnish.core.errors import BurnishError
 from burnish.core.stage import TaskSpec
-from burnish.nn import divergence, heads, kernels, loop
+from burnish.nn import divergence, heads, loop
 from burnish.nn.batches import make_batch
 from burnish.nn.models import Head
 from burnish.nn.objectives import (
@@ -43,13 +43,7 @@ def held_out(folder):
     return examples(folder, 40, seed=1)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def own_home(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BURNISH_HOME", str(tmp_path_factory.mktemp("home")))
-        kernels._figures.cache_clear()
-        yield
-    kernels._figures.cache_clear()
+pytestmark = pytest.mark.usefixtures("own_home")
 
 
 @pytest.fixture(scope="module")

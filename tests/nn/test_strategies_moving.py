@@ -28,13 +28,7 @@ def folder(tmp_path_factory):
     return tiny_bert.make(tmp_path_factory.mktemp("tiny"))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def own_home(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BURNISH_HOME", str(tmp_path_factory.mktemp("home")))
-        kernels._figures.cache_clear()
-        yield
-    kernels._figures.cache_clear()
+pytestmark = pytest.mark.usefixtures("own_home")
 
 
 def examples(folder, count):

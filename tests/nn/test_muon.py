@@ -7,7 +7,7 @@ import math
 import pytest
 import tiny_bert
 import torch
-from test_loop import examples, own_home, same, train  # noqa: F401
+from test_loop import examples, same, train
 
 from burnish.nn import heads, kernels, loop, muon
 from burnish.nn.models import Head

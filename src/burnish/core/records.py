@@ -19,7 +19,18 @@ import numpy as np
 import pyarrow as pa
 
 _quoted = json.encoder.encode_basestring
-VOTE = pa.struct([("labeller", pa.string()), ("label", pa.string()), ("confidence", pa.float32())])
+FORMAT = 2  # of SCHEMA: part of every key, so that nothing stored under another one is read as this
+# what a vote says: a label; of a span, start and end; of a relation, also the tail's; of an answer or output, its text
+SAID = (
+    ("label", pa.string()),
+    ("confidence", pa.float32()),
+    ("start", pa.int32()),
+    ("end", pa.int32()),
+    ("tail_start", pa.int32()),
+    ("tail_end", pa.int32()),
+    ("text", pa.string()),
+)
+VOTE = pa.struct([("labeller", pa.string()), *SAID])
 FINDING = pa.struct([("check", pa.string()), ("score", pa.float32()), ("reason", pa.string()), ("action", pa.string())])
 
 SCHEMA = pa.schema(

@@ -154,6 +154,11 @@ class Task(abc.ABC):
         """Whether a target is one of the task's labels: what labellers vote for and label checks judge."""
         return tuple(self.target) == ("label",)
 
+    @property
+    def voted(self) -> str | None:
+        """The record column that labellers' votes fill (`construct.forms`); None where there is no one such column."""
+        return self.target[0]
+
     def settle(self, train: pa.Table) -> TaskSpec:
         """The `task` section with what it leaves to the labelled training records filled in; a model's card keeps it."""
         return self.spec

@@ -66,6 +66,10 @@ class Task(base.Task):
 
     # -- 1. targets
 
+    @property
+    def voted(self) -> str | None:
+        return None
+
     @classmethod
     def problems(cls, spec: TaskSpec) -> list[tuple[str, str, str]]:
         """(key, message, hint) for what is wrong with the `task` section, the sections of its tasks included."""

@@ -110,6 +110,8 @@ class Record:
         """From a row of SCHEMA, whole or in part."""
         known = {name: value for name, value in row.items() if name in COLUMNS and value is not None}
         known["meta"] = json.loads(row["meta"]) if row.get("meta") else {}
+        if known.get("votes"):  # what a vote does not say is left out
+            known["votes"] = [{key: said for key, said in vote.items() if said is not None} for vote in known["votes"]]
         return cls(**known)
 
 

@@ -170,6 +170,31 @@ def run(
 
 
 @app.command()
+def propose(
+    spec: SpecFile = DEFAULT_SPEC,
+    per_label: Annotated[int, typer.Option(help="At most this many words a label.")] = 8,
+    accept: Annotated[
+        str | None, typer.Option(metavar="1,3-5", help="Write these of the list into the spec; `all` takes every one.")
+    ] = None,
+    sets: Sets = None,
+    limit: Limit = None,
+    as_json: Json = False,
+) -> None:
+    """Look for rules that the gold records suggest: words with how often they would be right, for you to accept."""
+    from burnish import propose as door
+    from burnish.core.progress import for_stderr
+    from burnish.core.spec import load
+
+    found = door.proposals(load(spec, overrides=sets or (), limit=limit), per_label=per_label, progress=for_stderr())
+    _print([one.plain() for one in found] if as_json else door.table(found))
+    if accept and found:
+        written = door.add(spec, door.steps(door.chosen(found, accept)))
+        print(f"written into {spec}:\n{written}", file=sys.stderr)
+    elif found and not as_json:
+        print("\naccept with: burnish propose --accept 1,3-5   (or all)", file=sys.stderr)
+
+
+@app.command()
 def why(spec: SpecFile = DEFAULT_SPEC, sets: Sets = None, as_json: Json = False) -> None:
     """Say for every step why it is kept, or what changed so that it would be made again."""
     from burnish.core.pipeline import why as reasons

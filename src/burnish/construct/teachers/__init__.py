@@ -1,6 +1,6 @@
 """Teachers: models behind an OpenAI-compatible endpoint that are asked, paid, cached and checked.
 
-    for reply in ask(teacher, questions, context=context, name="questions", read=read): ...
+for reply in ask(teacher, questions, context=context, name="questions", read=read): ...
 """
 
 from burnish.construct.teachers.asking import Asking as Asking

@@ -50,5 +50,3 @@ def teacher_problems(value: Any, *, setting: str = "teacher", needed_for: str = 
         example = '{base_url: "http://127.0.0.1:8000/v1", model: NAME}'
         return [(setting, f"{needed_for} needs a teacher", f"{setting}: {example}")] if needed_for else []
     return [(setting, message, hint) for message, hint in TEACHERS.one(value).problems()]
-
-

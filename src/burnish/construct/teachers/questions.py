@@ -15,6 +15,7 @@ class Question:
     messages: [{role, content}]. schema: JSON Schema of the answer, which the server is held to where it can be.
     sample: number of the draw, where the same is asked several times at a temperature above 0.
     language: of the complaint when the answer cannot be used, en or zh.
+    about: what `read` needs to know to judge the answer (a record, say); it is not sent and in no key.
     """
 
     key: str
@@ -22,6 +23,7 @@ class Question:
     schema: Mapping[str, Any] | None = None
     sample: int = 0
     language: str = "en"
+    about: Any = None
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class Reply:
     """What came of a question. value: what `read` made of the answer, None where there is a problem.
 
     problem: why there is no value, in words ("" when there is one). text: the answer as it came, None where none came.
-    confidence: exp of the mean log probability of the answer's tokens, 0..1; None where the server does not tell.
+    confidence: geometric mean of the probabilities of the answer's tokens, 0..1; likelihood: their product, 0..1; None
+        where the server does not tell them.
     asked: how often the teacher was asked, 1 or 2. cached: whether the (last) answer was there before.
     tokens_in, tokens_out, cost: of all that was asked for this reply.
     """
@@ -39,6 +42,7 @@ class Reply:
     problem: str = ""
     text: str | None = None
     confidence: float | None = None
+    likelihood: float | None = None
     asked: int = 1
     cached: bool = False
     tokens_in: int = 0

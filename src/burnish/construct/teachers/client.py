@@ -1,0 +1,325 @@
+"""One question to one endpoint: sent, tried again after faults of server and network, understood, or refused with a reason."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from burnish.construct.teachers.endpoint import OpenAI
+from burnish.construct.teachers.memory import Answer, Memory
+from burnish.construct.teachers.pace import Pace, asked_wait
+from burnish.construct.teachers.purse import Purse, Sum
+from burnish.core.errors import BurnishError
+
+BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 30.0
+PATIENCE_S = 1800.0  # of nothing but "too many requests"
+HOPELESS = 20  # questions refused before any was answered: it is not the questions
+# settings that a server may not know, and other words by which its refusal may name them
+OPTIONAL = ("response_format", "logprobs", "seed", "top_p", "temperature", "max_tokens")
+ALSO = {"response_format": ("json_schema", "json schema", "structured output", "guided")}
+NO_CREDIT = ("insufficient_quota", "billing", "exceeded your current quota")
+
+
+class Unanswered(Exception):
+    """This question gets no answer; others may."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What goes over the wire. key: of the cache, and of idempotency for servers that know that."""
+
+    key: str
+    messages: Sequence[Mapping[str, str]]
+    schema: Mapping[str, Any] | None
+    sample: int = 0
+
+    def worst(self, teacher: OpenAI) -> Sum:
+        """The most it can cost: no tokenizer makes more tokens than bytes, and a template adds a few to each message."""
+        read = 256 + sum(16 + len(turn["content"].encode("utf-8", "replace")) for turn in self.messages)
+        read += len(json.dumps(self.schema, ensure_ascii=False).encode()) if self.schema else 0
+        return Sum(1, read + teacher.max_tokens, teacher.cost(read, teacher.max_tokens))
+
+
+@dataclass
+class Tally:
+    """What happened on the wire this time; it hangs on the weather, so it is told and stands in no artefact."""
+
+    sent: int = 0
+    answered: int = 0
+    refused: int = 0
+    tried_again: int = 0
+    too_fast: int = 0
+    lost: int = 0  # requests that may have been paid for without an answer
+    faults: dict[str, int] = field(default_factory=dict)
+
+    def fault(self, what: str) -> None:
+        self.faults[what] = self.faults.get(what, 0) + 1
+
+
+@dataclass
+class _Fault:
+    """Why a request brought no answer.
+
+    paid: maybe. counts: as one of the tries. end: raised, for trying again is of no use. guess: settings that may be why.
+    """
+
+    said: str
+    paid: bool = False
+    too_fast: bool = False
+    counts: bool = True
+    end: Exception | None = None
+    guess: frozenset[str] = frozenset()
+
+
+class Client:
+    """Asks one teacher. It belongs to one event loop, within `async with`."""
+
+    def __init__(self, teacher: OpenAI, memory: Memory, tell: Callable[[str], None], *, logprobs: bool = False) -> None:
+        self.teacher, self.memory, self.tell = teacher, memory, tell
+        self.purse, self.pace, self.tally = Purse(teacher), Pace(teacher.concurrency), Tally()
+        self.dropped: set[str] = set() if logprobs else {"logprobs"}  # what is not sent
+        if not teacher.structured:
+            self.dropped.add("response_format")
+        self._secret = secret(teacher)
+        self._jitter = random.Random()  # between clients, not results: it must not be the same twice
+        self._answered_at = time.monotonic()
+
+    async def __aenter__(self) -> Client:
+        import httpx
+
+        headers = {"authorization": f"Bearer {self._secret}"} if self._secret else {}
+        limits = httpx.Limits(
+            max_connections=self.teacher.concurrency, max_keepalive_connections=self.teacher.concurrency
+        )
+        self._http = httpx.AsyncClient(
+            headers=headers,
+            limits=limits,
+            timeout=None,  # the whole request has one clock, below
+            trust_env=not self.teacher.local,
+        )
+        self._url = self.teacher.base_url.rstrip("/") + "/chat/completions"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.aclose()
+
+    async def answer(self, request: Request) -> Answer:
+        """The answer, committed. Unanswered: this question has none. Spent: the budget ends here. BurnishError: nobody
+        will have one."""
+        tries, before, worst = 0, self.tally.answered, request.worst(self.teacher)
+        guess: frozenset[str] = frozenset()
+        while True:
+            async with self.purse.holding(worst):
+                while True:
+                    got = await self._once(request)
+                    if isinstance(got, Answer):
+                        self.purse.charge(self.paid(got))
+                        if guess:
+                            self._tell_dropped(guess, "")
+                        return got
+                    if got.end:
+                        self.dropped -= guess  # it was not that
+                        raise got.end
+                    guess |= got.guess
+                    self.tally.fault(got.said.split(":")[0])
+                    tries += got.counts
+                    if got.paid:
+                        self.tally.lost += 1
+                        self.purse.charge(worst)
+                    if tries > self.teacher.retries:
+                        self._give_up(got, tries, before)
+                    if not got.counts and time.monotonic() - self._answered_at > PATIENCE_S:
+                        self._give_up(got, tries, self.tally.answered)
+                    self.tally.tried_again += 1
+                    if got.paid:
+                        break  # what it held is gone: it must fit once more
+                    await self._back_off(tries)
+            await self._back_off(tries)
+
+    def paid(self, answer: Answer) -> Sum:
+        """What an answer cost."""
+        tokens = answer.tokens_in + answer.tokens_out
+        money = self.teacher.cost(answer.tokens_in, answer.tokens_out) if answer.cost is None else answer.cost
+        return Sum(1, tokens, money)
+
+    async def _back_off(self, tries: int) -> None:
+        """Full jitter (Brooker 2015, "Exponential backoff and jitter"); a wait that the server asked for is the pace's."""
+        if tries:
+            await asyncio.sleep(self._jitter.uniform(0, min(LONGEST_BACKOFF_S, BACKOFF_S * 2 ** (tries - 1))))
+
+    def _give_up(self, fault: _Fault, tries: int, before: int) -> None:
+        if self.tally.answered > before:
+            raise Unanswered(f"no answer after {tries} tries, at last {fault.said}")
+        raise BurnishError(
+            f"{self.teacher.base_url} does not answer: {tries} tries, at last {fault.said}",
+            where="teacher",
+            hint="is it running, and is base_url right up to /v1? What was answered is kept: run again and it goes on",
+        )
+
+    async def _once(self, request: Request) -> Answer | _Fault:
+        """One request over the wire."""
+        import httpx
+
+        entered = await self.pace.enter()
+        self.memory.sending(request.key)
+        self.tally.sent += 1
+        got: Answer | _Fault = _Fault("stopped", paid=True)
+        dropped, wait_s = frozenset(self.dropped), 0.0
+        try:
+            async with asyncio.timeout(self.teacher.timeout):
+                response = await self._http.post(
+                    self._url,
+                    content=json.dumps(self._body(request, dropped), ensure_ascii=False).encode("utf-8", "replace"),
+                    headers={"content-type": "application/json", "idempotency-key": request.key},
+                )
+            wait_s = asked_wait(response.headers)
+            got = self._understood(response, request, dropped)
+        except TimeoutError:
+            got = _Fault(f"no answer within {self.teacher.timeout:g} s", paid=True, too_fast=True)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            got = _Fault(f"no connection: {self._clean(str(error) or type(error).__name__)}")
+        except httpx.HTTPError as error:
+            got = _Fault(f"connection cut: {self._clean(str(error) or type(error).__name__)}", paid=True)
+        finally:
+            well, too_fast = isinstance(got, Answer), isinstance(got, _Fault) and got.too_fast
+            if isinstance(got, Answer):
+                self.memory.keep(request.key, got)
+                self.tally.answered += 1
+                self._answered_at = time.monotonic()
+            elif not got.paid:
+                self.memory.refused(request.key)
+            self.pace.leave(entered, well=well, too_fast=too_fast, wait_s=wait_s)
+        return got
+
+    def _body(self, request: Request, dropped: frozenset[str]) -> dict[str, Any]:
+        teacher = self.teacher
+        body: dict[str, Any] = {"model": teacher.model, "messages": [dict(turn) for turn in request.messages]}
+        most = "max_completion_tokens" if "max_tokens" in dropped else "max_tokens"
+        body |= {most: teacher.max_tokens, "temperature": teacher.temperature, "logprobs": True}
+        body |= {name: value for name in ("top_p", "seed") if (value := getattr(teacher, name)) is not None}
+        if request.sample and teacher.seed is not None:
+            body["seed"] = teacher.seed + request.sample
+        if request.schema:
+            form = {"name": "answer", "schema": dict(request.schema), "strict": True}
+            body["response_format"] = {"type": "json_schema", "json_schema": form}
+        return {name: value for name, value in body.items() if name not in dropped}
+
+    def _understood(self, response: Any, request: Request, dropped: frozenset[str]) -> Answer | _Fault:
+        """What a response says."""
+        status = response.status_code
+        try:
+            body = response.json()
+        except ValueError:
+            body = None
+        if status == 200 and not (isinstance(body, dict) and body.get("error")):
+            return self._answer(body, request)
+        if status == 200:  # some gateways wrap the error of the server behind them
+            code = body["error"].get("code") if isinstance(body["error"], dict) else None
+            status = int(str(code)) if str(code).isdigit() else 502
+        said = self._clean(_message(body, response))
+        fault = f"{status}: {said}"
+        if status == 429 and any(sign in said.lower() for sign in NO_CREDIT):
+            return self._end(fault, "has no credit left", "the account behind the key must be paid")
+        if status in (429, 503, 529):
+            self.tally.too_fast += 1
+            return _Fault(fault, too_fast=True, counts=status != 429)
+        if status >= 500 or status in (408, 409, 425):
+            return _Fault(fault)
+        if status in (401, 402, 403):
+            variable = self.teacher.api_key_env
+            hint = (
+                f"is the key in ${variable} right?" if variable else "api_key_env: NAME, and the key in that variable"
+            )
+            return self._end(fault, "refuses us", hint)
+        if status == 404 or status < 400:
+            hint = "is base_url right up to /v1, and is the model there? GET /v1/models lists them"
+            return self._end(fault, f"has no chat with model {self.teacher.model!r}", hint)
+        return self._simpler(request, dropped, fault)
+
+    def _simpler(self, request: Request, dropped: frozenset[str], fault: str) -> _Fault:
+        """A refusal may mean a setting that the server does not know: leave it out from now on, and say so."""
+        if dropped != self.dropped:
+            return _Fault(fault, counts=False)  # another request found out meanwhile
+        said, body = fault.lower(), self._body(request, dropped)
+        named = {
+            name for name in OPTIONAL if name in body and any(sign in said for sign in (name, *ALSO.get(name, ())))
+        }
+        if named:
+            self.dropped |= named
+            self._tell_dropped(named, fault)
+            return _Fault(fault, counts=False)
+        guess = {name for name in ("response_format", "logprobs") if name in body}
+        if guess and not self.tally.answered:
+            self.dropped |= guess
+            return _Fault(fault, counts=False, guess=frozenset(guess))
+        self.tally.refused += 1
+        if self.tally.refused >= HOPELESS and not self.tally.answered:
+            return self._end(fault, "refuses every question", "the prompt may be too long for the model")
+        return _Fault(fault, end=Unanswered(f"the server refuses the question ({fault})"))
+
+    def _tell_dropped(self, names: Collection[str], fault: str) -> None:
+        why = f" ({fault[:160]})" if fault else ""
+        self.tell(f"  teacher {self.teacher.model}: the server refuses {', '.join(sorted(names))}{why}: asked without")
+
+    def _end(self, fault: str, what: str, hint: str) -> _Fault:
+        message = f"{self.teacher.base_url} {what} ({fault})"
+        return _Fault(fault, end=BurnishError(message, where="teacher", hint=hint))
+
+    def _answer(self, body: Any, request: Request) -> Answer | _Fault:
+        try:
+            choice = body["choices"][0]
+            said = choice["message"]
+            text = said.get("content") or ""
+            if not isinstance(text, str):  # some servers send a list of parts
+                text = "".join(part.get("text", "") for part in text)
+            usage = body.get("usage") or {}
+            finish = "refusal" if said.get("refusal") else str(choice.get("finish_reason") or "stop")
+            probabilities = [one["logprob"] for one in (choice.get("logprobs") or {}).get("content") or ()]
+            worst = request.worst(self.teacher).tokens - self.teacher.max_tokens
+            return Answer(
+                text or str(said.get("refusal") or ""),
+                finish,
+                str(body.get("model") or "") or None,
+                int(usage.get("prompt_tokens") or worst),
+                int(
+                    usage["completion_tokens"]
+                    if "completion_tokens" in usage
+                    else min(len(text.encode()), self.teacher.max_tokens)
+                ),
+                float(usage["cost"]) if isinstance(usage.get("cost"), int | float) else None,
+                float(sum(probabilities)) if probabilities else None,
+                len(probabilities),
+            )
+        except (TypeError, KeyError, IndexError, AttributeError, ValueError):
+            return _Fault("broken answer: it is not what OpenAI's servers send", paid=True)
+
+    def _clean(self, said: str) -> str:
+        """Words of a server without our key in them."""
+        return said.replace(self._secret, "…") if self._secret else said
+
+
+def secret(teacher: OpenAI) -> str:
+    name = teacher.api_key_env
+    if name is None:
+        return ""
+    found = os.environ.get(name, "").strip()
+    if not found:
+        hint = f"export {name}=…, or leave api_key_env out where the server asks for none"
+        raise BurnishError(f"the environment variable {name} is not set", where="teacher.api_key_env", hint=hint)
+    return found
+
+
+def _message(body: Any, response: Any) -> str:
+    """What a server says went wrong, in a line."""
+    said = body.get("error", body) if isinstance(body, dict) else response.text
+    if isinstance(said, dict):
+        said = " ".join(str(said[name]) for name in ("message", "code", "param", "detail") if said.get(name)) or str(
+            said
+        )
+    return " ".join(str(said).split())[:500]

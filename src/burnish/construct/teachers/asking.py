@@ -19,7 +19,7 @@ from burnish.construct.teachers.endpoint import OpenAI
 from burnish.construct.teachers.memory import Answer, Memory
 from burnish.construct.teachers.purse import Spent
 from burnish.construct.teachers.questions import Question, Reply
-from burnish.construct.teachers.reading import without_thoughts
+from burnish.construct.teachers.reading import Partly, without_thoughts
 from burnish.core.records import Reject
 from burnish.core.stage import Context
 
@@ -89,6 +89,11 @@ class Asking(Iterator[Reply]):
         self._replies.close()
 
     @property
+    def ledger(self) -> Path:
+        """The file of failures: JSON lines with key, why, asked, came, teacher."""
+        return self._ledger
+
+    @property
     def facts(self) -> dict[str, Any]:
         count, failures = self._count, self._reasons.total()
         told = [
@@ -102,6 +107,7 @@ class Asking(Iterator[Reply]):
             "teacher": self.teacher.model,
             "questions": count["questions"],
             "asked_again": count["again"],
+            "used_in_part": count["in_part"],
             "tokens_in": count["tokens_in"],
             "tokens_out": count["tokens_out"],
             "cost": round(self._cost, 9),
@@ -143,13 +149,16 @@ class Asking(Iterator[Reply]):
     def _note(self, reply: Reply, ledger: Any) -> None:
         self._count.update(questions=1, again=reply.asked - 1, tokens_in=reply.tokens_in, tokens_out=reply.tokens_out)
         self._cost += reply.cost
-        if not reply.problem:
+        if reply.problem:
+            self._reasons[reply.problem.split(":")[0]] += 1
+        elif reply.lost:
+            self._count["in_part"] += 1
+        else:
             return
-        self._reasons[reply.problem.split(":")[0]] += 1
         assert reply.question
         line = {
             "key": reply.key,
-            "why": reply.problem,
+            "why": reply.problem or reply.lost,
             "asked": reply.question.messages[-1]["content"],
             "came": reply.text,
             "teacher": self.teacher.model,
@@ -249,6 +258,8 @@ class _Talk:
                 return replace(reply, value=self.asking._read(without_thoughts(answer.text), question), problem="")
             except ValueError as error:
                 why = "; ".join(part for part in (cut, str(error)) if part)
+                if isinstance(error, Partly) and asked == 2:
+                    return replace(reply, value=error.value, problem="", lost=f"used in part: {why}")
             reply = replace(reply, problem=f"no usable answer: {why}")
             complaint = COMPLAINT["zh" if question.language == "zh" else "en"].replace("{why}", why[:QUOTED])
             messages += [
@@ -305,8 +316,3 @@ class _Talk:
         ]
         text = json.dumps(parts, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def cache_path(context: Context) -> Path:
-    """Where answers are kept."""
-    return context.cache / CACHE

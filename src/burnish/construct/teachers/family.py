@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from burnish.core.parts import Family
+from burnish.core.stage import TaskSpec
 
 
 class Teachers(Family):
@@ -31,6 +32,24 @@ class Teachers(Family):
         plain = self.plain(value)
         pace = type(self.one(value)).pace if isinstance(plain, Mapping) else ()
         return {name: said for name, said in plain.items() if name not in pace} if isinstance(plain, Mapping) else plain
+
+    def shown(self, value: Any) -> str:
+        """A value for messages, without what may be a key that somebody wrote where none belongs."""
+        if not isinstance(value, Mapping):
+            return f"{type(value).__name__}"
+        safe = set(self.settings("openai")) - {"api_key_env", "base_url"}
+        return str({name: said if name in safe else "…" for name, said in value.items()})
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        made = super().__get_pydantic_json_schema__(schema, handler)
+        return {**made, "anyOf": [*made["anyOf"], {"type": "null"}]}
+
+
+class NotInKey:
+    """Annotates a setting that changes no answer, as a timeout does."""
+
+    def identify_for(self, value: Any, task: TaskSpec) -> str:
+        return "not in the key"
 
 
 def _used(value: Any) -> Any:

@@ -30,7 +30,9 @@ class Question:
 class Reply:
     """What came of a question. value: what `read` made of the answer, None where there is a problem.
 
-    problem: why there is no value, in words ("" when there is one). text: the answer as it came, None where none came.
+    problem: why there is no value, in words ("" when there is one). lost: what of the answer could not be used, where the
+        rest could; it is in the ledger too.
+    text: the answer as it came, None where none came.
     confidence: geometric mean of the probabilities of the answer's tokens, 0..1; likelihood: their product, 0..1; None
         where the server does not tell them.
     asked: how often the teacher was asked, 1 or 2. cached: whether the (last) answer was there before.
@@ -40,6 +42,7 @@ class Reply:
     key: str
     value: Any = None
     problem: str = ""
+    lost: str = ""
     text: str | None = None
     confidence: float | None = None
     likelihood: float | None = None

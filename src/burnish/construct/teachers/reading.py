@@ -26,6 +26,14 @@ _QUOTES = str.maketrans({"“": '"', "”": '"', "„": '"', "«": '"', "»": '"
                          "–": "-", "—": "-", "‐": "-", "‑": "-", "−": "-"})  # fmt: skip
 
 
+class Partly(ValueError):
+    """Some of an answer can be used and some cannot: `value` is what can. It is taken when asking again does no better."""
+
+    def __init__(self, value: Any, why: str) -> None:
+        super().__init__(why)
+        self.value = value
+
+
 def without_thoughts(text: str) -> str:
     """An answer without what a reasoning model thought before it."""
     return _THOUGHT.sub("", text, count=1).strip() if "</think" in text else text.strip()
@@ -190,27 +198,33 @@ def as_number(said: Any, *, low: float | None = None, high: float | None = None)
 def find_quote(text: str, quote: str, *, near: int | None = None) -> tuple[int, int]:
     """Where a quote stands in a text: (start, end) in characters, end exclusive; the nearest to `near`, else the first.
 
+    Offsets that a teacher counted are only a hint: see `find_quotes` for what counts as standing there.
+    """
+    places = find_quotes(text, quote)
+    return min(places, key=lambda place: abs(place[0] - near)) if near is not None else places[0]
+
+
+def find_quotes(text: str, quote: str) -> list[tuple[int, int]]:
+    """All places (start, end) where a quote stands in a text, in order; ValueError where there is none.
+
     Letter for letter; else whatever the width of characters, kind of quotes and dashes, and blanks; else whatever the case.
-    A place where it stands as whole words goes before one inside a word. Offsets that a teacher counted are only a hint.
+    Places where it stands as whole words are taken alone, where there are any.
     """
     quote = quote.strip()
     if not quote:
         raise ValueError("an empty quote stands nowhere")
     places = _places(text, quote)
-    for loose in (False, True) if not places else ():
-        folded, at = _folded(text, loose)
-        sought = _folded(quote, loose)[0]
-        bare = sought.strip("\"'`.,;:!?。，；：！？…()[]")
-        for wanted in (sought, bare) if bare else (sought,):
-            places = [(at[start][0], at[end - 1][1]) for start, end in _places(folded, wanted)] if wanted else []
-            if places:
-                break
+    for loose in (False, True):
         if places:
             break
+        folded, at = _folded(text, loose)
+        sought = _folded(quote, loose)[0]
+        for wanted in (sought, sought.strip("\"'`.,;:!?。，；：！？…()[]")):
+            if wanted and not places:
+                places = [(at[start][0], at[end - 1][1]) for start, end in _places(folded, wanted)]
     if not places:
         raise ValueError(f"{quote[:80]!r} does not stand in the text: quote it letter for letter")
-    whole = [place for place in places if _stands_apart(text, *place)] or places
-    return min(whole, key=lambda place: abs(place[0] - near)) if near is not None else whole[0]
+    return [place for place in places if _stands_apart(text, *place)] or places
 
 
 def _places(text: str, quote: str) -> list[tuple[int, int]]:

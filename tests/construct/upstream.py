@@ -13,9 +13,12 @@ import json
 import os
 import random
 import sys
+import threading
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 FAULTS = ("429", "500", "503", "silence", "cut_before", "cut_amid", "broken", "truncated", "slow")
 
@@ -131,6 +134,65 @@ class Spoiler:
             writer.write(whole)
         await writer.drain()
         return True
+
+
+class Answering:
+    """A server in a thread of this process. answer: from the body of a request and its number to what is said: a text, or
+    (status, JSON, headers); bodies and headers of all that came are in `asked` and `headers`."""
+
+    def __init__(self, answer: Callable[[dict[str, Any], int], Any]) -> None:
+        self.answer, self.asked, self.headers = answer, [], []
+        self.away = self.most_away = 0
+        self.delay_s = 0.0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while got := await read_message(reader):
+            _, headers, body = got
+            self.asked.append(json.loads(body))
+            self.headers.append(headers)
+            self.away += 1
+            self.most_away = max(self.most_away, self.away)
+            said = self.answer(self.asked[-1], len(self.asked))
+            await asyncio.sleep(self.delay_s)
+            self.away -= 1
+            status, content, extra = said if isinstance(said, tuple) else (200, completion(said), {})
+            writer.write(response(status, content if isinstance(content, bytes) else json.dumps(content).encode(), **extra))
+            await writer.drain()
+        writer.close()
+
+
+@contextmanager
+def answering(answer: Callable[..., Any]) -> Iterator[Answering]:
+    """A server that says what `answer(body, number)` gives."""
+    server, loop, ready = Answering(answer), asyncio.new_event_loop(), threading.Event()
+
+    async def begin() -> None:
+        listening = await asyncio.start_server(server.handle, "127.0.0.1", 0)
+        server.port = listening.sockets[0].getsockname()[1]
+        ready.set()
+
+    loop.create_task(begin())
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    ready.wait()
+    try:
+        yield server
+    finally:
+
+        async def end() -> None:
+            others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+
+        asyncio.run_coroutine_threadsafe(end(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 async def run(handle: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]], port_file: Path) -> None:

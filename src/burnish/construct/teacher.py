@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +27,7 @@ from burnish.core.tasktypes import open_task
 COLUMNS = ("id", "text", "text_b", "messages", "spans", "language", "keep", "meta")
 PLACES = ("text", "text_b", "labels", "question", "context", "spans", "request")
 INPUTS = ("text", "question", "request")
-SETTINGS = tuple(OpenAI.__dataclass_fields__)
+SETTINGS = tuple(field.name for field in dataclasses.fields(OpenAI))
 
 _auto = lambda task: form_name(task) or "label"  # noqa: E731 - the prompt of the form
 Prompts = Annotated[str | list[str], by_content(_auto)]
@@ -315,9 +316,8 @@ def agreed(answers: Sequence[tuple[Any, Reply]], form: Form, spec: TaskSpec) -> 
 
 
 def _sure(one: Said, sure: float, form: Form) -> Said:
-    """A vote as sure as its answer; a vote against a label is as sure of that."""
-    against = form.name == "labels" and one.confidence < 0.5
-    return _with(one, 1 - sure if against else sure * one.confidence)
+    """A vote as sure as its answer. Of several labels 0.5 is no vote at all: an answer moves away from it as it is sure."""
+    return _with(one, 0.5 + (one.confidence - 0.5) * sure if form.name == "labels" else one.confidence * sure)
 
 
 def _with(one: Said, confidence: float) -> Said:

@@ -17,7 +17,7 @@ Money = Annotated[float, Ge(0)]
 Seconds = Annotated[float, Gt(0)]
 Temperature = Annotated[float, Ge(0)]
 
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")  # in capitals, as is the custom: what has small letters may be a key
 PACE = ("concurrency", "timeout", "retries", "api_key_env")  # these change no answer
 
 

@@ -1,6 +1,6 @@
 """A fast server that speaks OpenAI's chat completions, and a proxy before it that makes faults, each in a process of its own.
 
-    python upstream.py serve PORT_FILE          the server: answers by the last word of the last message, bills by key
+    python upstream.py serve PORT_FILE          the server: answers with the last word of the text, bills by key
     python upstream.py spoil PORT_FILE UPSTREAM SEED RATE  the proxy: of all requests, RATE meet a fault
 
 Both write every request they see as one line of JSON into PORT_FILE.log: what a test counts.
@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-FAULTS = ("429", "500", "503", "silence", "cut_before", "cut_amid", "broken", "truncated", "slow")
+FAULTS = ("429", "500", "503", "cut_before", "cut_amid", "broken", "truncated", "slow") * 3 + ("silence",)
 
 
 async def read_message(reader: asyncio.StreamReader) -> tuple[str, dict[str, str], bytes] | None:
@@ -63,7 +63,7 @@ class Server:
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while got := await read_message(reader):
             _, headers, body = got
-            asked = json.loads(body)["messages"][-1]["content"]
+            asked = json.loads(body)["messages"][-1]["content"].split("Text:\n")[-1].split("\n")[0]
             key = headers["idempotency-key"]
             self.told[key] += 1
             self.log(key=key, asked=asked, billed=self.told[key] == 1)
@@ -118,7 +118,7 @@ class Spoiler:
         else:
             said = await self.passed_on(headers, body)
             if fault == "silence":
-                await asyncio.sleep(3)  # longer than the client waits
+                await asyncio.sleep(30)  # longer than the client waits
                 return False
             if fault == "slow":
                 await asyncio.sleep(0.2)
@@ -150,6 +150,14 @@ class Answering:
         return f"http://127.0.0.1:{self.port}/v1"
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await self.serve(reader, writer)
+        except (ConnectionError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.close()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while got := await read_message(reader):
             _, headers, body = got
             self.asked.append(json.loads(body))
@@ -160,9 +168,10 @@ class Answering:
             await asyncio.sleep(self.delay_s)
             self.away -= 1
             status, content, extra = said if isinstance(said, tuple) else (200, completion(said), {})
-            writer.write(response(status, content if isinstance(content, bytes) else json.dumps(content).encode(), **extra))
+            writer.write(
+                response(status, content if isinstance(content, bytes) else json.dumps(content).encode(), **extra)
+            )
             await writer.drain()
-        writer.close()
 
 
 @contextmanager
@@ -172,7 +181,7 @@ def answering(answer: Callable[..., Any]) -> Iterator[Answering]:
 
     async def begin() -> None:
         listening = await asyncio.start_server(server.handle, "127.0.0.1", 0)
-        server.port = listening.sockets[0].getsockname()[1]
+        server.port, server.listening = listening.sockets[0].getsockname()[1], listening
         ready.set()
 
     loop.create_task(begin())
@@ -184,10 +193,12 @@ def answering(answer: Callable[..., Any]) -> Iterator[Answering]:
     finally:
 
         async def end() -> None:
+            server.listening.close()
             others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
             for task in others:
                 task.cancel()
             await asyncio.gather(*others, return_exceptions=True)
+            await asyncio.sleep(0)  # transports close in the next turn of the loop
 
         asyncio.run_coroutine_threadsafe(end(), loop).result()
         loop.call_soon_threadsafe(loop.stop)

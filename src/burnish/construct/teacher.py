@@ -29,7 +29,12 @@ PLACES = ("text", "text_b", "labels", "question", "context", "spans", "request")
 INPUTS = ("text", "question", "request")
 SETTINGS = tuple(field.name for field in dataclasses.fields(OpenAI))
 
-_auto = lambda task: form_name(task) or "label"  # noqa: E731 - the prompt of the form
+
+def _auto(task: TaskSpec) -> str:
+    """The prompt of the task's form."""
+    return form_name(task) or "label"
+
+
 Prompts = Annotated[str | list[str], by_content(_auto)]
 
 

@@ -210,7 +210,7 @@ class _Talk:
     def __init__(self, asking: Asking) -> None:
         self.asking, self.teacher = asking, asking.teacher
         secret(self.teacher)  # before a file is opened
-        self.memory = Memory(asking.context.cache / CACHE)
+        self.memory = Memory(asking.context.cache / CACHE, f"{asking.context.key}/{asking.name}")
         self.client = Client(self.teacher, self.memory, asking.context.progress.tell, logprobs=asking._logprobs)
         self._identity = json.dumps(self.teacher.identity(), sort_keys=True)
         self._asking: dict[str, asyncio.Task[Answer]] = {}
@@ -292,12 +292,10 @@ class _Talk:
         first = short not in self._counted
         self._counted.add(short)
         request = Request(key, messages, question.schema, question.sample)
-        if first and (lost := self.memory.lost(key)):
-            self.client.purse.charge(request.worst(self.teacher) * lost)
         known = self.memory.answer(key)
         if known is not None:
-            if first:
-                self.client.purse.charge(self.client.paid(known))
+            if first and self.memory.use(key, cost := self.client.paid(known)):
+                self.client.purse.charge(cost)
             self.cached += 1
             return known, True, first
         if key not in self._asking:

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from burnish.construct.teachers.endpoint import OpenAI
-from burnish.construct.teachers.memory import Answer, Memory
+from burnish.construct.teachers.memory import Answer, Memory, Sum
 from burnish.construct.teachers.pace import Pace, asked_wait
-from burnish.construct.teachers.purse import Purse, Sum
+from burnish.construct.teachers.purse import Purse
 from burnish.core.errors import BurnishError
 
 BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 30.0
@@ -82,7 +82,7 @@ class Client:
 
     def __init__(self, teacher: OpenAI, memory: Memory, tell: Callable[[str], None], *, logprobs: bool = False) -> None:
         self.teacher, self.memory, self.tell = teacher, memory, tell
-        self.purse, self.pace, self.tally = Purse(teacher), Pace(teacher.concurrency), Tally()
+        self.purse, self.pace, self.tally = Purse(teacher, memory.spent()), Pace(teacher.concurrency), Tally()
         self.dropped: set[str] = set() if logprobs else {"logprobs"}  # what is not sent
         if not teacher.structured:
             self.dropped.add("response_format")
@@ -112,35 +112,34 @@ class Client:
     async def answer(self, request: Request) -> Answer:
         """The answer, committed. Unanswered: this question has none. Spent: the budget ends here. BurnishError: nobody
         will have one."""
-        tries, before, worst = 0, self.tally.answered, request.worst(self.teacher)
-        guess: frozenset[str] = frozenset()
-        while True:
-            async with self.purse.holding(worst):
-                while True:
-                    got = await self._once(request)
-                    if isinstance(got, Answer):
-                        self.purse.charge(self.paid(got))
-                        if guess:
-                            self._tell_dropped(guess, "")
-                        return got
-                    if got.end:
-                        self.dropped -= guess  # it was not that
-                        raise got.end
-                    guess |= got.guess
-                    self.tally.fault(got.said.split(":")[0])
-                    tries += got.counts
-                    if got.paid:
-                        self.tally.lost += 1
-                        self.purse.charge(worst)
-                    if tries > self.teacher.retries:
-                        self._give_up(got, tries, before)
-                    if not got.counts and time.monotonic() - self._answered_at > PATIENCE_S:
-                        self._give_up(got, tries, self.tally.answered)
-                    self.tally.tried_again += 1
-                    if got.paid:
-                        break  # what it held is gone: it must fit once more
-                    await self._back_off(tries)
-            await self._back_off(tries)
+        worst = request.worst(self.teacher)
+        async with self.purse.holding(worst):
+            tries, before, without = 0, -1, frozenset[str]()
+            while True:
+                got = await self._once(request, without)
+                if isinstance(got, Answer):
+                    self.purse.charge(self.paid(got))
+                    if without - self.dropped:  # guessed right
+                        self.dropped |= without
+                        self._tell_dropped(without, "")
+                    return got
+                if got.end:
+                    raise got.end
+                without |= got.guess
+                self.tally.fault(got.said.split(":")[0])
+                tries += got.counts
+                before = self.tally.answered if before < 0 else before
+                if got.paid:
+                    self.tally.lost += 1
+                    self.purse.charge(worst)
+                if tries > self.teacher.retries:
+                    self._give_up(got, tries, before)
+                if not got.counts and time.monotonic() - self._answered_at > PATIENCE_S:
+                    self._give_up(got, tries, self.tally.answered)
+                self.tally.tried_again += 1
+                if got.paid:
+                    await self.purse.again()
+                await self._back_off(tries)
 
     def paid(self, answer: Answer) -> Sum:
         """What an answer cost."""
@@ -162,15 +161,16 @@ class Client:
             hint="is it running, and is base_url right up to /v1? What was answered is kept: run again and it goes on",
         )
 
-    async def _once(self, request: Request) -> Answer | _Fault:
-        """One request over the wire."""
+    async def _once(self, request: Request, without: frozenset[str]) -> Answer | _Fault:
+        """One request over the wire. without: settings that it leaves out, to see whether they are to blame."""
         import httpx
 
         entered = await self.pace.enter()
-        self.memory.sending(request.key)
+        worst = request.worst(self.teacher)
+        self.memory.sending(request.key, worst)
         self.tally.sent += 1
         got: Answer | _Fault = _Fault("stopped", paid=True)
-        dropped, wait_s = frozenset(self.dropped), 0.0
+        dropped, wait_s = without | self.dropped, 0.0
         try:
             async with asyncio.timeout(self.teacher.timeout):
                 response = await self._http.post(
@@ -179,7 +179,7 @@ class Client:
                     headers={"content-type": "application/json", "idempotency-key": request.key},
                 )
             wait_s = asked_wait(response.headers)
-            got = self._understood(response, request, dropped)
+            got = self._understood(response, request, dropped, without)
         except TimeoutError:
             got = _Fault(f"no answer within {self.teacher.timeout:g} s", paid=True, too_fast=True)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
@@ -189,11 +189,11 @@ class Client:
         finally:
             well, too_fast = isinstance(got, Answer), isinstance(got, _Fault) and got.too_fast
             if isinstance(got, Answer):
-                self.memory.keep(request.key, got)
+                self.memory.keep(request.key, got, worst, self.paid(got))
                 self.tally.answered += 1
                 self._answered_at = time.monotonic()
             elif not got.paid:
-                self.memory.refused(request.key)
+                self.memory.refused(request.key, worst)
             self.pace.leave(entered, well=well, too_fast=too_fast, wait_s=wait_s)
         return got
 
@@ -210,7 +210,9 @@ class Client:
             body["response_format"] = {"type": "json_schema", "json_schema": form}
         return {name: value for name, value in body.items() if name not in dropped}
 
-    def _understood(self, response: Any, request: Request, dropped: frozenset[str]) -> Answer | _Fault:
+    def _understood(
+        self, response: Any, request: Request, dropped: frozenset[str], without: frozenset[str]
+    ) -> Answer | _Fault:
         """What a response says."""
         status = response.status_code
         try:
@@ -240,11 +242,11 @@ class Client:
         if status == 404 or status < 400:
             hint = "is base_url right up to /v1, and is the model there? GET /v1/models lists them"
             return self._end(fault, f"has no chat with model {self.teacher.model!r}", hint)
-        return self._simpler(request, dropped, fault)
+        return self._simpler(request, dropped, without, fault)
 
-    def _simpler(self, request: Request, dropped: frozenset[str], fault: str) -> _Fault:
+    def _simpler(self, request: Request, dropped: frozenset[str], without: frozenset[str], fault: str) -> _Fault:
         """A refusal may mean a setting that the server does not know: leave it out from now on, and say so."""
-        if dropped != self.dropped:
+        if not self.dropped <= dropped:
             return _Fault(fault, counts=False)  # another request found out meanwhile
         said, body = fault.lower(), self._body(request, dropped)
         named = {
@@ -254,10 +256,9 @@ class Client:
             self.dropped |= named
             self._tell_dropped(named, fault)
             return _Fault(fault, counts=False)
-        guess = {name for name in ("response_format", "logprobs") if name in body}
+        guess = frozenset(name for name in ("response_format", "logprobs") if name in body)
         if guess and not self.tally.answered:
-            self.dropped |= guess
-            return _Fault(fault, counts=False, guess=frozenset(guess))
+            return _Fault(fault, counts=False, guess=guess)
         self.tally.refused += 1
         if self.tally.refused >= HOPELESS and not self.tally.answered:
             return self._end(fault, "refuses every question", "the prompt may be too long for the model")

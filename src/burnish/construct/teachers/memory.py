@@ -1,8 +1,8 @@
 """Answers that were paid for, by content: nothing is asked twice, and a kill at any moment loses none of them.
 
-One SQLite file in WAL mode beside the other caches. An answer is committed before anybody sees it. What may have been paid
-without an answer having come (a cut connection, a kill while the request was away) is written down before it is sent, and
-counts against the budget when the same is asked again.
+One SQLite file in WAL mode beside the other caches. An answer is committed before anybody sees it. The worst that a request
+may cost is written down before it is sent, and what it did cost with its answer: so a budget holds over cut connections and
+kills too.
 """
 
 from __future__ import annotations
@@ -18,8 +18,31 @@ create table if not exists answers (
   key text primary key, text text not null, finish text not null, model text, tokens_in integer not null,
   tokens_out integer not null, cost real, logprob real, logprob_tokens integer, at real not null
 ) without rowid;
-create table if not exists away (key text primary key, times integer not null) without rowid;
+create table if not exists paid (
+  step text, key text, answered integer not null default 0, requests integer not null, tokens integer not null,
+  money real not null, primary key (step, key)
+) without rowid;
 """
+_ADD = """
+insert into paid values (:step, :key, :answered, :requests, :tokens, :money) on conflict (step, key) do update set
+  answered = max(answered, excluded.answered), requests = requests + excluded.requests,
+  tokens = tokens + excluded.tokens, money = money + excluded.money
+"""
+
+
+@dataclass(frozen=True)
+class Sum:
+    """Requests that may have been paid, tokens read and written, money."""
+
+    requests: int = 0
+    tokens: int = 0
+    money: float = 0.0
+
+    def __add__(self, other: Sum) -> Sum:
+        return Sum(self.requests + other.requests, self.tokens + other.tokens, self.money + other.money)
+
+    def __sub__(self, other: Sum) -> Sum:
+        return Sum(self.requests - other.requests, self.tokens - other.tokens, self.money - other.money)
 
 
 @dataclass(frozen=True)
@@ -37,10 +60,14 @@ class Answer:
 
 
 class Memory:
-    """The cache. It belongs to one thread; other processes may use the same file at the same time."""
+    """The cache, and what a step has paid. It belongs to one thread; other processes may use the same file meanwhile.
 
-    def __init__(self, path: Path) -> None:
+    step: whose budget is charged, by the key of what it makes.
+    """
+
+    def __init__(self, path: Path, step: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._step = step
         self._db = sqlite3.connect(path, timeout=60, isolation_level=None)
         self._db.execute("pragma journal_mode = wal")
         # a commit outlives the process; only a power cut may take the last ones back
@@ -54,36 +81,46 @@ class Memory:
         ).fetchone()
         return Answer(*row) if row else None
 
-    def lost(self, key: str) -> int:
-        """How often this was sent without anybody knowing whether it was paid."""
-        row = self._db.execute("select times from away where key = ?", (key,)).fetchone()
-        return int(row[0]) if row else 0
+    def spent(self) -> Sum:
+        """What this step has paid so far, in all its attempts, and what it may have paid."""
+        found = self._db.execute(
+            "select coalesce(sum(requests), 0), coalesce(sum(tokens), 0), coalesce(sum(money), 0.0) from paid where step = ?",
+            (self._step,),
+        ).fetchone()
+        return Sum(*found)
 
-    def sending(self, key: str) -> None:
-        """To be called before a request leaves: until it is settled it counts as lost."""
-        self._db.execute(
-            "insert into away values (?, 1) on conflict (key) do update set times = times + 1",
-            (key,),
-        )
+    def sending(self, key: str, worst: Sum) -> None:
+        """Before a request leaves: until more is known it has cost its worst."""
+        self._add(key, worst)
 
-    def refused(self, key: str) -> None:
+    def refused(self, key: str, worst: Sum) -> None:
         """The server said no: that request cost nothing."""
-        self._db.execute("update away set times = times - 1 where key = ?", (key,))
-        self._db.execute("delete from away where key = ? and times < 1", (key,))
+        self._add(key, Sum() - worst)
 
-    def keep(self, key: str, answer: Answer) -> None:
-        """Commit an answer; the request that brought it is lost no longer."""
+    def keep(self, key: str, answer: Answer, worst: Sum, cost: Sum) -> None:
+        """Commit an answer and what it cost instead of the worst."""
         self._db.execute("begin immediate")
         try:
             self._db.execute(
                 "insert or replace into answers values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (key, *_row(answer), time.time()),
             )
-            self.refused(key)
+            self._add(key, cost - worst, answered=1)
             self._db.execute("commit")
         except BaseException:
             self._db.execute("rollback")
             raise
+
+    def use(self, key: str, cost: Sum) -> bool:
+        """Count an answer that was there against this step; False where it was counted before."""
+        row = self._db.execute("select answered from paid where step = ? and key = ?", (self._step, key)).fetchone()
+        if row and row[0]:
+            return False
+        self._add(key, cost, answered=1)
+        return True
+
+    def _add(self, key: str, more: Sum, *, answered: int = 0) -> None:
+        self._db.execute(_ADD, {"step": self._step, "key": key, "answered": answered, **vars(more)})
 
     def close(self) -> None:
         self._db.close()

@@ -84,9 +84,9 @@ class Pace:
 def asked_wait(headers: Mapping[str, str]) -> float:
     """Seconds that a response asks its client to wait: Retry-After, else the reset of a limit that is used up; 0 for none."""
     if "retry-after-ms" in headers:
-        return _seconds(headers["retry-after-ms"] + "ms")
+        return min(_seconds(headers["retry-after-ms"] + "ms"), LONGEST_S)
     if "retry-after" in headers:
-        return _seconds(headers["retry-after"])
+        return min(_seconds(headers["retry-after"]), LONGEST_S)
     waits = [0.0]
     for kind in ("requests", "tokens"):
         for left, reset in (

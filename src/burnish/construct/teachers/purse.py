@@ -12,24 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from burnish.construct.teachers.endpoint import OpenAI
-
-
-@dataclass(frozen=True)
-class Sum:
-    """Requests that may have been paid, tokens read and written, money."""
-
-    requests: int = 0
-    tokens: int = 0
-    money: float = 0.0
-
-    def __add__(self, other: Sum) -> Sum:
-        return Sum(self.requests + other.requests, self.tokens + other.tokens, self.money + other.money)
-
-    def __sub__(self, other: Sum) -> Sum:
-        return Sum(self.requests - other.requests, self.tokens - other.tokens, self.money - other.money)
-
-    def __mul__(self, times: int) -> Sum:
-        return Sum(self.requests * times, self.tokens * times, self.money * times)
+from burnish.construct.teachers.memory import Sum
 
 
 class Spent(Exception):
@@ -48,6 +31,7 @@ class Purse:
     def __post_init__(self) -> None:
         self._turn = asyncio.Lock()  # first come, first served
         self._settled = asyncio.Event()
+        self._stuck = 0  # how many hold, and wait in `again`
 
     def over(self, would: Sum) -> str:
         """Which limit a sum is over, "" for none."""
@@ -62,7 +46,7 @@ class Purse:
         return ""
 
     def charge(self, paid: Sum) -> None:
-        """What is spent already: an answer of the cache, or a request that may have been paid and never came back."""
+        """What is spent: an answer, or a request that may have been paid and brought none."""
         self.spent += paid
         self._settled.set()
 
@@ -85,4 +69,19 @@ class Purse:
             self.reserved -= worst
             if self.reserved.requests == 0:
                 self.reserved = Sum()  # no dust of rounding
+            self._settled.set()
+
+    async def again(self) -> None:
+        """To be called by one who holds before the next try, when the last may have been paid: what is held must fit once
+        more. Waits for others to settle; Spent where all who are left wait like this."""
+        self._stuck += 1
+        try:
+            while limit := self.over(self.spent + self.reserved):
+                if self._stuck >= self.reserved.requests:
+                    self.ended = limit
+                    raise Spent(limit)
+                self._settled.clear()
+                await self._settled.wait()
+        finally:
+            self._stuck -= 1
             self._settled.set()

@@ -108,7 +108,13 @@ def test_samples_agree_or_do_not(context: Context, records_of: Callable[..., Rec
 def test_sure_as_the_server_says(context: Context, records_of: Callable[..., Records]) -> None:
     def answer(body: dict[str, Any], number: int) -> Any:
         whole = json.loads(completion('{"label": "positive"}'))
-        whole["choices"][0]["logprobs"] = {"content": [{"logprob": 0.0}, {"logprob": math.log(0.7)}]}
+        whole["choices"][0]["logprobs"] = {
+            "content": [
+                {"token": '{"label": "', "logprob": -9.0},
+                {"token": "positive", "logprob": math.log(0.7)},
+                {"token": '"}', "logprob": -1.0},
+            ]
+        }
         return 200, whole, {}
 
     with answering(answer) as server:

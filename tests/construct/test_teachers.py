@@ -16,6 +16,7 @@ from upstream import answering, completion
 
 from burnish.construct.teachers import TEACHERS, Asking, OpenAI, Question, Reply, ask, teacher_problems
 from burnish.construct.teachers.pace import Pace, asked_wait
+from burnish.construct.teachers.sureness import sureness
 from burnish.core.artifacts import Records
 from burnish.core.errors import BurnishError
 from burnish.core.progress import Silent
@@ -385,7 +386,9 @@ def test_how_sure_the_teacher_is(context: Context) -> None:
     def answer(body: dict[str, Any], number: int) -> Any:
         assert body["logprobs"] is True
         whole = json.loads(completion("a b"))
-        whole["choices"][0]["logprobs"] = {"content": [{"logprob": math.log(0.5)}, {"logprob": math.log(0.8)}]}
+        whole["choices"][0]["logprobs"] = {
+            "content": [{"token": "a", "logprob": math.log(0.5)}, {"token": " b", "logprob": math.log(0.8)}]
+        }
         return 200, whole, {}
 
     with answering(answer) as server:
@@ -398,6 +401,23 @@ def test_how_sure_the_teacher_is(context: Context) -> None:
         )
     for one in (reply, again):
         assert one.likelihood == pytest.approx(0.4) and one.confidence == pytest.approx(math.sqrt(0.4))
+
+
+def test_only_the_value_counts_and_a_label_is_weighed_against_labels() -> None:
+    """As llama.cpp sends it: a fence that it cut away, and braces that the model would not have written by itself."""
+
+    def token(said: str, probability: float, **others: float) -> dict[str, Any]:
+        top = [{"token": other, "logprob": math.log(one)} for other, one in {said: probability, **others}.items()]
+        return {"token": said, "logprob": math.log(probability), "top_logprobs": top}
+
+    tokens = [token("```", 0.01), token('{"', 0.001), token("label", 0.2), token('": "', 0.9)]
+    tokens += [token("pos", 0.18, neg=0.06, The=0.7), token("itive", 0.99), token('"}', 0.3), token("```", 0.1)]
+    schema = {"properties": {"label": {"enum": ["positive", "negative", "unknown"]}}}
+    likelihood, confidence = sureness('{"label": "positive"}', tokens, schema) or (0.0, 0.0)
+    assert likelihood == pytest.approx(0.75 * 0.99)
+    assert confidence == pytest.approx(math.sqrt(0.18 * 0.99))
+    assert sureness('{"label": "positive"}', tokens, None) == pytest.approx((0.18 * 0.99, confidence))
+    assert sureness("something else", tokens, schema) is None
 
 
 # -- keys

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import math
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
@@ -269,14 +268,11 @@ class _Talk:
         return reply
 
     def _with(self, reply: Reply, answer: Answer, asked: int, cached: bool, first: bool) -> Reply:
-        mean = likely = None
-        if answer.logprob is not None and answer.logprob_tokens:
-            mean, likely = math.exp(answer.logprob / answer.logprob_tokens), math.exp(answer.logprob)
         return replace(
             reply,
             text=answer.text,
-            confidence=mean,
-            likelihood=likely,
+            confidence=answer.confidence,
+            likelihood=answer.likelihood,
             asked=asked,
             cached=cached,
             tokens_in=reply.tokens_in + answer.tokens_in * first,

@@ -15,6 +15,7 @@ from burnish.construct.teachers.endpoint import OpenAI
 from burnish.construct.teachers.memory import Answer, Memory, Sum
 from burnish.construct.teachers.pace import Pace, asked_wait
 from burnish.construct.teachers.purse import Purse
+from burnish.construct.teachers.sureness import TOP, sureness
 from burnish.core.errors import BurnishError
 
 BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 30.0
@@ -208,6 +209,8 @@ class Client:
         if request.schema:
             form = {"name": "answer", "schema": dict(request.schema), "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": form}
+        if "logprobs" not in dropped:
+            body["top_logprobs"] = TOP
         return {name: value for name, value in body.items() if name not in dropped}
 
     def _understood(
@@ -281,7 +284,8 @@ class Client:
                 text = "".join(part.get("text", "") for part in text)
             usage = body.get("usage") or {}
             finish = "refusal" if said.get("refusal") else str(choice.get("finish_reason") or "stop")
-            probabilities = [one["logprob"] for one in (choice.get("logprobs") or {}).get("content") or ()]
+            tokens = (choice.get("logprobs") or {}).get("content") or ()
+            sure = sureness(text, tokens, request.schema) if tokens else None
             worst = request.worst(self.teacher).tokens - self.teacher.max_tokens
             return Answer(
                 text or str(said.get("refusal") or ""),
@@ -294,8 +298,7 @@ class Client:
                     else min(len(text.encode()), self.teacher.max_tokens)
                 ),
                 float(usage["cost"]) if isinstance(usage.get("cost"), int | float) else None,
-                float(sum(probabilities)) if probabilities else None,
-                len(probabilities),
+                *(sure or (None, None)),
             )
         except (TypeError, KeyError, IndexError, AttributeError, ValueError):
             return _Fault("broken answer: it is not what OpenAI's servers send", paid=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 _TABLES = """
 create table if not exists answers (
   key text primary key, text text not null, finish text not null, model text, tokens_in integer not null,
-  tokens_out integer not null, cost real, logprob real, logprob_tokens integer, at real not null
+  tokens_out integer not null, cost real, likelihood real, confidence real, at real not null
 ) without rowid;
 create table if not exists paid (
   step text, key text, answered integer not null default 0, requests integer not null, tokens integer not null,
@@ -47,7 +47,7 @@ class Sum:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server said. cost: as it reported it, None where it does not. logprob: sum over logprob_tokens tokens."""
+    """What a server said. cost: as it reported it. likelihood, confidence: see `sureness`. None where it does not tell."""
 
     text: str
     finish: str
@@ -55,8 +55,8 @@ class Answer:
     tokens_in: int
     tokens_out: int
     cost: float | None = None
-    logprob: float | None = None
-    logprob_tokens: int = 0
+    likelihood: float | None = None
+    confidence: float | None = None
 
 
 class Memory:
@@ -76,7 +76,7 @@ class Memory:
 
     def answer(self, key: str) -> Answer | None:
         row = self._db.execute(
-            "select text, finish, model, tokens_in, tokens_out, cost, logprob, logprob_tokens from answers where key = ?",
+            "select text, finish, model, tokens_in, tokens_out, cost, likelihood, confidence from answers where key = ?",
             (key,),
         ).fetchone()
         return Answer(*row) if row else None
@@ -134,6 +134,6 @@ def _row(answer: Answer) -> Sequence[object]:
         answer.tokens_in,
         answer.tokens_out,
         answer.cost,
-        answer.logprob,
-        answer.logprob_tokens,
+        answer.likelihood,
+        answer.confidence,
     )

@@ -33,8 +33,8 @@ class Reply:
     problem: why there is no value, in words ("" when there is one). lost: what of the answer could not be used, where the
         rest could; it is in the ledger too.
     text: the answer as it came, None where none came.
-    confidence: geometric mean of the probabilities of the answer's tokens, 0..1; likelihood: their product, 0..1; None
-        where the server does not tell them.
+    likelihood: the probability of what it answered, the last value of its JSON (a label, say), 0..1. confidence: the
+        geometric mean over the tokens of all values, 0..1. None where the server does not tell (`sureness`).
     asked: how often the teacher was asked, 1 or 2. cached: whether the (last) answer was there before.
     tokens_in, tokens_out, cost: of all that was asked for this reply.
     """

@@ -15,12 +15,15 @@ from typing import Any
 
 from burnish.construct.teachers.client import Client, Request, Unanswered, secret
 from burnish.construct.teachers.endpoint import OpenAI
+from burnish.construct.teachers.family import TEACHERS, teacher_problems
 from burnish.construct.teachers.memory import Answer, Memory
 from burnish.construct.teachers.purse import Spent
 from burnish.construct.teachers.questions import Question, Reply
 from burnish.construct.teachers.reading import Partly, without_thoughts
 from burnish.core.records import Reject
 from burnish.core.stage import Context
+
+__all__ = ["TEACHERS", "Asking", "OpenAI", "Question", "Reply", "ask", "teacher_problems"]  # what a stage needs
 
 CACHE = "teacher.sqlite"
 AHEAD = 256  # questions begun before the oldest has its reply: the memory this takes

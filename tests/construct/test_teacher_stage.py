@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from upstream import Answering, answering, completion
 
 from burnish.construct.aggregate import aggregate
@@ -216,6 +218,45 @@ def test_every_kind_of_target_has_a_prompt_and_reads_its_answer(column: str) -> 
         from burnish.construct.forms import form_of
 
         assert form_of(spec).said(read, record.row(), spec)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(sorted(TASKS)),
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=6),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(["label", "labels", "spans", "text", "head", "tail", "relation", "answer", "value"]),
+                inner,
+                max_size=3,
+            )
+        ),
+        max_leaves=10,
+    )
+    | st.text(max_size=40),
+)
+def test_whatever_comes_is_read_or_refused_in_words(column: str, said: object) -> None:
+    section, record, _, _ = TASKS[column]
+    spec = TaskSpec(**section)
+    text = said if isinstance(said, str) else json.dumps(said)
+    try:
+        kind_of(column, open_task(spec), spec).read(text, record.row())
+    except ValueError as error:
+        assert str(error)
+
+
+def test_a_prompt_that_asks_for_a_reason_gets_one_in_the_form(tmp_path: Path) -> None:
+    spec = TaskSpec(labels=("a", "b"))
+    schema = kind_of("label", open_task(spec), spec).schema
+    assert load_prompt("label").form(schema) == schema
+    form = load_prompt("label_reason").form(schema)
+    assert form and list(form["properties"]) == form["required"] == ["reason", "label"]
+    spans = kind_of(
+        "spans", open_task(TaskSpec(type="tagging", labels=("A",))), TaskSpec(type="tagging", labels=("A",))
+    ).schema
+    assert load_prompt("spans").form(spans) == spans
 
 
 def test_a_question_without_an_answer_in_the_text() -> None:

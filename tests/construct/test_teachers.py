@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from upstream import answering, completion
@@ -20,7 +20,7 @@ from burnish.construct.teachers.sureness import sureness
 from burnish.core.artifacts import Records
 from burnish.core.errors import BurnishError
 from burnish.core.progress import Silent
-from burnish.core.stage import Context
+from burnish.core.stage import Context, Setting
 
 SECRET = "sk-never-to-be-seen-4711"
 
@@ -461,7 +461,30 @@ def test_a_setting_that_holds_a_key_is_refused_without_repeating_it() -> None:
     assert SECRET not in TEACHERS.shown({"base_url": SECRET, "model": "m", "api_key": SECRET, "api_key_env": SECRET})
 
 
+def test_a_wrong_setting_is_told_without_what_may_be_a_key() -> None:
+    setting = Setting("teacher", Annotated[Any, TEACHERS], None, "")
+    for wrong in ({"base_url": "http://x/v1", "model": "m", "api_key": SECRET}, SECRET):
+        value, message = setting.check(wrong)
+        assert value is None and "value error" in message and SECRET not in message
+
+
 # -- the setting
+
+
+def test_who_stops_early_is_not_held_up_and_keeps_what_was_answered(context: Context) -> None:
+    with answering(echo) as server:
+        server.delay_s = 0.02
+        teacher = OpenAI(server.url, "m", concurrency=4)
+        replies = ask(
+            teacher, questions(*[f"q{i}" for i in range(500)]), context=context, name="t", read=lambda text, _: text
+        )
+        first = [next(replies).value for _ in range(3)]
+        began = time.monotonic()
+        replies.close()
+        assert time.monotonic() - began < 5 and first == ["Q0", "Q1", "Q2"]
+        assert len(server.asked) < 100
+        again, _ = asked(context, server.url, ["q0", "q1", "q2"])
+    assert all(reply.cached for reply in again)
 
 
 def test_a_teacher_is_written_with_or_without_its_kind_and_may_be_none() -> None:

@@ -243,7 +243,12 @@ def _questions(
             messages = prompt.messages(**_values(record, prompt, task, spec, language))
             for sample in range(samples):
                 yield Question(
-                    str(record["id"] or row), messages, kind.schema, sample, language, about=(row, number, record)
+                    str(record["id"] or row),
+                    messages,
+                    prompt.form(kind.schema),
+                    sample,
+                    language,
+                    about=(row, number, record),
                 )
 
 

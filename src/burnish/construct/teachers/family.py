@@ -54,6 +54,8 @@ class NotInKey:
 
 def _used(value: Any) -> Any:
     """An object without `use` is the one kind of teacher there is so far."""
+    if not isinstance(value, Mapping | None):
+        raise ValueError('a teacher is {base_url: "http://127.0.0.1:8000/v1", model: NAME, ...}, or null')
     return {"use": "openai", **value} if isinstance(value, Mapping) and "use" not in value else value
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ SHIPPED = Path(__file__).parents[1] / "prompts"
 ROLES = ("system", "user", "assistant")
 _TURN = re.compile(r"^# (system|user|assistant)[ \t]*$", re.MULTILINE)
 _HEAD = re.compile(r"\A(?:\s*version:[ \t]*(\S+)[ \t]*(?:\n|\Z))?")
+_KEY = re.compile(r'"([A-Za-z_]\w*)"\s*:')
 _PLACE = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 
 
@@ -52,6 +54,20 @@ class Prompt:
     def places(self) -> set[str]:
         """The names of its placeholders."""
         return {name for _, text in self.turns for name in _PLACE.findall(text)}
+
+    def form(self, schema: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+        """A schema of an object with what else the prompt asks for: `"reason": "..."` before the label, as text."""
+        asked = list(dict.fromkeys(key for _, text in self.turns for key in _KEY.findall(text)))
+        extra = [key for key in asked if schema is not None and f'"{key}"' not in json.dumps(schema)]
+        if schema is None or not extra:
+            return schema
+        own = schema["properties"]
+        order = sorted([*own, *extra], key=lambda key: asked.index(key) if key in asked else len(asked))
+        return {
+            **schema,
+            "properties": {key: own.get(key, {"type": "string"}) for key in order},
+            "required": [key for key in order if key in extra or key in schema["required"]],
+        }
 
     @property
     def digest(self) -> str:

@@ -19,35 +19,39 @@ TOP = 10  # alternatives that are asked for beside each token
 def sureness(
     text: str, tokens: Sequence[Mapping[str, Any]], schema: Mapping[str, Any] | None
 ) -> tuple[float, float] | None:
-    """(of its last value, of all its values) of an answer, 0..1; None where the tokens are not those of the text.
+    """(of its chief value, of all its values) of an answer, 0..1; None where the tokens are not those of the text.
 
-    tokens: `logprobs.content` of a chat completion. The first figure is the probability of the value (a label, with the
-    schema's `enum` as all that it may be), the second the geometric mean of the tokens' probabilities.
+    tokens: `logprobs.content` of a chat completion. The first figure is the probability of the value that is one of the
+    schema's `enum`, else of the last one; the second the geometric mean of the tokens' probabilities.
     """
     said = text.strip()
     begun = "".join(str(one.get("token", "")) for one in tokens).find(said) if said else -1
     if begun < 0:  # servers cut thoughts and fences away; what is left must be found whole
         return None
     spans = [match.span(1) for match in _VALUE.finditer(said)] or [(0, len(said))]
+    name, others = _choice(schema)
+    named = re.search(rf'"{re.escape(name)}"\s*:\s*"((?:[^"\\]|\\.)*)"', said) if name else None
+    answer = named.span(1) if named else spans[-1]
     at, inside, last = -begun, [], []
     for one in tokens:
         start, at = at, at + len(str(one["token"]))
         if any(start < end and begin < at for begin, end in spans):
             inside.append(float(one["logprob"]))
-        if start < spans[-1][1] and spans[-1][0] < at:
+        if start < answer[1] and answer[0] < at:
             last.append(one)
     if not inside or not last:
         return None
-    value = said[slice(*spans[-1])]
-    whole = _among(last[0], value, _enum(schema)) * math.exp(sum(float(one["logprob"]) for one in last[1:]))
+    value = said[slice(*answer)]
+    whole = _among(last[0], value, others) * math.exp(sum(float(one["logprob"]) for one in last[1:]))
     return min(1.0, whole), min(1.0, math.exp(sum(inside) / len(inside)))
 
 
-def _enum(schema: Mapping[str, Any] | None) -> list[str]:
-    """What the last property of a schema may be."""
-    properties = list(((schema or {}).get("properties") or {}).values())
-    found = properties[-1].get("enum") if properties else None
-    return [str(one) for one in found or ()]
+def _choice(schema: Mapping[str, Any] | None) -> tuple[str, list[str]]:
+    """The property of a schema that is one of a list, and the list."""
+    for name, about in ((schema or {}).get("properties") or {}).items():
+        if about.get("enum"):
+            return name, [str(one) for one in about["enum"]]
+    return "", []
 
 
 def _among(first: Mapping[str, Any], value: str, others: Sequence[str]) -> float:

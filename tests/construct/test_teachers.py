@@ -15,6 +15,8 @@ import pytest
 from upstream import answering, completion
 
 from burnish.construct.teachers import TEACHERS, Asking, OpenAI, Question, Reply, ask, teacher_problems
+from burnish.construct.teachers.asking import CACHE
+from burnish.construct.teachers.memory import Memory, Sum
 from burnish.construct.teachers.pace import Pace, asked_wait
 from burnish.construct.teachers.sureness import sureness
 from burnish.core.artifacts import Records
@@ -207,7 +209,29 @@ def test_a_request_that_may_have_been_paid_counts(context: Context) -> None:
         assert len(server.asked) == 3
 
 
+def test_what_was_away_when_a_run_was_killed_counts(context: Context) -> None:
+    """As SIGKILL leaves it: sent, and nobody knows what became of it."""
+    memory = Memory(context.cache / CACHE, "/t")
+    memory.sending("a" * 64, Sum(2, 500, 0.0))
+    memory.close()
+    with answering(echo) as server:
+        replies, _ = asked(context, server.url, ["a", "b", "c"], max_requests=4)
+        assert sum(not reply.problem for reply in replies) == len(server.asked) == 2
+
+
 # -- pace and faults
+
+
+def test_too_many_without_a_word_how_long_is_backed_off_from(context: Context) -> None:
+    times: list[float] = []
+
+    def answer(body: dict[str, Any], number: int) -> Any:
+        times.append(time.monotonic())
+        return (429, {}, {}) if time.monotonic() - times[0] < 1.0 else "ok"
+
+    with answering(answer) as server:
+        [reply], _ = asked(context, server.url, ["a"], retries=0)
+    assert reply.value == "ok" and len(times) < 30  # full jitter: a handful of tries, not one a round trip
 
 
 def test_too_many_requests_slow_it_down_and_none_is_lost(context: Context) -> None:

@@ -8,7 +8,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from burnish.construct.teachers.endpoint import OpenAI
@@ -67,13 +67,14 @@ class Tally:
 class _Fault:
     """Why a request brought no answer.
 
-    paid: maybe. counts: as one of the tries. end: raised, for trying again is of no use. guess: settings that may be why.
+    paid: maybe. counts: as one of the tries. told: the server said how long to wait. end: raised, for trying again is of no use. guess: settings that may be why.
     """
 
     said: str
     paid: bool = False
     too_fast: bool = False
     counts: bool = True
+    told: bool = False
     end: Exception | None = None
     guess: frozenset[str] = frozenset()
 
@@ -115,7 +116,7 @@ class Client:
         will have one."""
         worst = request.worst(self.teacher)
         async with self.purse.holding(worst):
-            tries, before, without = 0, -1, frozenset[str]()
+            tries, slowed, before, without = 0, 0, -1, frozenset[str]()
             while True:
                 got = await self._once(request, without)
                 if isinstance(got, Answer):
@@ -128,7 +129,7 @@ class Client:
                     raise got.end
                 without |= got.guess
                 self.tally.fault(got.said.split(":")[0])
-                tries += got.counts
+                tries, slowed = tries + got.counts, slowed + (got.too_fast and not got.told)
                 before = self.tally.answered if before < 0 else before
                 if got.paid:
                     self.tally.lost += 1
@@ -140,7 +141,7 @@ class Client:
                 self.tally.tried_again += 1
                 if got.paid:
                     await self.purse.again()
-                await self._back_off(tries)
+                await self._back_off(max(tries, slowed))
 
     def paid(self, answer: Answer) -> Sum:
         """What an answer cost."""
@@ -181,6 +182,8 @@ class Client:
                 )
             wait_s = asked_wait(response.headers)
             got = self._understood(response, request, dropped, without)
+            if isinstance(got, _Fault) and wait_s:
+                got = replace(got, told=True)
         except TimeoutError:
             got = _Fault(f"no answer within {self.teacher.timeout:g} s", paid=True, too_fast=True)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:

@@ -90,6 +90,13 @@ def test_what_changes_an_answer_is_asked_anew_and_pace_is_not(context: Context, 
     assert len(server.asked) == 2
 
 
+def test_half_a_character_is_the_same_now_and_from_the_cache(context: Context) -> None:
+    with answering(lambda body, number: "ok \ud83d") as server:
+        [fresh], _ = asked(context, server.url, ["a"])
+        [kept], _ = asked(context, server.url, ["a"])
+    assert fresh.value == kept.value == "ok ?" and len(server.asked) == 1
+
+
 def test_samples_are_asked_apart_with_seeds_of_their_own(context: Context) -> None:
     with answering(lambda body, number: str(body["seed"])) as server:
         teacher = OpenAI(server.url, "m", temperature=1.0, seed=5)

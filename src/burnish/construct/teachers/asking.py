@@ -13,13 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from burnish.construct.teachers.client import Client, Request, Unanswered, secret
+from burnish.construct.teachers.client import Client, Unanswered, secret
 from burnish.construct.teachers.endpoint import OpenAI
 from burnish.construct.teachers.family import TEACHERS, teacher_problems
 from burnish.construct.teachers.memory import Answer, Memory
 from burnish.construct.teachers.purse import Spent
 from burnish.construct.teachers.questions import Question, Reply
 from burnish.construct.teachers.reading import Partly, without_thoughts
+from burnish.construct.teachers.wire import Request
 from burnish.core.records import Reject
 from burnish.core.stage import Context
 

@@ -7,7 +7,7 @@ import json
 import os
 import random
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from burnish.construct.teachers.endpoint import OpenAI
 from burnish.construct.teachers.memory import Answer, Memory, Sum
 from burnish.construct.teachers.pace import Pace, asked_wait
 from burnish.construct.teachers.purse import Purse
-from burnish.construct.teachers.sureness import TOP, sureness
+from burnish.construct.teachers.wire import Fault, Request, message_of, read_answer
 from burnish.core.errors import BurnishError
 
 BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 30.0
@@ -29,22 +29,6 @@ NO_CREDIT = ("insufficient_quota", "billing", "exceeded your current quota")
 
 class Unanswered(Exception):
     """This question gets no answer; others may."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What goes over the wire. key: of the cache, and of idempotency for servers that know that."""
-
-    key: str
-    messages: Sequence[Mapping[str, str]]
-    schema: Mapping[str, Any] | None
-    sample: int = 0
-
-    def worst(self, teacher: OpenAI) -> Sum:
-        """The most it can cost: no tokenizer makes more tokens than bytes, and a template adds a few to each message."""
-        read = 256 + sum(16 + len(turn["content"].encode("utf-8", "replace")) for turn in self.messages)
-        read += len(json.dumps(self.schema, ensure_ascii=False).encode()) if self.schema else 0
-        return Sum(1, read + teacher.max_tokens, teacher.cost(read, teacher.max_tokens))
 
 
 @dataclass
@@ -61,22 +45,6 @@ class Tally:
 
     def fault(self, what: str) -> None:
         self.faults[what] = self.faults.get(what, 0) + 1
-
-
-@dataclass
-class _Fault:
-    """Why a request brought no answer.
-
-    paid: maybe. counts: as one of the tries. told: the server said how long to wait. end: raised, for trying again is of no use. guess: settings that may be why.
-    """
-
-    said: str
-    paid: bool = False
-    too_fast: bool = False
-    counts: bool = True
-    told: bool = False
-    end: Exception | None = None
-    guess: frozenset[str] = frozenset()
 
 
 class Client:
@@ -154,7 +122,7 @@ class Client:
         if tries:
             await asyncio.sleep(self._jitter.uniform(0, min(LONGEST_BACKOFF_S, BACKOFF_S * 2 ** (tries - 1))))
 
-    def _give_up(self, fault: _Fault, tries: int, before: int) -> None:
+    def _give_up(self, fault: Fault, tries: int, before: int) -> None:
         if self.tally.answered > before:
             raise Unanswered(f"no answer after {tries} tries, at last {fault.said}")
         raise BurnishError(
@@ -163,7 +131,7 @@ class Client:
             hint="is it running, and is base_url right up to /v1? What was answered is kept: run again and it goes on",
         )
 
-    async def _once(self, request: Request, without: frozenset[str]) -> Answer | _Fault:
+    async def _once(self, request: Request, without: frozenset[str]) -> Answer | Fault:
         """One request over the wire. without: settings that it leaves out, to see whether they are to blame."""
         import httpx
 
@@ -171,27 +139,29 @@ class Client:
         worst = request.worst(self.teacher)
         self.memory.sending(request.key, worst)
         self.tally.sent += 1
-        got: Answer | _Fault = _Fault("stopped", paid=True)
+        got: Answer | Fault = Fault("stopped", paid=True)
         dropped, wait_s = without | self.dropped, 0.0
         try:
             async with asyncio.timeout(self.teacher.timeout):
                 response = await self._http.post(
                     self._url,
-                    content=json.dumps(self._body(request, dropped), ensure_ascii=False).encode("utf-8", "replace"),
+                    content=json.dumps(request.body(self.teacher, dropped), ensure_ascii=False).encode(
+                        "utf-8", "replace"
+                    ),
                     headers={"content-type": "application/json", "idempotency-key": request.key},
                 )
             wait_s = asked_wait(response.headers)
             got = self._understood(response, request, dropped, without)
-            if isinstance(got, _Fault) and wait_s:
+            if isinstance(got, Fault) and wait_s:
                 got = replace(got, told=True)
         except TimeoutError:
-            got = _Fault(f"no answer within {self.teacher.timeout:g} s", paid=True, too_fast=True)
+            got = Fault(f"no answer within {self.teacher.timeout:g} s", paid=True, too_fast=True)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            got = _Fault(f"no connection: {self._clean(str(error) or type(error).__name__)}")
+            got = Fault(f"no connection: {self._clean(str(error) or type(error).__name__)}")
         except httpx.HTTPError as error:
-            got = _Fault(f"connection cut: {self._clean(str(error) or type(error).__name__)}", paid=True)
+            got = Fault(f"connection cut: {self._clean(str(error) or type(error).__name__)}", paid=True)
         finally:
-            well, too_fast = isinstance(got, Answer), isinstance(got, _Fault) and got.too_fast
+            well, too_fast = isinstance(got, Answer), isinstance(got, Fault) and got.too_fast
             if isinstance(got, Answer):
                 self.memory.keep(request.key, got, worst, self.paid(got))
                 self.tally.answered += 1
@@ -201,24 +171,9 @@ class Client:
             self.pace.leave(entered, well=well, too_fast=too_fast, wait_s=wait_s)
         return got
 
-    def _body(self, request: Request, dropped: frozenset[str]) -> dict[str, Any]:
-        teacher = self.teacher
-        body: dict[str, Any] = {"model": teacher.model, "messages": [dict(turn) for turn in request.messages]}
-        most = "max_completion_tokens" if "max_tokens" in dropped else "max_tokens"
-        body |= {most: teacher.max_tokens, "temperature": teacher.temperature, "logprobs": True}
-        body |= {name: value for name in ("top_p", "seed") if (value := getattr(teacher, name)) is not None}
-        if request.sample and teacher.seed is not None:
-            body["seed"] = teacher.seed + request.sample
-        if request.schema:
-            form = {"name": "answer", "schema": dict(request.schema), "strict": True}
-            body["response_format"] = {"type": "json_schema", "json_schema": form}
-        if "logprobs" not in dropped:
-            body["top_logprobs"] = TOP
-        return {name: value for name, value in body.items() if name not in dropped}
-
     def _understood(
         self, response: Any, request: Request, dropped: frozenset[str], without: frozenset[str]
-    ) -> Answer | _Fault:
+    ) -> Answer | Fault:
         """What a response says."""
         status = response.status_code
         try:
@@ -226,19 +181,19 @@ class Client:
         except ValueError:
             body = None
         if status == 200 and not (isinstance(body, dict) and body.get("error")):
-            return self._answer(body, request)
+            return read_answer(body, request, self.teacher)
         if status == 200:  # some gateways wrap the error of the server behind them
             code = body["error"].get("code") if isinstance(body["error"], dict) else None
             status = int(str(code)) if str(code).isdigit() else 502
-        said = self._clean(_message(body, response))
+        said = self._clean(message_of(body, response))
         fault = f"{status}: {said}"
         if status == 429 and any(sign in said.lower() for sign in NO_CREDIT):
             return self._end(fault, "has no credit left", "the account behind the key must be paid")
         if status in (429, 503, 529):
             self.tally.too_fast += 1
-            return _Fault(fault, too_fast=True, counts=status != 429)
+            return Fault(fault, too_fast=True, counts=status != 429)
         if status >= 500 or status in (408, 409, 425):
-            return _Fault(fault)
+            return Fault(fault)
         if status in (401, 402, 403):
             variable = self.teacher.api_key_env
             hint = (
@@ -250,61 +205,33 @@ class Client:
             return self._end(fault, f"has no chat with model {self.teacher.model!r}", hint)
         return self._simpler(request, dropped, without, fault)
 
-    def _simpler(self, request: Request, dropped: frozenset[str], without: frozenset[str], fault: str) -> _Fault:
+    def _simpler(self, request: Request, dropped: frozenset[str], without: frozenset[str], fault: str) -> Fault:
         """A refusal may mean a setting that the server does not know: leave it out from now on, and say so."""
         if not self.dropped <= dropped:
-            return _Fault(fault, counts=False)  # another request found out meanwhile
-        said, body = fault.lower(), self._body(request, dropped)
+            return Fault(fault, counts=False)  # another request found out meanwhile
+        said, body = fault.lower(), request.body(self.teacher, dropped)
         named = {
             name for name in OPTIONAL if name in body and any(sign in said for sign in (name, *ALSO.get(name, ())))
         }
         if named:
             self.dropped |= named
             self._tell_dropped(named, fault)
-            return _Fault(fault, counts=False)
+            return Fault(fault, counts=False)
         guess = frozenset(name for name in ("response_format", "logprobs") if name in body)
         if guess and not self.tally.answered:
-            return _Fault(fault, counts=False, guess=guess)
+            return Fault(fault, counts=False, guess=guess)
         self.tally.refused += 1
         if self.tally.refused >= HOPELESS and not self.tally.answered:
             return self._end(fault, "refuses every question", "the prompt may be too long for the model")
-        return _Fault(fault, end=Unanswered(f"the server refuses the question ({fault})"))
+        return Fault(fault, end=Unanswered(f"the server refuses the question ({fault})"))
 
     def _tell_dropped(self, names: Collection[str], fault: str) -> None:
         why = f" ({fault[:160]})" if fault else ""
         self.tell(f"  teacher {self.teacher.model}: the server refuses {', '.join(sorted(names))}{why}: asked without")
 
-    def _end(self, fault: str, what: str, hint: str) -> _Fault:
+    def _end(self, fault: str, what: str, hint: str) -> Fault:
         message = f"{self.teacher.base_url} {what} ({fault})"
-        return _Fault(fault, end=BurnishError(message, where="teacher", hint=hint))
-
-    def _answer(self, body: Any, request: Request) -> Answer | _Fault:
-        try:
-            choice = body["choices"][0]
-            said = choice["message"]
-            text = said.get("content") or ""
-            if not isinstance(text, str):  # some servers send a list of parts
-                text = "".join(part.get("text", "") for part in text)
-            usage = body.get("usage") or {}
-            finish = "refusal" if said.get("refusal") else str(choice.get("finish_reason") or "stop")
-            tokens = (choice.get("logprobs") or {}).get("content") or ()
-            sure = sureness(text, tokens, request.schema) if tokens else None
-            worst = request.worst(self.teacher).tokens - self.teacher.max_tokens
-            return Answer(
-                text or str(said.get("refusal") or ""),
-                finish,
-                str(body.get("model") or "") or None,
-                int(usage.get("prompt_tokens") or worst),
-                int(
-                    usage["completion_tokens"]
-                    if "completion_tokens" in usage
-                    else min(len(text.encode()), self.teacher.max_tokens)
-                ),
-                float(usage["cost"]) if isinstance(usage.get("cost"), int | float) else None,
-                *(sure or (None, None)),
-            )
-        except (TypeError, KeyError, IndexError, AttributeError, ValueError):
-            return _Fault("broken answer: it is not what OpenAI's servers send", paid=True)
+        return Fault(fault, end=BurnishError(message, where="teacher", hint=hint))
 
     def _clean(self, said: str) -> str:
         """Words of a server without our key in them."""
@@ -320,13 +247,3 @@ def secret(teacher: OpenAI) -> str:
         hint = f"export {name}=…, or leave api_key_env out where the server asks for none"
         raise BurnishError(f"the environment variable {name} is not set", where="teacher.api_key_env", hint=hint)
     return found
-
-
-def _message(body: Any, response: Any) -> str:
-    """What a server says went wrong, in a line."""
-    said = body.get("error", body) if isinstance(body, dict) else response.text
-    if isinstance(said, dict):
-        said = " ".join(str(said[name]) for name in ("message", "code", "param", "detail") if said.get(name)) or str(
-            said
-        )
-    return " ".join(str(said).split())[:500]

@@ -128,7 +128,7 @@ class Memory:
 
 def _row(answer: Answer) -> Sequence[object]:
     return (
-        answer.text.encode("utf-8", "replace").decode("utf-8"),  # a lone surrogate has no place in a database
+        answer.text,
         answer.finish,
         answer.model,
         answer.tokens_in,

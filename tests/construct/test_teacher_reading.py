@@ -234,3 +234,5 @@ def test_relations_take_given_spans_or_make_them() -> None:
     assert [(one["start"], one["end"]) for one in free["spans"]] == [(0, 3), (13, 17)]
     with pytest.raises(Partly, match="none of the things named"):
         relations_of([{"head": "works", "relation": "works_for", "tail": "Acme"}], text, given_spans, ["works_for"])
+    with pytest.raises(Partly, match="relates a thing to itself"):
+        relations_of([{"head": "Ann", "relation": "works_for", "tail": "ann"}], text, given_spans, ["works_for"])

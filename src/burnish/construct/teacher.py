@@ -19,6 +19,7 @@ from burnish.construct.teachers.costing import Estimate, estimate
 from burnish.construct.teachers.endpoint import Money, Seconds, Temperature
 from burnish.construct.teachers.family import NotInKey
 from burnish.construct.teachers.prompts import Prompt, by_content, load_prompt, prompt_problems
+from burnish.construct.teachers.reading import Partly
 from burnish.construct.voting import Ballot, walk
 from burnish.core.artifacts import Gold, Labeller, Records, Votes, write_json
 from burnish.core.stage import Context, Count, Positive, Share, TaskSpec, stage
@@ -167,7 +168,7 @@ def teacher(
         questions,
         context=context,
         name=called,
-        read=lambda text, question: kind.read(text, question.about[2]),
+        read=lambda text, question: _read(text, question.about[2], kind, form, context.task),
         total=total,
         logprobs=samples == 1,
     )
@@ -190,6 +191,18 @@ def teacher(
     write_json(context.scratch / f"{slug}.json", replies.facts)
     votes.files = {f"{slug}.json": context.scratch / f"{slug}.json", f"{slug}.failures.jsonl": replies.ledger}
     return votes
+
+
+def _read(text: str, record: Mapping[str, Any], kind: Kind, form: Form, spec: TaskSpec) -> Any:
+    """The answer in a text, one that the form can count; ValueError in words for the teacher."""
+    try:
+        answer = kind.read(text, record)
+    except Partly as error:
+        form.said(error.value, record, spec)
+        raise
+    if answer is not None:
+        form.said(answer, record, spec)
+    return answer
 
 
 def _labeller_name(called: str, names: Sequence[str], number: int) -> str:

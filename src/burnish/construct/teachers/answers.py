@@ -137,6 +137,9 @@ def relations_of(
         except ValueError as error:
             wrong.append(str(error))
             continue
+        if ends[0] == ends[1]:
+            wrong.append(f"{json.dumps(one, ensure_ascii=False)[:80]} relates a thing to itself")
+            continue
         made = {"head": ends[0], "tail": ends[1], "label": label}
         if made not in relations:
             relations.append(made)

@@ -22,9 +22,9 @@ from burnish.construct.teachers.prompts import load_prompt, shipped
 from burnish.core.artifacts import Gold, Records, Votes
 from burnish.core.errors import SpecError
 from burnish.core.pipeline import plan, run
-from burnish.core.records import Record
+from burnish.core.records import Record, Reject
 from burnish.core.spec import load
-from burnish.core.stage import Context, TaskSpec
+from burnish.core.stage import _STAGES, Context, Stage, TaskSpec
 from burnish.core.tasktypes import open_task
 from burnish.costs import estimate, table
 
@@ -366,3 +366,21 @@ def test_mistakes_are_found_before_anything_is_asked(tmp_path: Path, more: str, 
 def test_a_price_is_needed_where_a_budget_is_to_hold(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="max_cost cannot hold without the prices of m"):
         load(spec_of(tmp_path, "https://example.org/v1", "max_cost: 1.0"))
+
+
+def test_what_a_maker_refuses_does_not_hide_what_the_sources_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refusing(records: Records) -> Records:
+        """Pass records on, refuse one thing."""
+        return Records.stream([*records.batches(), Reject("construct.refusing", None, "no usable answer: none", "x")])
+
+    monkeypatch.setitem(_STAGES, ("construct", "refusing"), Stage("construct", "refusing", 1, refusing))
+    (tmp_path / "raw.jsonl").write_text('{"text": "a", "label": "x"}\n{"text": "b", "label": "y"}\n{"text": 3}\n')
+    (tmp_path / "burnish.yaml").write_text(
+        f"burnish: 1\nname: t\ntask: {{type: classification, labels: [x, y]}}\nsources: {{use: jsonl, path: raw.jsonl}}\n"
+        f"construct: [refusing]\nstore: {{path: {tmp_path / 'runs'}}}\n"
+    )
+    folder = run(load(tmp_path / "burnish.yaml"), to="construct")
+    assert "wrong type" in (folder / "quarantine.jsonl").read_text("utf-8")
+    assert "no usable answer" in (folder / "construct" / "refusing.quarantine.jsonl").read_text("utf-8")

@@ -122,9 +122,7 @@ def _seconds(
 
 def table(costs: list[Cost]) -> str:
     """The plan as people read it."""
-    lines = [
-        f"{'step':<28} {'state':<6} {'records':>9} {'tokens':>11} {'time':>9} {'memory':>9} {'money':>9}  from"
-    ]
+    lines = [f"{'step':<28} {'state':<6} {'records':>9} {'tokens':>11} {'time':>9} {'memory':>9} {'money':>9}  from"]
     lines += [
         f"{c.step:<28} {c.state:<6} {_count(c.records):>9} {_count(c.tokens):>11} {_time(c.seconds):>9} {_size(c.memory):>9}"
         f" {_money(c.money):>9}  {c.basis}"

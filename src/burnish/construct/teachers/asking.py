@@ -48,7 +48,7 @@ def ask(
 ) -> Asking:
     """Replies to questions, in their order; questions are drawn a few hundred ahead.
 
-    name: of the stage, for progress and ledger. read: makes a value of an answer's text; ValueError says what is wrong,
+    name: of the stage, for progress and ledger; two in one stage need two names. read: makes a value of an answer's text; ValueError says what is wrong,
     and the teacher is told so and asked once more. total: how many questions there are, for the bar. logprobs: ask how sure
     the teacher is of its words.
 

@@ -1,4 +1,4 @@
-"""Labellers vote for one label a text; where a target is something else, `burnish check` says so, with the line."""
+"""Where a labeller is not for the targets of a task, `burnish check` says so, with the line."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ def test_several_labels_a_text_are_no_one_label(tmp_path: Path) -> None:
         "task: {type: classification, labels: [a, b], multi_label: true}\n"
         "sources: {use: jsonl, path: a.jsonl}\nconstruct:\n  - {use: descriptions}\n"
     )
-    with pytest.raises(SpecError, match=r"burnish\.yaml:4: construct\.descriptions: votes are for one label a text"):
+    with pytest.raises(
+        SpecError, match=r"burnish\.yaml:4: construct\.descriptions: it votes on label, and a target of .* is labels"
+    ):
         load(path)
     path.write_text(path.read_text().replace("multi_label", "ordinal"))
     assert load(path).steps

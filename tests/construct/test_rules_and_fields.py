@@ -54,7 +54,7 @@ def praise(record):
         ),
         (
             "def typo(record):\n    return 'positve'\n",
-            r"typo, record 0: 'positve' is not a label.*\n.*did you mean 'positive'",
+            r"typo returned 'positve' for record 0\n.*'positve' is not a label.*did you mean 'positive'",
         ),
         ("def odd(record):\n    return 3\n", r"odd returned 3 for record 0"),
         ("def two(record, other):\n    return None\n", r"rules.py:1: two must take one record, it takes 2"),

@@ -12,39 +12,48 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from burnish.construct.voting import Ballot, check_label, task_problems, walk
+from burnish.construct.forms import Form, Said, form_of, votes_on
+from burnish.construct.voting import Ballot, walk
 from burnish.core.artifacts import Gold, Labeller, Records, Votes
 from burnish.core.errors import BurnishError
 from burnish.core.records import Record, iterate
 from burnish.core.stage import Context, stage
 
-Rule = Callable[[Record], "str | tuple[str, float] | None"]
+Rule = Callable[
+    [Record], Any
+]  # a label, (label, confidence), spans ...: what the form of the task reads; None abstains
 
 
-@stage("construct.functions", check=task_problems)
+@stage("construct.functions", check=votes_on())
 def functions(records: Records, gold: Gold | None, context: Context, *, path: Path) -> Votes:
     """Let every public function of a Python file vote.
 
     path: the file. Functions whose names begin with an underscore and imported ones do not vote.
 
+    A function takes a record and returns None, or what its target is: a label, or (label, confidence); where a text may
+    have several, a list of labels or {label: confidence}; for tagging a list of (start, end, label); for relations a list
+    of (head, tail, label) with places of the record's spans; for an answer or an output its text.
     The file is your own code and runs with your rights. An exception stops the run and names function, record and line.
     """
-    rules = load_rules(path)
+    rules, form = load_rules(path), form_of(context.task)
     ballot = Ballot()
-    said: dict[str, set[str]] = {name: set() for name in rules}
+    heard: dict[str, set[str]] = {name: set() for name in rules}
     for rows, batch in walk(records, gold):
-        for row, record in zip(rows, iterate([batch]), strict=True):
+        for row, record in zip(rows.tolist(), iterate([batch]), strict=True):
             for name, rule in rules.items():
                 answer = _ask(rule, name, record, path)
                 if answer is None:
                     continue
-                label, sure = _vote(answer, name, record, path, context)
-                said[name].add(label)
-                ballot.add(row[None], f"functions:{name}", label, sure)
+                said = _said_by(answer, name, record, form, path, context)
+                heard[name].update(one.label for one in said if one.label is not None)
+                ballot.cast(row, f"functions:{name}", said)
     return ballot.votes(
         [
             Labeller(
-                f"functions:{name}", "functions", tuple(sorted(said[name])), (inspect.getdoc(rule) or "").split("\n")[0]
+                f"functions:{name}",
+                "functions",
+                tuple(sorted(heard[name])),
+                (inspect.getdoc(rule) or "").split("\n")[0],
             )
             for name, rule in rules.items()
         ]
@@ -108,15 +117,14 @@ def _ask(rule: Rule, name: str, record: Record, path: Path) -> Any:
         ) from error
 
 
-def _vote(answer: Any, name: str, record: Record, path: Path, context: Context) -> tuple[str, float]:
-    label, sure = answer if isinstance(answer, tuple) and len(answer) == 2 else (answer, 1.0)
-    if not isinstance(label, str) or not isinstance(sure, int | float) or not 0 <= sure <= 1:
+def _said_by(answer: Any, name: str, record: Record, form: Form, path: Path, context: Context) -> list[Said]:
+    """What a function returned, as votes of the task's form."""
+    try:
+        return form.said(form.returned(answer), record.row(), context.task)
+    except ValueError as error:
         raise BurnishError(
-            f"{name} returned {answer!r} for record {record.id or '?'}",
-            where=str(path),
-            hint="return a label, a label with a confidence in 0..1, or None",
-        )
-    return check_label(label, context, f"{path}: {name}, record {record.id or '?'}"), float(sure)
+            f"{name} returned {answer!r} for record {record.id or '?'}", where=str(path), hint=str(error)
+        ) from error
 
 
 def _said(error: Exception) -> str:

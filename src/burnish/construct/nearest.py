@@ -10,7 +10,8 @@ from typing import Annotated
 import numpy as np
 from annotated_types import Ge, Lt
 
-from burnish.construct.voting import Ballot, all_texts, check_label, task_problems, texts_of
+from burnish.construct.forms import votes_on
+from burnish.construct.voting import Ballot, all_texts, check_label, texts_of
 from burnish.core.artifacts import Gold, Labeller, Records, Votes
 from burnish.core.errors import DataError
 from burnish.core.stage import Context, Count, Share, stage
@@ -26,7 +27,7 @@ _NEIGHBOURS = 5
 _COMMON_TEXTS = 50_000  # of the records: enough to know the mean vector and the spread of similarities
 
 
-@stage("construct.examples", cost=embedding_seconds, check=task_problems)
+@stage("construct.examples", cost=embedding_seconds, check=votes_on("label"))
 def examples(
     records: Records,
     gold: Gold | None,
@@ -125,7 +126,7 @@ def _temperature(scores: np.ndarray, targets: np.ndarray) -> float:
     return float(min(grid, key=loss))
 
 
-@stage("construct.descriptions", cost=embedding_seconds, check=task_problems)
+@stage("construct.descriptions", cost=embedding_seconds, check=votes_on("label"))
 def descriptions(
     records: Records,
     gold: Gold | None,

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from burnish.construct.aggregate import known_rows, set_labels
 from burnish.construct.evidence import wilson
+from burnish.construct.forms import form_of, votes_on
+from burnish.construct.one_label import known_rows, set_labels
 from burnish.construct.teaching import Teacher, teach
-from burnish.construct.voting import all_texts, task_problems
+from burnish.construct.voting import all_texts
 from burnish.core.artifacts import Gold, Records
 from burnish.core.errors import BurnishError
 from burnish.core.records import VOTE
@@ -21,7 +22,7 @@ from burnish.nn.backbones import Backbone, embedding_seconds
 _CHANGED = 0.005  # share of labels below which another round changes nothing worth its time
 
 
-@stage("construct.self_training", cost=embedding_seconds, check=task_problems)
+@stage("construct.self_training", cost=embedding_seconds, check=votes_on())
 def self_training(
     records: Records,
     gold: Gold | None,
@@ -45,6 +46,22 @@ def self_training(
     says `train: true`; else it only judges the rounds. Memory: one vector and two rows of beliefs a record.
     Method: Yarowsky 1995; product of experts and out-of-sample denoising as in Raykar et al. 2010.
     """
+    return form_of(context.task).self_train(
+        records, gold, context, rounds=rounds, precision=precision, overrule=overrule, backbone=backbone
+    )
+
+
+def of_one_label(
+    records: Records,
+    gold: Gold | None,
+    context: Context,
+    *,
+    rounds: int,
+    precision: float,
+    overrule: bool,
+    backbone: Backbone,
+) -> Records:
+    """Self-training where a target is one label; settings as above."""
     from burnish.nn.backbones import resolve
     from burnish.nn.embeddings import centre, embed
 

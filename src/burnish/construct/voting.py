@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from burnish.construct.forms import Said, rows_of
 from burnish.core.artifacts import Gold, Labeller, Records, Votes
 from burnish.core.errors import BurnishError
 from burnish.core.stage import Context, TaskSpec, nearest
-from burnish.core.tasktypes import one_label, targets_of
 
 
 def walk(
@@ -44,20 +44,9 @@ def all_texts(records: Records, gold: Gold | None) -> tuple[np.ndarray, list[str
     return np.concatenate(rows), texts
 
 
-def task_problems(settings: Mapping[str, Any], task: TaskSpec) -> list[tuple[str, str, str]]:
-    """For `burnish check`: votes are for one label a text, so the target must be one."""
-    if one_label(task):
-        return []
-    target = ", ".join(targets_of(task))
-    message = f"votes are for one label a text, and a target of {task.type} is in {target}"
-    return [("use", message, "leave construct out and give labelled records as a source")]
-
-
 def label_problems(settings: Mapping[str, Any], task: TaskSpec) -> list[tuple[str, str, str]]:
-    """For `burnish check`: a labeller's label must be one of the task's, and the task one of labels."""
+    """For `burnish check`: a labeller's label must be one of the task's."""
     label = settings["label"]
-    if not one_label(task):
-        return task_problems(settings, task)
     if label in task.labels or not task.labels:
         return []
     return [("label", f"the task has no label {label!r}", nearest(label, task.labels, "its labels are"))]
@@ -77,39 +66,46 @@ class Ballot:
     """Collects votes column by column; `votes` makes the artefact."""
 
     def __init__(self) -> None:
-        self._rows: list[np.ndarray] = []
-        self._labellers: list[str] = []
-        self._labels: list[np.ndarray] = []
-        self._confidences: list[np.ndarray] = []
+        self._tables: list[pa.Table] = []
+        self._waiting: list[dict[str, Any]] = []
 
     def add(
-        self, rows: np.ndarray, labeller: str, labels: str | Sequence[str], confidence: float | np.ndarray = 1.0
+        self,
+        rows: np.ndarray,
+        labeller: str,
+        labels: str | Sequence[str],
+        confidence: float | np.ndarray = 1.0,
+        *,
+        start: np.ndarray | None = None,
+        end: np.ndarray | None = None,
     ) -> None:
-        """Votes of one labeller: rows (v,), one label or one a row, one confidence in 0..1 or one a row."""
-        if not len(rows):
+        """Votes of one labeller: rows (v,), one label or one a row, one confidence in 0..1 or one a row.
+
+        start, end: (v,) characters where votes are on spans; a row may then come several times.
+        """
+        count = len(rows)
+        if not count:
             return
-        self._rows.append(np.asarray(rows, dtype=np.int64))
-        self._labellers.append(labeller)
-        self._labels.append(
-            np.full(len(rows), labels, dtype=object) if isinstance(labels, str) else np.array(labels, dtype=object)
-        )
-        self._confidences.append(np.broadcast_to(np.asarray(confidence, dtype=np.float32), (len(rows),)))
+        said = pa.array([labels] * count if isinstance(labels, str) else list(labels), pa.string())
+        sure = np.broadcast_to(np.asarray(confidence, dtype=np.float32), (count,))
+        given = {
+            "row": pa.array(np.asarray(rows, dtype=np.int64)),
+            "labeller": pa.array([labeller] * count, pa.string()),
+            "label": said,
+            "confidence": pa.array(sure, pa.float32()),
+            "start": None if start is None else pa.array(np.asarray(start, dtype=np.int32)),
+            "end": None if end is None else pa.array(np.asarray(end, dtype=np.int32)),
+        }
+        columns = [
+            found if (found := given.get(field.name)) is not None else pa.nulls(count, field.type)
+            for field in Votes.SCHEMA
+        ]
+        self._tables.append(pa.Table.from_arrays(columns, schema=Votes.SCHEMA))
+
+    def cast(self, row: int, labeller: str, said: Iterable[Said]) -> None:
+        """Votes of one labeller on one row, in the task's form."""
+        self._waiting += rows_of(row, labeller, said)
 
     def votes(self, labellers: Sequence[Labeller]) -> Votes:
-        if not self._rows:
-            return Votes(labellers, Votes.SCHEMA.empty_table())
-        count = sum(map(len, self._rows))
-        names = [np.full(len(rows), name, dtype=object) for rows, name in zip(self._rows, self._labellers, strict=True)]
-        nothing = pa.nulls(count, pa.int32())
-        table = pa.Table.from_arrays(
-            [
-                pa.array(np.concatenate(self._rows), pa.int64()),
-                pa.array(np.concatenate(names), pa.string()),
-                pa.array(np.concatenate(self._labels), pa.string()),
-                pa.array(np.concatenate(self._confidences), pa.float32()),
-                nothing,
-                nothing,
-            ],
-            schema=Votes.SCHEMA,
-        )
-        return Votes(labellers, table)
+        tables = [Votes.SCHEMA.empty_table(), *self._tables, Votes.tabled(self._waiting)]
+        return Votes(labellers, pa.concat_tables(tables).combine_chunks())

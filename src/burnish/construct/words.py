@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from annotated_types import Gt, MinLen
 
-from burnish.construct.voting import Ballot, check_label, label_problems, task_problems, texts_of, walk
+from burnish.construct.forms import checks, votes_on
+from burnish.construct.voting import Ballot, check_label, label_problems, texts_of, walk
 from burnish.core.artifacts import Gold, Labeller, Records, Votes
 from burnish.core.errors import BurnishError, DataError
 from burnish.core.stage import Context, Share, TaskSpec, stage
@@ -35,7 +36,10 @@ _NEGATED_ZH = r"(?:不|没有|没|沒有|沒|无|無|未|毫无|并非|别)[\p{H
 _NO_NEGATION = "特别|特別|区别|分别|个别|级别|别人|别的|非常|不仅|不僅|不但|不只|不过|不過|不得不|无论|無論|不管|无比|差不多|不少|不一会"
 
 
-@stage("construct.keywords", check=label_problems)
+WHOLE = votes_on("label", "labels")  # words vote on whole records
+
+
+@stage("construct.keywords", check=checks(WHOLE, label_problems))
 def keywords(
     records: Records,
     gold: Gold | None,
@@ -69,7 +73,7 @@ def keywords(
 
 def _regex_problems(settings: Mapping[str, Any], task: TaskSpec) -> list[tuple[str, str, str]]:
     """For `burnish check`: its label, and whether the pattern compiles."""
-    found = label_problems(settings, task)
+    found = checks(WHOLE, label_problems)(settings, task)
     try:
         check_pattern(_with_flags(settings["pattern"], settings["flags"]), settings["pattern"])
     except BurnishError as error:
@@ -135,7 +139,7 @@ def check_pattern(compiled: str, pattern: str) -> None:
         ) from error
 
 
-@stage("construct.dictionary", check=task_problems)
+@stage("construct.dictionary", check=WHOLE)
 def dictionary(
     records: Records,
     gold: Gold | None,

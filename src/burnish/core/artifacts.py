@@ -23,7 +23,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from burnish.core.records import SCHEMA, TARGETS, Record, Reject, conform, iterate, to_table
+from burnish.core.records import SAID, SCHEMA, TARGETS, Record, Reject, conform, iterate, to_table
 
 BATCH_ROWS = 8192
 SIDES = ("train", "validation", "test")
@@ -189,36 +189,29 @@ class Labeller:
 class Votes(Artifact):
     """Votes of one or more labellers on the rows of a Records artefact; who does not vote on a row abstains.
 
-    table: row (int64, position in the Records), labeller (string, a name in `labellers`), label (string),
-    confidence (float32, 0..1), start, end (int32, characters; null for votes on the whole record).
+    table: row (int64, position in the Records), labeller (string, a name in `labellers`), label (string), confidence
+    (float32, 0..1; where a record may have several labels, under 0.5 is a vote against), start, end (int32, characters of
+    a span or a relation's head; null for votes on the whole record), tail_start, tail_end (of a relation's tail), text
+    (of an answer or an output).
     A labeller that takes `Gold | None` votes on the checked records too, so that it can be weighed: row -1 is the first
     gold record, -2 the second, and so on. These votes label nothing.
     """
 
-    SCHEMA = pa.schema(
-        [
-            ("row", pa.int64()),
-            ("labeller", pa.string()),
-            ("label", pa.string()),
-            ("confidence", pa.float32()),
-            ("start", pa.int32()),
-            ("end", pa.int32()),
-        ]
-    )
+    SCHEMA = pa.schema([("row", pa.int64()), ("labeller", pa.string()), *SAID])
 
     def __init__(self, labellers: Sequence[Labeller], table: pa.Table) -> None:
         self.labellers, self.table = list(labellers), table
 
     @classmethod
     def from_rows(cls, labellers: Sequence[Labeller], rows: Iterable[tuple[int, str, str, float]]) -> Votes:
-        """From (row, labeller name, label, confidence)."""
-        row, labeller, label, confidence = zip(*rows, strict=True) if (rows := list(rows)) else ((), (), (), ())
-        nothing = pa.nulls(len(row), pa.int32())
-        arrays = [pa.array(row, pa.int64()), pa.array(labeller, pa.string()), pa.array(label, pa.string())]
-        return cls(
-            labellers,
-            pa.Table.from_arrays([*arrays, pa.array(confidence, pa.float32()), nothing, nothing], schema=cls.SCHEMA),
-        )
+        """From (row, labeller name, label, confidence): votes on whole records."""
+        columns = ("row", "labeller", "label", "confidence")
+        return cls(labellers, cls.tabled([dict(zip(columns, row, strict=True)) for row in rows]))
+
+    @classmethod
+    def tabled(cls, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
+        """Votes under SCHEMA; what a row does not say is null."""
+        return pa.Table.from_pylist([dict(row) for row in rows], schema=cls.SCHEMA)
 
     def save(self, folder: Path) -> dict[str, Any]:
         pq.write_table(self.table.cast(self.SCHEMA), folder / "votes.parquet", compression="zstd")

@@ -28,6 +28,7 @@ from burnish.core import engine
 from burnish.core.artifacts import write_json
 from burnish.core.errors import BurnishError, GateError, UsageError
 from burnish.core.progress import Progress, Silent
+from burnish.core.records import FORMAT
 from burnish.core.spec import Spec, Step, dump, fill
 from burnish.core.stage import ROOMS, Context, Need, nearest
 from burnish.core.store import Store
@@ -117,7 +118,7 @@ def _inputs(step: Step, settings: dict[str, Any], spec: Spec, store: Store) -> d
 def _key(step: Step, settings: dict[str, Any], inputs: dict[str, str], spec: Spec, takes: Iterable[Any]) -> str:
     own = {name: inputs.get(name, value) for name, value in settings.items()}
     own |= {name: digest for name, digest in inputs.items() if name.startswith("task.")}
-    parts = [step.room, step.use, step.stage.version, own, spec.task.plain(), spec.seed, list(takes)]
+    parts = [FORMAT, step.room, step.use, step.stage.version, own, spec.task.plain(), spec.seed, list(takes)]
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 

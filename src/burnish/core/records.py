@@ -19,7 +19,18 @@ import numpy as np
 import pyarrow as pa
 
 _quoted = json.encoder.encode_basestring
-VOTE = pa.struct([("labeller", pa.string()), ("label", pa.string()), ("confidence", pa.float32())])
+FORMAT = 2  # of SCHEMA: part of every key, so that nothing stored under another one is read as this
+# what a vote says: a label; of a span, start and end; of a relation, also the tail's; of an answer or output, its text
+SAID = (
+    ("label", pa.string()),
+    ("confidence", pa.float32()),
+    ("start", pa.int32()),
+    ("end", pa.int32()),
+    ("tail_start", pa.int32()),
+    ("tail_end", pa.int32()),
+    ("text", pa.string()),
+)
+VOTE = pa.struct([("labeller", pa.string()), *SAID])
 FINDING = pa.struct([("check", pa.string()), ("score", pa.float32()), ("reason", pa.string()), ("action", pa.string())])
 
 SCHEMA = pa.schema(
@@ -99,6 +110,8 @@ class Record:
         """From a row of SCHEMA, whole or in part."""
         known = {name: value for name, value in row.items() if name in COLUMNS and value is not None}
         known["meta"] = json.loads(row["meta"]) if row.get("meta") else {}
+        if known.get("votes"):  # what a vote does not say is left out
+            known["votes"] = [{key: said for key, said in vote.items() if said is not None} for vote in known["votes"]]
         return cls(**known)
 
 

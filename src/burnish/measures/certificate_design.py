@@ -224,3 +224,30 @@ def order(ids: Sequence[str], *, seed: int) -> Floats:
     """
     made = [int.from_bytes(hashlib.blake2b(f"{seed}:{one}".encode(), digest_size=8).digest(), "big") for one in ids]
     return np.array(made, dtype=np.float64) / 2.0**64
+
+
+def merged(checked: ArrayLike, sizes: ArrayLike, guess: ArrayLike, *, least: int = 2) -> tuple[Ints, Ints, Floats]:
+    """(new number of each stratum (H,), sizes, guess) with strata of fewer than `least` checks joined to their nearest.
+
+    checked: (H,). Nearest by guess. For checks that stopped early, or records that nobody could decide. One stratum may keep fewer.
+    """
+    sizes, guess = np.asarray(sizes, dtype=np.int64), np.asarray(guess, dtype=np.float64)
+    into = np.arange(len(sizes))
+    weight, middle = sizes.astype(np.float64), guess.astype(np.float64).copy()
+    count = np.array(checked, dtype=np.int64)
+    wanted = np.minimum(least, sizes)
+    while True:
+        alive = np.unique(into)
+        thin = [one for one in alive if count[one] < wanted[one]]
+        if not thin or len(alive) == 1:
+            break
+        one = min(thin, key=lambda at: count[at])
+        others = alive[alive != one]
+        other = int(others[np.argmin(np.abs(middle[others] - middle[one]))])
+        middle[other] = (middle[other] * weight[other] + middle[one] * weight[one]) / (weight[other] + weight[one])
+        weight[other] += weight[one]
+        count[other] += count[one]
+        wanted[other] = least
+        into[into == one] = other
+    alive, place = np.unique(into, return_inverse=True)
+    return place, weight[alive].astype(np.int64), middle[alive]

@@ -67,7 +67,9 @@ class Runs:
         return np.stack([one[rows, checked[:, h]] for h, one in enumerate(self.found)], axis=1)
 
 
-def simulate(number: Array, sizes: Array, guess: Array, right: Array, width: float, runs: int, seed: int) -> dict[str, Any]:
+def simulate(
+    number: Array, sizes: Array, guess: Array, right: Array, width: float, runs: int, seed: int
+) -> dict[str, Any]:
     truth = float(right.mean())
     draws = Runs(number, right, len(sizes), runs, seed)
     checked = np.tile(design.first_look(sizes, guess, width), (runs, 1))
@@ -81,8 +83,8 @@ def simulate(number: Array, sizes: Array, guess: Array, right: Array, width: flo
         bounds = np.array([look_often(one, planned) for one in checked[active].sum(1)])
         for at in np.unique(bounds):
             some = bounds == at
-            _, l, h = stratified(seen[some], checked[active][some], sizes, z=at)
-            always[active[some]] &= (l <= truth) & (truth <= h)
+            _, under, over = stratified(seen[some], checked[active][some], sizes, z=at)
+            always[active[some]] &= (under <= truth) & (truth <= over)
         wide = (high[active] - low[active]) / 2 > width
         for row, found in zip(active[wide], seen[wide], strict=True):
             checked[row] = design.next_look(sizes, found, checked[row], guess, width)
@@ -132,7 +134,11 @@ def main() -> None:
         row = cell(*one, asked.runs)
         rows.append(row)
         o, s = row["ours"], row["simple"]
-        print(*one, f"H {o['strata']} coverage {o['coverage']:.3f} always {o['always']:.3f} checks {o['checks']:.0f}, simple {s['coverage']:.3f} {s['checks']:.0f}", flush=True)
+        print(
+            *one,
+            f"H {o['strata']} coverage {o['coverage']:.3f} always {o['always']:.3f} checks {o['checks']:.0f}, simple {s['coverage']:.3f} {s['checks']:.0f}",
+            flush=True,
+        )
         asked.out.write_text(json.dumps(kept, indent=1) + "\n", "utf-8")
 
 

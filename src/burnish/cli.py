@@ -279,6 +279,38 @@ def serve(
 
 
 @app.command()
+def certify(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder with constructed records.")],
+    precision: Annotated[
+        float | None,
+        typer.Option("--precision", "--min-accuracy", help="Share of targets that must be right; exit 3 if not."),
+    ] = None,
+    width: Annotated[float, typer.Option(help="Half the width of the interval that is asked for.")] = 0.02,
+    confidence: Annotated[float, typer.Option(help="Of the interval.")] = 0.95,
+    verdicts: Annotated[
+        Path | None, typer.Option(help="What people decided; NAME.verdicts.jsonl beside the spec by default.")
+    ] = None,
+    sample: Annotated[
+        int | None, typer.Option(min=1, help="Draw this many in all, instead of as many as the width needs.")
+    ] = None,
+    worth: Annotated[bool, typer.Option(help="Also measure whether the constructed labels are worth it.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Draw the records a person must check, and say how many targets are right by what is checked so far."""
+    from burnish.certify import certify as certified
+    from burnish.certify import told
+    from burnish.core.progress import for_stderr
+
+    numbers = certified(
+        run_folder, precision=precision, width=width, confidence=confidence, verdicts=verdicts, sample=sample,
+        worth=worth, progress=for_stderr(),
+    )  # fmt: skip
+    _print(numbers if as_json else told(numbers))
+    if precision is not None and not numbers["holds"] and "accuracy" in numbers:
+        raise typer.Exit(3)
+
+
+@app.command()
 def doctor(as_json: Json = False) -> None:
     """Say what is installed, which weights can be had, what is missing and how to get it."""
     from burnish.doctor import examine, table

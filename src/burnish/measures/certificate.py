@@ -117,7 +117,9 @@ def transitions(
         both[name] = [
             (row / whole).tolist() if whole > 0 else None for row, whole in zip(matrix, total[:, 0], strict=True)
         ]
-    pairs = [(joint[t, g] / max(joint.sum(), 1e-12), t, g) for t in range(k) for g in range(k) if t != g and joint[t, g]]
+    pairs = [
+        (joint[t, g] / max(joint.sum(), 1e-12), t, g) for t in range(k) for g in range(k) if t != g and joint[t, g]
+    ]
     pairs.sort(key=lambda one: (-one[0], one[1], one[2]))
     listed = []
     for part, t, g in pairs[:most]:
@@ -151,7 +153,9 @@ def mentions(
     known = np.array([one is not None for one in true], dtype=bool)
 
     def figures(mine: Sequence[frozenset[Any]], theirs: Sequence[frozenset[Any] | None]) -> dict[str, Any]:
-        hit = np.array([len(a & b) if b is not None else 0 for a, b in zip(mine, theirs, strict=True)], dtype=np.float64)
+        hit = np.array(
+            [len(a & b) if b is not None else 0 for a, b in zip(mine, theirs, strict=True)], dtype=np.float64
+        )
         said = np.array([len(a) for a in mine], dtype=np.float64)
         there = np.array([len(b) if b is not None else 0 for b in theirs], dtype=np.float64)
         put = {"stratum": found.stratum, "sizes": found.sizes, "confidence": confidence}

@@ -22,7 +22,9 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 CHECKS_A_STRATUM = 25  # fewer than this a stratum, and a division costs more in floors than it saves
-MOST_STRATA = 12  # with more of them, moving checks to where errors were seen biases the share (benchmarks/certificate.py)
+MOST_STRATA = (
+    12  # with more of them, moving checks to where errors were seen biases the share (benchmarks/certificate.py)
+)
 BANDS = 4  # of confidence in each group of labels: more gain next to nothing (Cochran 1977, 5A.8)
 FLOOR = 5  # checks in every stratum, so that its own share can be guessed
 THINNEST = 0.5  # of the average sampling rate: what a stratum gets however sure its labels look
@@ -73,7 +75,11 @@ def divide(chance: ArrayLike, labels: Sequence[str], patterns: Sequence[str], *,
             rows_here = rows[inside]
             apart = contested[rows_here]
             smaller = min(int(apart.sum()), int((~apart).sum()))
-            parts = [(apart, "contested"), (~apart, "")] if room > 0 and smaller * most >= len(chance) else [(apart | True, "")]
+            parts = (
+                [(apart, "contested"), (~apart, "")]
+                if room > 0 and smaller * most >= len(chance)
+                else [(apart | True, "")]
+            )
             room -= len(parts) - 1
             for mask, pattern in parts:
                 if mask.any():
@@ -127,7 +133,9 @@ def allocate(sizes: ArrayLike, rates: ArrayLike, checks: int, *, done: ArrayLike
     share = np.maximum(want / want.sum(), THINNEST * sizes / sizes.sum())
     given = least.astype(np.float64)
     open_ = given < sizes
-    for _ in range(len(sizes) + 1):  # fill to a common level of share; strata that are full or at their least step aside
+    for _ in range(
+        len(sizes) + 1
+    ):  # fill to a common level of share; strata that are full or at their least step aside
         rest = checks - given[~open_].sum()
         target = np.where(open_, share / max(share[open_].sum(), 1e-12) * rest, given) if open_.any() else given
         low, high = open_ & (target < least), open_ & (target > sizes)
@@ -155,7 +163,9 @@ def half_width(sizes: ArrayLike, rates: ArrayLike, checked: ArrayLike, *, confid
     return float(high - low) / 2
 
 
-def needed(sizes: ArrayLike, rates: ArrayLike, width: float, *, done: ArrayLike | None = None, confidence: float = 0.95) -> int:
+def needed(
+    sizes: ArrayLike, rates: ArrayLike, width: float, *, done: ArrayLike | None = None, confidence: float = 0.95
+) -> int:
     """The fewest checks with which the interval is expected to be within +- width, if the rates (H,) are as they seem."""
     sizes = np.asarray(sizes, dtype=np.int64)
     few, many = int(np.minimum(FLOOR, sizes).sum() if done is None else np.sum(done)), int(sizes.sum())

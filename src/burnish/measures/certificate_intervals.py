@@ -108,7 +108,9 @@ def share(
     """
     right, checked, sizes = (np.atleast_1d(np.asarray(one, dtype=np.int64)) for one in (right, checked, sizes))
     if len(sizes) == 1 and z is None:
-        return clopper_pearson(int(right[0]), int(checked[0]), confidence=confidence), "exact binomial (Clopper-Pearson)"
+        return clopper_pearson(
+            int(right[0]), int(checked[0]), confidence=confidence
+        ), "exact binomial (Clopper-Pearson)"
     value, low, high = stratified(right, checked, sizes, confidence=confidence, z=z)
     return Interval(float(value), float(low), float(high)), "stratified score (Wilson)"
 

@@ -21,7 +21,7 @@ from burnish.review import drawing
 from burnish.review.certificate_page import page, story
 from burnish.review.files import AUTO, Verdicts, verdicts_of
 from burnish.review.targets import shown
-from burnish.review.verdicts import Settled, VerdictFile, Verdict, canonical, read, settle
+from burnish.review.verdicts import Settled, Verdict, VerdictFile, canonical, read, settle
 from burnish.tasks.editors import Editor
 
 SHOWN_IDS = 20  # of a kind of verdict that could not be used
@@ -230,7 +230,13 @@ def _against(
 
 
 def measured(
-    judged: Judged, found: drawing.Population, lines: Sequence[drawing.Draw], task: Any, *, width: float, confidence: float
+    judged: Judged,
+    found: drawing.Population,
+    lines: Sequence[drawing.Draw],
+    task: Any,
+    *,
+    width: float,
+    confidence: float,
 ) -> dict[str, Any]:
     """The certificate's figures from what was judged."""
     names = list(dict.fromkeys(one.stratum for one in lines))
@@ -255,7 +261,9 @@ def measured(
     }
     made["narrow"] = made["accuracy"]["half_width"] <= width
     made["more"] = 0 if made["narrow"] else _more(checks, width, confidence)
-    made["simple"] = design.simple_needed(int(sizes.sum()), min(max(made["accuracy"]["value"], 0.01), 0.999), width, confidence=confidence)
+    made["simple"] = design.simple_needed(
+        int(sizes.sum()), min(max(made["accuracy"]["value"], 0.01), 0.999), width, confidence=confidence
+    )
     if judged.corrected:
         after = measures.after_review(checks, refused=judged.refused, confidence=confidence)
         made["after_review"] = measures.plain(after)
@@ -382,7 +390,13 @@ def holds(numbers: Mapping[str, Any], least: float | None) -> bool | None:
 
 
 def draw(
-    records: Records, context: Context, *, width: float, confidence: float = 0.95, sample: int | None = None
+    records: Records,
+    context: Context,
+    *,
+    width: float,
+    confidence: float = 0.95,
+    sample: int | None = None,
+    verdicts: str = AUTO,
 ) -> dict[str, Any]:
     """Draw the records that a person should check next, and write them beside the spec; say how many.
 
@@ -406,7 +420,7 @@ def draw(
         checks = design.allocate(cut.sizes, cut.guess, many)
     else:
         have = np.array([sum(one.stratum == name for one in lines) for name in cut.names], dtype=np.int64)
-        checks = _grown(cut, have, lines, records, context, task, width, confidence, sample)
+        checks = _grown(cut, have, lines, records, context, task, width, confidence, sample, verdicts)
     made = drawing.drawn(found, cut, checks, planned=planned, seed=context.seed)
     kept = [one for one in lines if same]
     old = {one.id for one in kept}
@@ -418,12 +432,12 @@ def draw(
 
 def _grown(
     cut: design.Strata, have: np.ndarray, lines: Sequence[drawing.Draw], records: Records, context: Context, task: Any,
-    width: float, confidence: float, sample: int | None,
+    width: float, confidence: float, sample: int | None, verdicts: str,
 ) -> np.ndarray:  # fmt: skip
     """(H,) records of each stratum in the grown draw: enough for what the verdicts so far say is missing."""
     if sample is not None:
         return design.allocate(cut.sizes, cut.guess, max(sample, int(have.sum())), done=have)
-    file = read(verdicts_of(AUTO, context.name, context.base))
+    file = read(verdicts_of(verdicts, context.name, context.base))
     judged = judge(lines, file, drawing.rows_of(records, {one.id for one in lines}, task.editors()), task)
     number = {name: at for at, name in enumerate(cut.names)}
     stratum = np.array([number[one.stratum] for one in judged.draws], dtype=np.int64)
@@ -431,5 +445,7 @@ def _grown(
     right = np.bincount(stratum, weights=judged.right, minlength=len(cut.sizes)) if len(stratum) else checked
     rates = design.settled(right, checked, cut.guess) if len(stratum) else cut.guess
     lost = sum(one["count"] for name, one in judged.aside.items() if name in ("skipped", "disputed", "gone", "stale"))
-    many = design.needed(cut.sizes, rates, width, done=np.maximum(checked, np.minimum(1, cut.sizes)), confidence=confidence)
+    many = design.needed(
+        cut.sizes, rates, width, done=np.maximum(checked, np.minimum(1, cut.sizes)), confidence=confidence
+    )
     return design.allocate(cut.sizes, rates, many + lost, done=have)

@@ -107,7 +107,16 @@ def _mentions(numbers: Mapping[str, Any], words: Mapping[str, str]) -> p.Part:
     if not found:
         return ""
     rows = [("*", found), *((one["label"], one) for one in found.get("labels", ()))]
-    heads = [words["label"], words["seen"], words["precision"], words["of"], words["recall"], words["of"], words["f1"], words["of"]]
+    heads = [
+        words["label"],
+        words["seen"],
+        words["precision"],
+        words["of"],
+        words["recall"],
+        words["of"],
+        words["f1"],
+        words["of"],
+    ]
     cells = [
         (name, one["given"], *(cell for key in ("precision", "recall", "f1") for cell in (one[key]["value"], between(one[key]))))
         for name, one in rows
@@ -132,7 +141,11 @@ def _strata(numbers: Mapping[str, Any], words: Mapping[str, str]) -> p.Part:
     if not rows:
         return ""
     heads = [words["stratum"], words["records"], words["seen"], words["ok"], words["guess"]]
-    return p.table(heads, [(one["stratum"], one["records"], one["checked"], one["right"], one["guess"]) for one in rows], show=p.share)
+    return p.table(
+        heads,
+        [(one["stratum"], one["records"], one["checked"], one["right"], one["guess"]) for one in rows],
+        show=p.share,
+    )
 
 
 def _worth(worth: Mapping[str, Any], words: Mapping[str, str]) -> list[p.Part]:
@@ -148,6 +161,8 @@ def _worth(worth: Mapping[str, Any], words: Mapping[str, str]) -> list[p.Part]:
         for one in worth["curves"]
     ]  # fmt: skip
     return [
-        p.lines({name: points for name, points in series.items() if points}, x=words["gold"], y=words["score"], dots=True),
+        p.lines(
+            {name: points for name, points in series.items() if points}, x=words["gold"], y=words["score"], dots=True
+        ),
         p.table(heads, rows, show=p.share, sort=False),
     ]

@@ -87,7 +87,10 @@ WORDS: dict[str, dict[str, str]] = {
         "en": "{count:,} were chosen for a look, not drawn at random: they do not count here",
         "zh": "{count:,} 条是挑选出来检查的，并非随机抽取：此处不计",
     },
-    "unreadable": {"en": "{count:,} lines of the verdicts could not be read", "zh": "检查记录中有 {count:,} 行无法读取"},
+    "unreadable": {
+        "en": "{count:,} lines of the verdicts could not be read",
+        "zh": "检查记录中有 {count:,} 行无法读取",
+    },
     "aside": {"en": "Not counted: {reasons}.", "zh": "未计入：{reasons}。"},
 }
 

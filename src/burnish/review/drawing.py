@@ -127,7 +127,9 @@ class Draw:
     frame: str
 
 
-def strata(found: Population, *, width: float, confidence: float, planned: int | None = None) -> tuple[design.Strata, int]:
+def strata(
+    found: Population, *, width: float, confidence: float, planned: int | None = None
+) -> tuple[design.Strata, int]:
     """The strata of a population, and the checks that they were cut by."""
     chance = design.guessed(found.confidence)
     if planned is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from burnish.core.artifacts import Gold, Records, write_json
 from burnish.core.errors import UsageError
-from burnish.core.pipeline import read_run
+from burnish.core.pipeline import KEYS_FILE, read_run
 from burnish.core.progress import Progress, Silent
 from burnish.core.spec import load
 from burnish.core.stage import Context
@@ -57,7 +58,7 @@ def certify(
     numbers = certificate.certify(
         records, gold, context, width=width, min_accuracy=precision, verdicts=said, confidence=confidence, backbone=backbone
     )  # fmt: skip
-    numbers["draw"] = drawn
+    numbers |= {"draw": drawn, "made_from": made_from(run)}
     folder = run / FOLDER
     folder.mkdir(exist_ok=True)
     write_json(folder / "report.json", numbers)
@@ -86,6 +87,28 @@ def opened(run: Path, progress: Progress) -> tuple[Records, Gold | None, Context
         spec.task, spec.seed, spec.base, store.scratch(f"certify-{spec.name}"), store.cache, progress, name=spec.name
     )  # fmt: skip
     return Records.from_parquet(place / "records.parquet"), gold, context  # type: ignore[return-value]
+
+
+def made_from(run: Path) -> dict[str, Any]:
+    """The room whose records are certified, and the keys of the steps that made them."""
+    room = next((one for one in ROOMS if (run / one / "records.parquet").is_file()), None)
+    keys = run / (room or "") / KEYS_FILE
+    return {"room": room, "keys": json.loads(keys.read_text("utf-8")) if room and keys.is_file() else []}
+
+
+def newest(run: Path) -> dict[str, Any]:
+    """The certificate of a run, {} without one: what `burnish certify` wrote, else what a step of the spec made.
+
+    `stale` is set where the records were made anew since.
+    """
+    own = run / FOLDER / "report.json"
+    if own.is_file():
+        numbers: dict[str, Any] = json.loads(own.read_text("utf-8"))
+        return numbers | {"page": f"{FOLDER}/report.html", "stale": numbers.get("made_from") != made_from(run)}
+    step = run / "review" / "certificate.json"
+    if step.is_file():
+        return dict(json.loads(step.read_text("utf-8"))) | {"page": "review/certificate.html", "stale": False}
+    return {}
 
 
 def told(numbers: Mapping[str, Any]) -> str:

@@ -154,6 +154,15 @@ def _effect(effect: Any) -> str | None:
     return f"{value:+.1f} points ({low:+.1f} to {high:+.1f})"
 
 
+def certified(numbers: Facts) -> p.Section:
+    """How many of the constructed targets are right, as people found on a sample."""
+    if not numbers:
+        return p.section("Certificate")
+    from burnish.review.certificate_page import chapter
+
+    return chapter(numbers, numbers["page"])
+
+
 def divided(run: Facts, facts: Facts) -> p.Section:
     """The sides, and what was checked about them."""
     counts: dict[str, Any] = next(

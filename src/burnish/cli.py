@@ -307,7 +307,9 @@ def certify(
     )  # fmt: skip
     _print(numbers if as_json else told(numbers))
     if precision is not None and not numbers["holds"] and "accuracy" in numbers:
-        raise typer.Exit(3)
+        from burnish.core.errors import GateError
+
+        raise GateError(numbers["verdict"], where=str(run_folder), hint=numbers["next"][0])
 
 
 @app.command()

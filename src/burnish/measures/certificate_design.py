@@ -29,6 +29,7 @@ BANDS = 4  # of confidence in each group of labels: more gain next to nothing (C
 FLOOR = 5  # checks in every stratum, so that its own share can be guessed
 THINNEST = 0.5  # of the average sampling rate: what a stratum gets however sure its labels look
 FIRST = 0.4  # of the planned checks that come in the first look
+FLAWLESS = 1.5  # times the checks that flawless labels need are the most of a first look
 STEP = 0.12  # of the checks so far that each further look adds
 LEAST_STEP = 6
 TEMPER = 0.7  # of the guess that confidence makes; the rest is CAUTION
@@ -211,9 +212,11 @@ def settled(right: ArrayLike, checked: ArrayLike, guess: ArrayLike) -> Floats:
 
 
 def first_look(sizes: ArrayLike, guess: ArrayLike, width: float, *, confidence: float = 0.95) -> Ints:
-    """(H,) checks of the first look: FIRST of what is expected to be needed."""
+    """(H,) checks of the first look: FIRST of what is expected to be needed, or what nearly flawless labels need."""
+    sizes = np.asarray(sizes, dtype=np.int64)
     planned = needed(sizes, guess, width, confidence=confidence)
-    return allocate(sizes, guess, math.ceil(FIRST * planned))
+    least = simple_needed(int(sizes.sum()), 1.0, width, confidence=confidence)
+    return allocate(sizes, guess, math.ceil(min(FIRST * planned, FLAWLESS * least)))
 
 
 def next_look(

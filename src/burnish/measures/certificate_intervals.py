@@ -8,6 +8,7 @@ two-sided at `confidence`; `z` replaces the normal quantile where somebody looks
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -158,37 +159,36 @@ def _wilson(value: float, count: float, z: float) -> tuple[float, float]:
 
 
 def prediction_powered(
-    seen: ArrayLike, predicted: ArrayLike, everywhere: ArrayLike, stratum: ArrayLike, *, confidence: float = 0.95
+    seen: ArrayLike,
+    predicted: ArrayLike,
+    unchecked: Sequence[ArrayLike],
+    stratum: ArrayLike,
+    *,
+    confidence: float = 0.95,
 ) -> tuple[Interval, float]:
-    """(mean of all records with its interval, tuning) by stratified prediction-powered inference.
+    """(mean of all records with its interval, tuning) by stratified prediction-powered inference on a finite population.
 
-    seen (n,): what people found, predicted (n,): what the model believed of the same records; everywhere: one array of
-    beliefs a stratum, of the records that nobody checked. PPI++ with one tuning weight for all strata that makes the
-    variance least (Angelopoulos, Duchi, Zrnic 2024, "PPI++", eq. 7; strata as in Fisch et al. 2024): 0 is the plain mean,
-    1 the PPI of Angelopoulos et al. 2023. Rests on the central limit theorem: trust it from some dozens of errors on.
+    seen (n,): what people found, predicted (n,): what the model believed of the same records; unchecked: one array of
+    beliefs a stratum, of the records that nobody checked. The mean of all beliefs times a tuning weight, put right by what
+    people found beyond it: PPI++ with one weight for all strata that makes the variance least (Angelopoulos, Duchi, Zrnic
+    2024, "PPI++"; strata as Fisch et al. 2024), 0 being the plain stratified mean and 1 PPI (Angelopoulos et al. 2023); the
+    checked records are part of the whole, so it is the survey's difference estimator with 1 - n/N (Särndal, Swensson,
+    Wretman 1992, ch. 6). Rests on the central limit theorem: trust it from some dozens of errors on.
     """
     seen, predicted = np.asarray(seen, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
     stratum = np.asarray(stratum, dtype=np.int64)
-    rest = [np.asarray(one, dtype=np.float64) for one in everywhere]
-    sizes = np.array([len(one) + int((stratum == h).sum()) for h, one in enumerate(rest)], dtype=np.float64)
-    share = sizes / sizes.sum()
-    above = below = 0.0
-    groups = [(seen[stratum == h], predicted[stratum == h], rest[h]) for h in range(len(rest))]
-    for (y, f, g), w in zip(groups, share, strict=True):
-        if len(y) > 1:
-            spread = np.var(np.concatenate([f, g]), ddof=1)
-            above += w**2 / len(y) * float(np.cov(y, f)[0, 1])
-            below += w**2 * float(spread) * (1 / len(y) + (1 / len(g) if len(g) else 0.0))
+    rest = [np.asarray(one, dtype=np.float64) for one in unchecked]
+    groups = [(seen[stratum == h], predicted[stratum == h], np.concatenate([predicted[stratum == h], one])) for h, one in enumerate(rest)]  # fmt: skip
+    if not all(len(y) for y, _, _ in groups):
+        raise ValueError("every stratum needs a check")
+    sizes = np.array([len(whole) for _, _, whole in groups], dtype=np.float64)
+    part = (sizes / sizes.sum()) ** 2 * np.array([(1 - len(y) / len(whole)) / len(y) for y, _, whole in groups])
+    several = [(p, y, f, whole) for p, (y, f, whole) in zip(part, groups, strict=True) if len(y) > 1]
+    above = sum(p * float(np.cov(y, f)[0, 1]) for p, y, f, _ in several)
+    below = sum(p * float(np.var(whole, ddof=1)) for p, _, _, whole in several)
     tuning = float(np.clip(above / below, 0.0, 1.0)) if below > 0 else 0.0
-    value = variance = 0.0
-    for (y, f, g), w in zip(groups, share, strict=True):
-        if not len(y):
-            raise ValueError("every stratum needs a check")
-        other = g if len(g) else f
-        value += w * float(np.mean(y - tuning * f) + tuning * np.mean(other))
-        if len(y) > 1:
-            variance += w**2 * float(np.var(y - tuning * f, ddof=1)) / len(y)
-            variance += w**2 * tuning**2 * float(np.var(other, ddof=1) if len(other) > 1 else 0.0) / len(other)
+    means = np.array([np.mean(y - tuning * f) + tuning * np.mean(whole) for y, f, whole in groups])
+    variance = sum(p * float(np.var(y - tuning * f, ddof=1)) for p, y, f, _ in several)
     half = quantile(confidence) * math.sqrt(variance)
-    value = min(max(value, 0.0), 1.0)
+    value = min(max(float(sizes @ means / sizes.sum()), 0.0), 1.0)
     return Interval(value, max(0.0, value - half), min(1.0, value + half)), tuning

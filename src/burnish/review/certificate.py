@@ -108,7 +108,7 @@ def certify(
         "kind": "certificate", "records": len(found), "drawn": len(lines), "asked": {"width": width, "confidence": confidence, "min_accuracy": min_accuracy},
         "frame": found.frame, "language": "zh" if context.task.languages[:1] == ("zh",) else "en", "task": context.task.type,
         "set_aside": {name: {"count": one["count"], "ids": one["ids"][:SHOWN_IDS]} for name, one in judged.aside.items()}, "unreadable": [vars(one) for one in file.unreadable][:SHOWN_IDS] if file else [],
-        "changed_since": judged.changed, "reviewers": judged.reviewers, "seconds_a_record": judged.seconds or found.seconds,
+        "least": design.simple_needed(max(len(found), 1), 1.0, width, confidence=confidence), "changed_since": judged.changed, "reviewers": judged.reviewers, "seconds_a_record": judged.seconds or found.seconds,
         "new_since": max(0, len(found) - sum({one.stratum: one.size for one in lines}.values())) if lines else 0,
     }  # fmt: skip
     if judged.ids:

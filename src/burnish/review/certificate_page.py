@@ -17,7 +17,7 @@ TITLES = {
         "true_of_given": "P(is | labelled)", "mentions": "Mentions", "f1": "F1", "strata": "How it was drawn",
         "stratum": "stratum", "records": "records", "ok": "right", "guess": "guessed before", "worth": "Is the weak data worth it?",
         "gold": "checked records", "score": "accuracy", "weak_only": "weak only", "gold_only": "checked only", "both": "both",
-        "gold_last": "weak first, checked last", "next": "What to do next", "of": "95%",
+        "stale": "The records were made anew since: certify again.", "gold_last": "weak first, checked last", "next": "What to do next", "of": "95%",
     },
     "zh": {
         "certificate": "质量证书", "right": "正确的标注", "checked": "已检查记录", "half": "区间半宽", "any_look": "随时查看",
@@ -26,7 +26,7 @@ TITLES = {
         "given_of_true": "P(标注 | 实际)", "true_of_given": "P(实际 | 标注)", "mentions": "提及", "f1": "F1", "strata": "抽样方式",
         "stratum": "层", "records": "记录数", "ok": "正确", "guess": "事先估计", "worth": "弱标注数据值得用吗？",
         "gold": "检查过的记录", "score": "准确率", "weak_only": "只用弱标注", "gold_only": "只用检查过的", "both": "合并",
-        "gold_last": "先弱标注、后检查过的", "next": "下一步", "of": "95%",
+        "stale": "记录在此之后已重新生成：请重新出具证书。", "gold_last": "先弱标注、后检查过的", "next": "下一步", "of": "95%",
     },
 }  # fmt: skip
 
@@ -52,6 +52,7 @@ def chapter(numbers: Mapping[str, Any], target: str = "") -> p.Section:
     inside = _sections(numbers, words)
     return p.section(
         words["certificate"],
+        p.note(words["stale"], "bad") if numbers.get("stale") else "",
         p.note(" ".join([numbers["verdict"], *numbers["grounds"]]), numbers["tone"]),
         *(part for one in inside[:3] for part in (one.body,) if part),
         *numbers["next"],

@@ -49,6 +49,10 @@ WORDS: dict[str, dict[str, str]] = {
         "en": "Check {more:,} more records (about {minutes:,} minutes) in `burnish review`, then certify again.",
         "zh": "在 `burnish review` 中再检查 {more:,} 条记录（约 {minutes:,} 分钟），然后重新出具证书。",
     },
+    "sooner": {
+        "en": "Certify again whenever you like, from some {least:,} checks on: good labels need fewer than were drawn.",
+        "zh": "检查约 {least:,} 条之后即可随时重新出具证书：标注质量好时不必查完全部抽样。",
+    },
     "construct": {
         "en": "The labels are not good enough: look at the pairs that are taken for each other, and mend the labellers.",
         "zh": "标注质量不够：请查看容易混淆的标签对，并修改标注规则。",
@@ -95,7 +99,7 @@ WORDS: dict[str, dict[str, str]] = {
 }
 
 
-def say(what: str, language: str, **values: Any) -> str:
+def say(what: str, language: str, /, **values: Any) -> str:
     """One sentence in a language ("en" for any other than "zh")."""
     return WORDS[what]["zh" if language == "zh" else "en"].format(**values)
 
@@ -121,7 +125,8 @@ def _sentences(numbers: Mapping[str, Any], language: str) -> dict[str, Any]:
         then = _check(numbers["drawn"], numbers, language) if numbers["drawn"] else say("draw", language)
         if least is not None:
             verdict += " " + say("fails", language, least=least, why=say("fails_unknown", language))
-        return {"verdict": verdict, "tone": "bad" if least is not None else "look", "grounds": _aside(numbers, language), "next": [then]}  # fmt: skip
+        soon = [say("sooner", language, least=numbers["least"])] if numbers["drawn"] > numbers["least"] else []
+        return {"verdict": verdict, "tone": "bad" if least is not None else "look", "grounds": _aside(numbers, language), "next": [then, *soon]}  # fmt: skip
     verdict = say("found", language, **found | {"records": numbers["records"]})
     tone, then = "good" if numbers["narrow"] else "look", []
     if least is not None:

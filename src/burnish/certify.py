@@ -42,6 +42,7 @@ def certify(
     from burnish.core.tasktypes import one_label
     from burnish.review import certificate
     from burnish.review.certificate_page import page
+    from burnish.review.files import AUTO
 
     if not 0 < width < 0.5:
         raise UsageError(f"--width must lie between 0 and 0.5, got {width}", hint="0.02: two points either way")
@@ -50,7 +51,7 @@ def certify(
     if not 0.5 <= confidence < 1:
         raise UsageError(f"--confidence must lie in 0.5..1, got {confidence}", hint="0.95")
     records, gold, context = opened(run, progress or Silent())
-    said = str(verdicts.resolve()) if verdicts is not None else certificate.AUTO
+    said = str(verdicts.resolve()) if verdicts is not None else AUTO
     if verdicts is not None and not verdicts.is_file():
         raise UsageError(f"no file {verdicts}", hint="`burnish review` writes verdicts")
     drawn = certificate.draw(records, context, width=width, confidence=confidence, sample=sample, verdicts=said)

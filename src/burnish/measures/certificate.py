@@ -158,7 +158,7 @@ def mentions(
         )
         said = np.array([len(a) for a in mine], dtype=np.float64)
         there = np.array([len(b) if b is not None else 0 for b in theirs], dtype=np.float64)
-        put = {"stratum": found.stratum, "sizes": found.sizes, "confidence": confidence}
+        put: dict[str, Any] = {"stratum": found.stratum, "sizes": found.sizes, "confidence": confidence}
         both = np.where(known, said + there, 0.0)
         return {
             "given": int(said.sum()), "there": int(there.sum()),

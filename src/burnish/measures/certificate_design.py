@@ -21,7 +21,7 @@ from burnish.measures.certificate_intervals import stratified
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-CHECKS_A_STRATUM = 25  # fewer than this a stratum, and a division costs more in floors than it saves
+CHECKS_A_STRATUM = 40  # fewer than this a stratum, and a division costs more in floors than it saves
 MOST_STRATA = (
     12  # with more of them, moving checks to where errors were seen biases the share (benchmarks/certificate.py)
 )
@@ -132,21 +132,12 @@ def allocate(sizes: ArrayLike, rates: ArrayLike, checks: int, *, done: ArrayLike
     checks = int(min(max(checks, least.sum()), sizes.sum()))
     want = sizes * np.sqrt(np.clip(rates * (1 - rates), 1e-4, None))
     share = np.maximum(want / want.sum(), THINNEST * sizes / sizes.sum())
-    given = least.astype(np.float64)
-    open_ = given < sizes
-    for _ in range(
-        len(sizes) + 1
-    ):  # fill to a common level of share; strata that are full or at their least step aside
-        rest = checks - given[~open_].sum()
-        target = np.where(open_, share / max(share[open_].sum(), 1e-12) * rest, given) if open_.any() else given
-        low, high = open_ & (target < least), open_ & (target > sizes)
-        if not (low.any() or high.any()):
-            given = target
-            break
-        change = high if high.any() else low
-        given = np.where(change, np.where(high, sizes, least), given)
-        open_ &= ~change
-    whole = np.floor(given + 1e-9).astype(np.int64)
+    low, high = 0.0, float(sizes.sum()) / float(share[share > 0].min())
+    for _ in range(100):  # the level of share at which what is given, kept between least and all, sums to the checks
+        level = (low + high) / 2
+        low, high = (level, high) if np.clip(level * share, least, sizes).sum() < checks else (low, level)
+    given = np.clip(high * share, least, sizes)
+    whole: Ints = np.floor(given + 1e-9).astype(np.int64)
     short = checks - int(whole.sum())
     for at in np.argsort(-(given - whole), kind="stable"):
         if short <= 0:

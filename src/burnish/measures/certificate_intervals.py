@@ -57,8 +57,7 @@ def stratified(
     weight = sizes / sizes.sum(-1, keepdims=True)
     value = (weight * right / checked).sum(-1)
     bound = quantile(confidence) if z is None else z
-    spare = checked - 1 + 1 / checked.shape[-1]  # each stratum's share is fitted: H - 1 checks more than for one
-    unseen = weight**2 * (1 - checked / sizes) / spare  # variance of each stratum's part, per p (1 - p)
+    unseen = weight**2 * (1 - checked / sizes)  # of each stratum's part, p (1 - p) / checks of the variance
     low = _end(right, checked, weight, unseen, value, bound)
     high = 1 - _end(checked - right, checked, weight, unseen, 1 - value, bound)
     return value, low, high
@@ -84,7 +83,10 @@ def _apart(right: Floats, checked: Floats, weight: Floats, unseen: Floats, value
     """Standard errors between what was seen and the share that the multiplier stands for."""
     shares = _restricted(right, checked, weight * multiplier[..., None])
     gap = value - (weight * shares).sum(-1)
-    error = np.sqrt((unseen * shares * np.maximum(1 - shares, 0.0)).sum(-1))
+    spread = shares * np.maximum(1 - shares, 0.0)
+    # each stratum's share is fitted: together H - 1 checks more than one share takes, where shares can vary at all
+    spare = checked - (1 - 1 / checked.shape[-1]) * 4 * spread
+    error = np.sqrt((unseen * spread / spare).sum(-1))
     with np.errstate(divide="ignore", invalid="ignore"):
         made: Floats = np.where(gap <= 1e-15, 0.0, gap / error)
     return made

@@ -245,8 +245,8 @@ def measured(
     gone = set(judged.aside.get("gone", {}).get("ids", ()))
     drawn = np.bincount([number[one.stratum] for one in lines], minlength=len(names))
     lost = np.bincount([number[one.stratum] for one in lines if one.id in gone], minlength=len(names))
-    sizes = np.array([first[name].size for name in names], dtype=np.float64)
-    sizes = np.maximum(np.round(sizes * (1 - lost / drawn)), 1).astype(np.int64)  # of the records that are still there
+    size = np.array([first[name].size for name in names], dtype=np.float64)
+    sizes = np.maximum(np.round(size * (1 - lost / drawn)), 1).astype(np.int64)  # of the records that are still there
     guess = np.array([first[name].guess for name in names])
     chance = dict(zip(found.ids, design.guessed(found.confidence).tolist(), strict=True))
     stratum = np.array([number[one.stratum] for one in judged.draws], dtype=np.int64)

@@ -122,13 +122,14 @@ def _sentences(numbers: Mapping[str, Any], language: str) -> dict[str, Any]:
     least, width = asked["min_accuracy"], asked["width"]
     if found is None:
         verdict = say("none_checked" if numbers["drawn"] else "none_drawn", language, **numbers)
-        then = _check(numbers["drawn"], numbers, language) if numbers["drawn"] else say("draw", language)
+        first = _check(numbers["drawn"], numbers, language) if numbers["drawn"] else say("draw", language)
         if least is not None:
             verdict += " " + say("fails", language, least=least, why=say("fails_unknown", language))
         soon = [say("sooner", language, least=numbers["least"])] if numbers["drawn"] > numbers["least"] else []
-        return {"verdict": verdict, "tone": "bad" if least is not None else "look", "grounds": _aside(numbers, language), "next": [then, *soon]}  # fmt: skip
+        return {"verdict": verdict, "tone": "bad" if least is not None else "look", "grounds": _aside(numbers, language), "next": [first, *soon]}  # fmt: skip
     verdict = say("found", language, **found | {"records": numbers["records"]})
-    tone, then = "good" if numbers["narrow"] else "look", []
+    tone = "good" if numbers["narrow"] else "look"
+    then: list[str] = []
     if least is not None:
         tone = "good" if numbers["holds"] else "bad"
         verdict += ("" if language == "zh" else " ") + _held(numbers, language)

@@ -123,7 +123,7 @@ def best_words(
         missed = np.flatnonzero(wrong & (true == label))
         if len(missed) < LEAST_WRONG:
             continue
-        counts = Counter(word for at in missed for word in bags[at])
+        counts = Counter(word for at in missed.tolist() for word in bags[at])
         chosen: list[str] = []
         reached = 0.0
         for word, _ in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:60]:

@@ -22,9 +22,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 CHECKS_A_STRATUM = 40  # fewer than this a stratum, and a division costs more in floors than it saves
-MOST_STRATA = (
-    12  # with more of them, moving checks to where errors were seen biases the share (benchmarks/certificate.py)
-)
+# with more of them, moving checks to where errors were seen biases the share (benchmarks/certificate.py)
+MOST_STRATA = 8
 BANDS = 4  # of confidence in each group of labels: more gain next to nothing (Cochran 1977, 5A.8)
 FLOOR = 5  # checks in every stratum, so that its own share can be guessed
 THINNEST = 0.5  # of the average sampling rate: what a stratum gets however sure its labels look

@@ -40,7 +40,7 @@ def look_often(checked: float, planned: float, *, confidence: float = 0.95) -> f
 
 
 def stratified(
-    right: ArrayLike, checked: ArrayLike, sizes: ArrayLike, *, confidence: float = 0.95, z: float | None = None
+    right: ArrayLike, checked: ArrayLike, sizes: ArrayLike, *, confidence: float = 0.95, z: ArrayLike | None = None
 ) -> tuple[Floats, Floats, Floats]:
     """(share right of all records, low, high), each (...,), by the score interval of a stratified sample.
 
@@ -56,14 +56,14 @@ def stratified(
     right, checked, sizes = np.broadcast_arrays(right, checked, sizes)
     weight = sizes / sizes.sum(-1, keepdims=True)
     value = (weight * right / checked).sum(-1)
-    bound = quantile(confidence) if z is None else z
+    bound = np.asarray(quantile(confidence) if z is None else z, dtype=np.float64)
     unseen = weight**2 * (1 - checked / sizes)  # of each stratum's part, p (1 - p) / checks of the variance
     low = _end(right, checked, weight, unseen, value, bound)
     high = 1 - _end(checked - right, checked, weight, unseen, 1 - value, bound)
     return value, low, high
 
 
-def _end(right: Floats, checked: Floats, weight: Floats, unseen: Floats, value: Floats, z: float) -> Floats:
+def _end(right: Floats, checked: Floats, weight: Floats, unseen: Floats, value: Floats, z: Floats) -> Floats:
     """The lower end (...,): bisection over the multiplier of the constraint, which the share falls with."""
     below, above = np.zeros(value.shape), np.full(value.shape, 1.0)
     for _ in range(STEPS):  # until the multiplier is large enough everywhere

@@ -258,7 +258,6 @@ def test_the_stopped_interval_holds_the_truth_95_times_in_100_with_fewer_checks_
         wide = np.flatnonzero((high - low) / 2 > width)
         if not len(wide):
             break
-        for at in wide:
-            checked[at] = design.next_look(strata.sizes, found[at], checked[at], strata.guess, width)
+        checked[wide] = design.next_look(strata.sizes, found[wide], checked[wide], strata.guess)
     assert np.mean((low <= truth) & (truth <= high)) >= 0.9  # three standard errors below 0.95
     assert checked.sum(1).mean() < 0.85 * design.simple_needed(6000, truth, width)

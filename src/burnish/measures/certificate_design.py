@@ -117,34 +117,30 @@ def _bands(chance: Floats, spread: Floats, bands: int) -> list[NDArray[np.bool_]
     return [band == one for one in np.unique(band)]
 
 
-def allocate(sizes: ArrayLike, rates: ArrayLike, checks: int, *, done: ArrayLike | None = None) -> Ints:
-    """(H,) checks of each stratum that sum to `checks` (or to all records): Neyman allocation with floors.
+def allocate(sizes: ArrayLike, rates: ArrayLike, checks: ArrayLike, *, done: ArrayLike | None = None) -> Ints:
+    """(..., H) checks of each stratum that sum to `checks` (or to all records): Neyman allocation with floors.
 
-    rates: (H,) shares right as far as known. Every stratum gets FLOOR and at least THINNEST of the average sampling rate,
-    for a stratum that looks flawless may only have been looked at too little. done: (H,) checks already made: no stratum
-    gets less.
+    sizes: (H,); rates: (..., H) shares right as far as known; checks: (...,). Every stratum gets FLOOR and at least
+    THINNEST of the average sampling rate, for a stratum that looks flawless may only have been looked at too little. done:
+    (..., H) checks already made: no stratum gets less.
     """
     sizes, rates = np.asarray(sizes, dtype=np.int64), np.asarray(rates, dtype=np.float64)
-    least = np.minimum(FLOOR, sizes)
+    least = np.broadcast_to(np.minimum(FLOOR, sizes), rates.shape)
     if done is not None:
         least = np.maximum(least, np.asarray(done, dtype=np.int64))
-    checks = int(min(max(checks, least.sum()), sizes.sum()))
+    wanted = np.minimum(np.maximum(np.asarray(checks, dtype=np.int64), least.sum(-1)), sizes.sum())
     want = sizes * np.sqrt(np.clip(rates * (1 - rates), 1e-4, None))
-    share = np.maximum(want / want.sum(), THINNEST * sizes / sizes.sum())
-    low, high = 0.0, float(sizes.sum()) / float(share[share > 0].min())
-    for _ in range(100):  # the level of share at which what is given, kept between least and all, sums to the checks
+    share = np.maximum(want / want.sum(-1, keepdims=True), THINNEST * sizes / sizes.sum())
+    low, high = np.zeros(wanted.shape), float(sizes.sum()) / share.min(-1)
+    for _ in range(60):  # the level of share at which what is given, kept between least and all, sums to the checks
         level = (low + high) / 2
-        low, high = (level, high) if np.clip(level * share, least, sizes).sum() < checks else (low, level)
-    given = np.clip(high * share, least, sizes)
-    whole: Ints = np.floor(given + 1e-9).astype(np.int64)
-    short = checks - int(whole.sum())
-    for at in np.argsort(-(given - whole), kind="stable"):
-        if short <= 0:
-            break
-        if whole[at] < sizes[at]:
-            whole[at] += 1
-            short -= 1
-    return whole
+        short = np.clip(level[..., None] * share, least, sizes).sum(-1) < wanted
+        low, high = np.where(short, level, low), np.where(short, high, level)
+    given = np.clip(high[..., None] * share, least, sizes)
+    whole = np.floor(given + 1e-9).astype(np.int64)
+    rank = np.argsort(np.argsort(whole - given, axis=-1, kind="stable"), axis=-1, kind="stable")
+    made: Ints = whole + ((rank < (wanted - whole.sum(-1))[..., None]) & (whole < sizes))
+    return made
 
 
 def half_width(sizes: ArrayLike, rates: ArrayLike, checked: ArrayLike, *, confidence: float = 0.95) -> float:
@@ -178,7 +174,7 @@ def simple_needed(total: int, rate: float, width: float, *, confidence: float = 
 
 
 def settled(right: ArrayLike, checked: ArrayLike, guess: ArrayLike) -> Floats:
-    """(H,) shares right as far as known: the guess recalibrated on what was seen.
+    """(..., H) shares right as far as known: the guess (H,) recalibrated on what was seen.
 
     Recalibrated as Platt (1999) does, a + b logit(guess), with b pulled to 1 and a to 0: a model that is too sure of
     itself, or knows nothing, is so everywhere. That moves checks by two numbers learnt from all strata. Moving them by
@@ -189,16 +185,21 @@ def settled(right: ArrayLike, checked: ArrayLike, guess: ArrayLike) -> Floats:
     guess = np.clip(np.asarray(guess, dtype=np.float64), 0.01, 0.99)
     middle = math.log(float(guess.mean()) / (1 - float(guess.mean())))
     slope = np.log(guess / (1 - guess)) - middle
-    design = np.stack([np.ones_like(slope), slope])
-    pull, towards = np.array([0.25, 4.0]), np.array([middle, 1.0])
-    fitted = towards.copy()
-    for _ in range(12):  # Newton; the ridge keeps it inside
-        rate = 1 / (1 + np.exp(-np.clip(fitted @ design, -8, 8)))
-        gradient = design @ (right - checked * rate) - pull * (fitted - towards)
-        curve = (design * (checked * rate * (1 - rate))) @ design.T + np.diag(pull)
-        fitted = fitted + np.clip(np.linalg.solve(curve, gradient), -1.5, 1.5)
-    found: Floats = 1 / (1 + np.exp(-np.clip(fitted @ design, -8, 8)))
-    return found
+    a, b = np.full(checked.shape[:-1], middle), np.ones(checked.shape[:-1])
+    for _ in range(12):  # Newton on two numbers; the ridge keeps it inside
+        rate = _sigmoid(a[..., None] + b[..., None] * slope)
+        rest, bend = right - checked * rate, checked * rate * (1 - rate)
+        by_a, by_b = rest.sum(-1) - 0.25 * (a - middle), (rest * slope).sum(-1) - 4.0 * (b - 1)
+        aa, ab, bb = bend.sum(-1) + 0.25, (bend * slope).sum(-1), (bend * slope**2).sum(-1) + 4.0
+        whole = aa * bb - ab**2
+        a = a + np.clip((bb * by_a - ab * by_b) / whole, -1.5, 1.5)
+        b = b + np.clip((aa * by_b - ab * by_a) / whole, -1.5, 1.5)
+    return _sigmoid(a[..., None] + b[..., None] * slope)
+
+
+def _sigmoid(logit: Floats) -> Floats:
+    made: Floats = 1 / (1 + np.exp(-np.clip(logit, -8, 8)))
+    return made
 
 
 def first_look(sizes: ArrayLike, guess: ArrayLike, width: float, *, confidence: float = 0.95) -> Ints:
@@ -209,15 +210,12 @@ def first_look(sizes: ArrayLike, guess: ArrayLike, width: float, *, confidence: 
     return allocate(sizes, guess, math.ceil(min(FIRST * planned, FLAWLESS * least)))
 
 
-def next_look(
-    sizes: ArrayLike, right: ArrayLike, checked: ArrayLike, guess: ArrayLike, width: float, *, confidence: float = 0.95
-) -> Ints:
-    """(H,) checks in all after the next look: STEP more, less where fewer are expected to do. More never than there are."""
+def next_look(sizes: ArrayLike, right: ArrayLike, checked: ArrayLike, guess: ArrayLike) -> Ints:
+    """(..., H) checks in all after the next look: STEP more than there are (..., H)."""
     checked = np.asarray(checked, dtype=np.int64)
-    rates = settled(right, checked, guess)
-    done = int(checked.sum())
-    step = max(LEAST_STEP, math.ceil(STEP * done))
-    return allocate(sizes, rates, done + step, done=checked)
+    done = checked.sum(-1)
+    step = np.maximum(LEAST_STEP, np.ceil(STEP * done)).astype(np.int64)
+    return allocate(sizes, settled(right, checked, guess), done + step, done=checked)
 
 
 def order(ids: Sequence[str], *, seed: int) -> Floats:

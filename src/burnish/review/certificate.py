@@ -57,7 +57,7 @@ def certificate(
     min_accuracy: Share | None = None,
     verdicts: Annotated[str | None, Drawn()] = AUTO,
     confidence: Share = 0.95,
-    backbone: Backbone | None = None,
+    backbone: Annotated[str | None, Backbone] = None,
 ) -> Report:
     """Say how many of the constructed targets are right, from what people found on records drawn at random.
 

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from burnish.measures.intervals import Interval, clopper_pearson
 
 Floats = NDArray[np.float64]
-STEPS = 60  # halvings of the search for an end of an interval: far below any digit that is shown
+STEPS = 40  # halvings of the search for an end of an interval: far below any digit that is shown
 
 
 def quantile(confidence: float) -> float:
@@ -65,7 +65,7 @@ def stratified(
 
 def _end(right: Floats, checked: Floats, weight: Floats, unseen: Floats, value: Floats, z: Floats) -> Floats:
     """The lower end (...,): bisection over the multiplier of the constraint, which the share falls with."""
-    below, above = np.zeros(value.shape), np.full(value.shape, 1.0)
+    below, above = np.zeros(value.shape), np.asarray(checked.sum(-1), dtype=np.float64)
     for _ in range(STEPS):  # until the multiplier is large enough everywhere
         far = _apart(right, checked, weight, unseen, value, above) < z
         if not far.any() or above.max() > 1e12:

@@ -110,9 +110,13 @@ def curves(found: Pool, *, seed: int) -> dict[str, Any]:
             x, y = found.vectors[rows], found.truth[rows]
             into = scored[size]
             into["weak_only"].append(right(logits[test]))
-            if len(np.unique(y)) > 1:
-                alone = Probe(k, seed=seed).fit(x, y)
-                into["gold_only"].append(right(alone.logits(found.vectors[test])))
+            # of one label alone a probe learns that label
+            alone = (
+                Probe(k, seed=seed).fit(x, y).logits(found.vectors[test])
+                if len(np.unique(y)) > 1
+                else np.eye(k)[np.full(held, y[0])]
+            )
+            into["gold_only"].append(right(alone))
             together = Probe(k, seed=seed, l2=weak.chosen_l2)
             together.fit(np.vstack([found.weak, x]), np.vstack([found.soft, np.eye(k)[y]]))
             into["both"].append(right(together.logits(found.vectors[test])))
@@ -120,8 +124,7 @@ def curves(found: Pool, *, seed: int) -> dict[str, Any]:
             into["gold_last"].append(right(logits[test] + move(found.vectors[test])))
     ratio = held / most
     rows_made = [
-        {"gold": size, **{way: resampled(values, ratio) for way, values in of.items() if len(values) == DRAWS}}
-        for size, of in scored.items()
+        {"gold": size, **{way: resampled(values, ratio) for way, values in of.items()}} for size, of in scored.items()
     ]
     last = scored[sizes[-1]]
     made: dict[str, Any] = {
@@ -130,8 +133,7 @@ def curves(found: Pool, *, seed: int) -> dict[str, Any]:
         "weak": len(found.weak),
         "labels": found.labels,
     }
-    if len(last["gold_only"]) == DRAWS:
-        made["difference"] = resampled(np.subtract(last["gold_last"], last["gold_only"]), ratio)
+    made["difference"] = resampled(np.subtract(last["gold_last"], last["gold_only"]), ratio)
     half = scored[sizes[-2]] if len(sizes) > 1 else last
     step = math.log2(sizes[-1] / sizes[-2]) if len(sizes) > 1 else 1.0
     made["slope"] = resampled(

@@ -10,8 +10,8 @@ from burnish.core import page as p
 MOST_LABELS = 40
 TITLES = {
     "en": {
-        "certificate": "Certificate", "right": "targets that are right", "checked": "records checked", "half": "half the width",
-        "any_look": "at any look", "powered": "prediction-powered", "labels": "By label", "label": "label", "seen": "checked",
+        "certificate": "Certificate", "right": "Targets that are right", "checked": "Records checked", "half": "Half the width",
+        "any_look": "At any look", "powered": "Prediction-powered", "labels": "By label", "label": "label", "seen": "checked",
         "precision": "right of those given it", "recall": "given it of those that are it", "noise": "What is taken for what",
         "true": "is", "given": "labelled", "of_all": "of all records", "given_of_true": "P(labelled | is)",
         "true_of_given": "P(is | labelled)", "mentions": "Mentions", "f1": "F1", "strata": "How it was drawn",

@@ -88,7 +88,7 @@ WHY = {
 
 
 def curves(found: Pool, *, seed: int) -> dict[str, Any]:
-    """{"curves": one row a size, "difference": gold last minus gold only at the largest}, each value with low and high."""
+    """{"curves": one row a size (`gain`: gold last minus gold only), "difference": gold last minus gold only at the largest}, each value with low and high."""
     k = len(found.labels)
     weak = Probe(k, seed=seed).fit(found.weak, found.soft)
     logits = weak.logits(found.vectors).astype(np.float64)
@@ -124,7 +124,12 @@ def curves(found: Pool, *, seed: int) -> dict[str, Any]:
             into["gold_last"].append(right(logits[test] + move(found.vectors[test])))
     ratio = held / most
     rows_made = [
-        {"gold": size, **{way: resampled(values, ratio) for way, values in of.items()}} for size, of in scored.items()
+        {
+            "gold": size,
+            **{way: within(resampled(values, ratio)) for way, values in of.items()},
+            "gain": resampled(np.subtract(of["gold_last"], of["gold_only"]), ratio),
+        }
+        for size, of in scored.items()
     ]
     last = scored[sizes[-1]]
     made: dict[str, Any] = {
@@ -140,6 +145,11 @@ def curves(found: Pool, *, seed: int) -> dict[str, Any]:
         np.subtract(last["gold_last"], half["gold_last"]) / step, ratio
     )  # a doubling of what is checked
     return made
+
+
+def within(one: dict[str, float]) -> dict[str, float]:
+    """A share whose interval ends where shares do."""
+    return {**one, "low": max(0.0, one["low"]), "high": min(1.0, one["high"])}
 
 
 def resampled(values: Sequence[float] | np.ndarray, ratio: float, *, confidence: float = 0.95) -> dict[str, float]:
@@ -237,17 +247,22 @@ def _said(numbers: Mapping[str, Any], language: str) -> str:
                 gap=100 * gap["value"], low=100 * gap["low"], high=100 * gap["high"],
             )
         )  # fmt: skip
+        helped = [one["gold"] for one in numbers["curves"] if one["gain"]["low"] > 0]
+        if way != "helps" and helped:
+            said.append(words["until"].format(gold=max(helped)))
     return ("" if language == "zh" else " ").join([*said, numbers["action"]["said"][language]])
 
 
 TOLD = {
     "en": {
         "helps": "The weak data is worth it: with {gold} checked records {last:.1%} are right, {only:.1%} without it ({gap:+.1f} points, {low:+.1f} to {high:+.1f}).",
+        "until": "It helped up to {gold} checked records.",
         "hurts": "The weak data hurts: with {gold} checked records {last:.1%} are right, {only:.1%} without it ({gap:+.1f} points, {low:+.1f} to {high:+.1f}).",
         "open": "Whether the weak data is worth it is open: with {gold} checked records {last:.1%} are right, {only:.1%} without it ({gap:+.1f} points, {low:+.1f} to {high:+.1f}).",
     },
     "zh": {
         "helps": "弱标注数据值得用：有 {gold} 条检查过的记录时正确率 {last:.1%}，不用它为 {only:.1%}（{gap:+.1f} 个百分点，{low:+.1f} 至 {high:+.1f}）。",
+        "until": "检查过的记录不超过 {gold} 条时它有帮助。",
         "hurts": "弱标注数据有害：有 {gold} 条检查过的记录时正确率 {last:.1%}，不用它为 {only:.1%}（{gap:+.1f} 个百分点，{low:+.1f} 至 {high:+.1f}）。",
         "open": "弱标注数据是否值得用尚无定论：有 {gold} 条检查过的记录时正确率 {last:.1%}，不用它为 {only:.1%}（{gap:+.1f} 个百分点，{low:+.1f} 至 {high:+.1f}）。",
     },

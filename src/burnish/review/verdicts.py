@@ -161,7 +161,7 @@ class VerdictFile:
         whole = data[: data.rfind(b"\n") + 1]
         self._read += len(whole)
         fresh = []
-        for one in parse(whole.splitlines(), self.lines + 1):
+        for one in parse(whole.split(b"\n"), self.lines + 1):
             if isinstance(one, Unreadable):
                 self.unreadable.append(one)
             else:

@@ -68,13 +68,18 @@ class Verdict:
             raise ValueError("seconds must be a number")
         if given["verdict"] == "change" and given.get("target") is None:
             raise ValueError("a change needs the target it changes to")
+        objects = {
+            name: dict(given[name]) if given.get(name) is not None else None for name in ("target", "was", "draw")
+        }
         return cls(
-            given["id"], given["reviewer"].strip(), given["verdict"],
-            *(dict(given[name]) if given.get(name) is not None else None for name in ("target", "was")),
-            seconds=max(0.0, float(seconds)), at=str(given.get("at") or ""),
-            draw=dict(given["draw"]) if given.get("draw") is not None else None,
+            given["id"],
+            given["reviewer"].strip(),
+            given["verdict"],
+            seconds=max(0.0, float(seconds)),
+            at=str(given.get("at") or ""),
             adjudicates=given.get("adjudicates") is True,
-        )  # fmt: skip
+            **objects,
+        )
 
     @property
     def decided(self) -> dict[str, Any] | None:

@@ -83,7 +83,9 @@ class Browser:
     def until(self, script: str, wait_s: float = WAIT_S) -> Any:
         end = time.monotonic() + wait_s
         while not (value := self.eval(script)):
-            assert time.monotonic() < end, f"never came true: {script}\n{self.errors}\n{self.eval('document.body.innerText')[:1500]}"
+            assert time.monotonic() < end, (
+                f"never came true: {script}\n{self.errors}\n{self.eval('document.body.innerText')[:1500]}"
+            )
             time.sleep(0.02)
         return value
 
@@ -94,9 +96,15 @@ class Browser:
         """Keys as a person presses them: "a", "3", "Enter"."""
         for key in keys:
             code = KEYS.get(key) or ord(key.upper())
-            named = {"key": key, "code": key if key in KEYS else f"Digit{key}" if key.isdigit() else f"Key{key.upper()}", "windowsVirtualKeyCode": code}
+            named = {
+                "key": key,
+                "code": key if key in KEYS else f"Digit{key}" if key.isdigit() else f"Key{key.upper()}",
+                "windowsVirtualKeyCode": code,
+            }
             said = {} if key in KEYS and key != "Enter" else {"text": "\r" if key == "Enter" else key}
-            self.call("Input.dispatchKeyEvent", type="keyDown" if said else "rawKeyDown", modifiers=held, **named, **said)
+            self.call(
+                "Input.dispatchKeyEvent", type="keyDown" if said else "rawKeyDown", modifiers=held, **named, **said
+            )
             self.call("Input.dispatchKeyEvent", type="keyUp", modifiers=held, **named)
 
     def write(self, text: str) -> None:
@@ -119,7 +127,9 @@ class Browser:
         self.mouse("mouseReleased", x, y)
 
     def middle(self, selector: str) -> tuple[float, float]:
-        box = self.until(f"(() => {{ const one = document.querySelector({json.dumps(selector)}); if (!one) return null; one.scrollIntoView({{block: 'nearest'}}); const r = one.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; }})()")
+        box = self.until(
+            f"(() => {{ const one = document.querySelector({json.dumps(selector)}); if (!one) return null; one.scrollIntoView({{block: 'nearest'}}); const r = one.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; }})()"
+        )
         return box[0], box[1]
 
     def words(self, text: str, within: str = ".marked") -> tuple[tuple[float, float], tuple[float, float]]:

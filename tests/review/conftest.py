@@ -41,7 +41,9 @@ def session_of(tmp_path: Path) -> Callable[..., Session]:
         task = open_task(spec)
         shelf = Shelf(own, task, task.editors(), ["label", "source", "language"])
         file = settings.pop("file", tmp_path / f"{name}.verdicts.jsonl")
-        return Session(shelf, file, **{"name": name, "looks": looks, "guidelines": GUIDELINES, "shared": 1.0, **settings})
+        return Session(
+            shelf, file, **{"name": name, "looks": looks, "guidelines": GUIDELINES, "shared": 1.0, **settings}
+        )
 
     return make
 

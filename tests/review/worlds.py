@@ -57,7 +57,11 @@ def reviews() -> list[Record]:
         for at, (text, label, probs) in enumerate(both)
     ]
     made[0].votes = [vote("keywords:negative", "negative"), vote("stars", "negative", 0.9)]
-    made[1].votes = [vote("keywords:positive", "positive"), vote("stars", "negative", 0.6), vote("teacher", "positive", 0.8)]
+    made[1].votes = [
+        vote("keywords:positive", "positive"),
+        vote("stars", "negative", 0.6),
+        vote("teacher", "positive", 0.8),
+    ]
     made[1].findings = [SUSPECT]
     made[2].votes = [vote("teacher", "positive", 0.52)]
     made[5].votes = [vote("keywords:negative", "negative", 0.8), vote("keywords:positive", "positive", 0.7)]
@@ -71,7 +75,12 @@ def names() -> list[Record]:
     ends = {key: span(CURIE, "University of Paris", "ORG")[key] for key in ("start", "end")}
     place = {key: span(CURIE, "Paris", "LOC")[key] for key in ("start", "end")}
     first.votes = [vote("gazetteer", "LOC", **place), vote("teacher", "ORG", 0.9, **ends)]
-    return [first, second, Record("Nobody is named here.", spans=[], language="en"), Record("还没有人看过这一句。", language="zh")]
+    return [
+        first,
+        second,
+        Record("Nobody is named here.", spans=[], language="en"),
+        Record("还没有人看过这一句。", language="zh"),
+    ]
 
 
 def relations() -> list[Record]:
@@ -81,7 +90,9 @@ def relations() -> list[Record]:
         (LU, [("鲁迅", "PER"), ("绍兴", "LOC"), ("北京大学", "ORG")], [(0, 1, "works_for")]),
     ):
         spans = [span(text, words, label) for words, label in marks]
-        made.append(Record(text, spans=spans, relations=[{"head": a, "tail": b, "label": label} for a, b, label in joined]))
+        made.append(
+            Record(text, spans=spans, relations=[{"head": a, "tail": b, "label": label} for a, b, label in joined])
+        )
     return made
 
 
@@ -100,13 +111,19 @@ def talks() -> list[Record]:
         {"role": "user", "content": "And if it is not?"},
         {"role": "assistant", "content": "Then write again."},
     ]
-    chinese = [{"role": "user", "content": "我的包裹还没到，订单号是[订单]。"}, {"role": "assistant", "content": "非常抱歉，包裹周一已发出，预计明天送达。"}]
+    chinese = [
+        {"role": "user", "content": "我的包裹还没到，订单号是[订单]。"},
+        {"role": "assistant", "content": "非常抱歉，包裹周一已发出，预计明天送达。"},
+    ]
     return [Record(messages=english, language="en"), Record(messages=chinese, language="zh")]
 
 
 def outputs() -> list[Record]:
     made = [
-        Record("The committee met on Tuesday to discuss the new bridge. After four hours, it agreed to build it of wood.", output="A bridge was discussed."),
+        Record(
+            "The committee met on Tuesday to discuss the new bridge. After four hours, it agreed to build it of wood.",
+            output="A bridge was discussed.",
+        ),
         Record("委员会周二开会讨论新桥。经过四个小时，委员会同意用木材建造。", output="委员会同意用木材造新桥。"),
     ]
     made[0].votes = [vote("teacher", None, 0.8, text="The committee agreed to build the new bridge of wood.")]
@@ -128,9 +145,15 @@ def ranked() -> list[Record]:
 
 
 def many_labels() -> TaskSpec:
-    areas = {"sport": ("football", "tennis", "swimming", "chess"), "news": ("world", "business", "weather", "crime"), "arts": ("music", "film", "books", "theatre")}
+    areas = {
+        "sport": ("football", "tennis", "swimming", "chess"),
+        "news": ("world", "business", "weather", "crime"),
+        "arts": ("music", "film", "books", "theatre"),
+    }
     labels = tuple(f"{area}/{one}" for area, ones in areas.items() for one in ones)
-    return TaskSpec("classification", labels, {"sport/tennis": "matches and players of tennis"}, LANGUAGES, {"hierarchical": True})
+    return TaskSpec(
+        "classification", labels, {"sport/tennis": "matches and players of tennis"}, LANGUAGES, {"hierarchical": True}
+    )
 
 
 SEVERAL = {
@@ -139,7 +162,10 @@ SEVERAL = {
     "topic": {"type": "classification", "labels": ["science", "letters"], "field": "meta.topic"},
 }
 ASPECTS = ("price", "quality", "service", "delivery")
-MEANT = {"negative": "a complaint, broken, disappointed; 质量差，要求退货", "positive": "praise, satisfied, recommended; 质量好，值得推荐"}
+MEANT = {
+    "negative": "a complaint, broken, disappointed; 质量差，要求退货",
+    "positive": "praise, satisfied, recommended; 质量好，值得推荐",
+}
 
 WORLDS: dict[str, tuple[TaskSpec, Any]] = {
     "label": (TaskSpec("classification", ("negative", "positive"), MEANT, LANGUAGES), reviews),

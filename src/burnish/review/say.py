@@ -25,6 +25,8 @@ def _sides(one: Mapping[str, Any], label: str, by: str, more: str, comma: str) -
 
 def _english(one: Mapping[str, Any]) -> str:
     match one["part"]:
+        case "nothing":
+            return "Nothing speaks against it; it stands here because nothing likelier is left."
         case "disputed":
             return "Reviewers do not agree about it."
         case "disagreement":
@@ -48,6 +50,8 @@ def _english(one: Mapping[str, Any]) -> str:
 
 def _chinese(one: Mapping[str, Any]) -> str:
     match one["part"]:
+        case "nothing":
+            return "没有任何迹象表明它有误；排在这里是因为没有更可疑的记录了。"
         case "disputed":
             return "审核者意见不一致。"
         case "disagreement":

@@ -28,7 +28,7 @@ from burnish.tasks.editors import Editor, reach
 Rows = NDArray[np.int64]
 SNIPPET = 160  # characters of a record in a list
 REMEMBERED = 32  # searches
-NONE = ""  # the name of "no label", "no language", in a filter
+NONE = "∅"  # the name of "no label", "no language", in a filter
 
 
 class Shelf:
@@ -99,7 +99,7 @@ class Shelf:
                 suspects.append(first + at)
 
     def _labels(self, row: Mapping[str, Any]) -> set[str]:
-        """The labels that an open row's target names; "" where it has no target."""
+        """The labels that an open row's target names; NONE where it has no target."""
         found: set[str] = set()
         nothing = True
         for editor in self.editors:
@@ -130,7 +130,8 @@ class Shelf:
     def item(self, at: int) -> dict[str, Any]:
         """A row as it stands in a list."""
         row = self.row(at)
-        said = "".join(piece.text for piece in self.task.pieces(self.read(row), None))
+        asked = [turn["content"] for turn in row["messages"] or () if turn["role"] == "user"]
+        said = asked[-1] if asked else "".join(piece.text for piece in self.task.pieces(self.read(row), None))
         target = in_words(shown(row, self.editors), row, self.editors)
         return {"id": row["id"], "row": at, "text": " ".join(said[: 4 * SNIPPET].split())[:SNIPPET], "target": target}
 

@@ -15,7 +15,7 @@ const LONGEST_LOOK_S = 600;  // whoever is away from the desk is not looking
 const linked = new URLSearchParams(location.search);
 const state = {
   about: null, reviewer: linked.get("reviewer") ?? localStorage.getItem("reviewer") ?? "", queue: linked.get("queue"), filters: {state: "open"},
-  items: [], next: null, total: 0, here: -1, row: null, draft: null, widgets: [], since: 0, looked: 0, progress: null, done: [], busy: false,
+  items: [], next: null, total: 0, here: -1, row: null, draft: null, widgets: [], active: 0, since: 0, looked: 0, progress: null, done: [], busy: false,
 };
 speak(linked.get("lang") ?? localStorage.getItem("language") ?? (navigator.language.startsWith("zh") ? "zh" : "en"));
 
@@ -131,7 +131,7 @@ function select(key, options, about) {
 }
 
 function drawFilters() {
-  const {about, filters} = state, sized = list => list.map(one => [one.name, `${one.name || word("none")} (${one.records.toLocaleString()})`]);
+  const {about, filters} = state, sized = list => list.map(one => [one.name, `${one.name === "∅" ? word("none") : one.name} (${one.records.toLocaleString()})`]);
   const slices = Object.entries(about.slices).filter(([name, list]) => name !== "label" && list.length > 1);
   return h("div", {class: "filters"},
     h("input", {id: "search", type: "search", placeholder: word("search"), "aria-label": word("search"), value: filters.search ?? "", onkeydown: searched}),
@@ -139,7 +139,7 @@ function drawFilters() {
       h("select", {"aria-label": word("state"), onchange: event => { filters.state = event.target.value; load().catch(fail); }}, ["open", "done", "any"].map(one => h("option", {value: one, selected: filters.state === one}, one === "any" ? word("everything") : word(one)))),
       about.labels.length > 1 ? select("label", sized(about.labels), word("label")) : null,
       about.labellers.length ? select("labeller", sized(about.labellers), word("labeller")) : null,
-      ...slices.map(([name, list]) => h("select", {"aria-label": name, onchange: event => { filters.slice = event.target.value || null; load().catch(fail); }}, h("option", {value: ""}, `${name}: ${word("any")}`), list.map(one => h("option", {value: `${name}=${one.name}`, selected: filters.slice === `${name}=${one.name}`}, `${one.name || word("none")} (${one.records.toLocaleString()})`)))),
+      ...slices.map(([name, list]) => h("select", {"aria-label": named("columns", name), onchange: event => { filters.slice = event.target.value || null; load().catch(fail); }}, h("option", {value: ""}, `${named("columns", name)}: ${word("any")}`), list.map(one => h("option", {value: `${name}=${one.name}`, selected: filters.slice === `${name}=${one.name}`}, `${one.name === "∅" ? word("none") : one.name} (${one.records.toLocaleString()})`)))),
       about.suspects ? h("label", {class: "check"}, h("input", {type: "checkbox", checked: Boolean(filters.suspect), onchange: event => { filters.suspect = event.target.checked ? "1" : null; load().catch(fail); }}), `${word("suspects")} (${about.suspects.toLocaleString()})`) : null));
 }
 
@@ -177,16 +177,17 @@ function drawRecord() {
   if (!row) { at("record").replaceChildren(h("p", {class: "empty"}, state.progress && state.filters.state === "open" && !state.filters.search ? word("allDone") : word("nothing"))); return; }
   const within = context(), taken = new Set(), blocks = [];
   state.widgets = [];
-  for (const editor of about.editors) {
+  const marks = editor => ["spans", "answer"].includes(editor.kind);
+  for (const editor of [...about.editors].sort((a, b) => marks(b) - marks(a))) {  // the text first, then what is said of it
     if (editor.kind === "relations" && about.editors.some(one => one.kind === "spans" && one.name === editor.name)) continue;
     const related = about.editors.find(one => one.kind === "relations" && one.name === editor.name) ?? null;
     const widget = editor.kind === "spans" ? spans(editor, within, related) : WIDGETS[editor.kind](editor, within);
-    if (["spans", "answer"].includes(editor.kind)) taken.add(editor.over);
+    if (marks(editor)) taken.add(editor.over);
     if (editor.kind === "messages") taken.add("messages").add("text");
     widget.draw();
-    state.widgets.push(widget);
-    const marks = ["spans", "answer"].includes(editor.kind), title = marks ? paneName(editor.over) : named("kinds", editor.kind);
-    blocks.push(h("div", {class: `block ${editor.kind}`}, h("h2", {}, editor.name ? h("b", {}, editor.name) : null, title), widget.element));
+    widget.editor = editor;
+    const index = state.widgets.push(widget) - 1, title = marks(editor) ? paneName(editor.over) : named("kinds", editor.kind);
+    blocks.push(h("div", {class: `block ${editor.kind}`, onmousedown: () => activate(index)}, h("h2", {}, editor.name ? h("b", {}, editor.name) : null, title), widget.element));
   }
   const panes = ["text", "text_b"].filter(one => row.input[one] && !taken.has(one)).map(one => h("div", {class: "pane"}, h("h2", {}, paneName(one)), h("p", {class: "text"}, row.input[one])));
   if (row.input.messages && !taken.has("messages")) panes.push(h("div", {class: "pane"}, h("h2", {}, word("fields").messages), h("div", {class: "talk"}, row.input.messages.map(one => h("div", {class: `turn ${one.role === "assistant" ? "assistant" : "user"}`}, h("small", {}, named("roles", one.role)), h("p", {}, one.content))))));
@@ -194,8 +195,16 @@ function drawRecord() {
   at("record").replaceChildren(
     draw ?? "", row.keep ? "" : h("p", {class: "note"}, word("setAside")),
     h("div", {class: panes.length > 1 ? "panes beside" : "panes"}, panes), ...blocks, h("footer", {id: "foot"}));
+  activate(0);
   drawFoot();
   at("record").scrollTop = 0;
+}
+
+// Of several targets one has the keys.
+function activate(index) {
+  state.active = index % state.widgets.length;
+  if (state.widgets.length < 2) return;
+  for (const [place, one] of [...at("record").querySelectorAll(".block")].entries()) one.classList.toggle("active", place === state.active);
 }
 
 function paneName(column) {
@@ -215,9 +224,9 @@ function drawFoot() {
 }
 
 function adopt(vote) {
-  for (const [index, widget] of state.widgets.entries()) {
+  for (const widget of state.widgets) {
     if (widget.adopt?.(vote)) { drawFoot(); return; }
-    const editor = state.about.editors[index];
+    const editor = widget.editor;
     if (editor.kind === "label" && editor.labels.includes(vote.label)) { put(state.draft, editor.path, vote.label); widget.draw(); drawFoot(); return; }
     if (editor.kind === "labels" && editor.labels.includes(vote.label)) { put(state.draft, editor.path, [...new Set([...(reach(state.draft, editor.path) ?? []), vote.label])]); widget.draw(); drawFoot(); return; }
     if (editor.kind === "value" && Number.isFinite(Number(vote.label))) { put(state.draft, editor.path, Number(vote.label)); widget.draw(); drawFoot(); return; }
@@ -291,7 +300,8 @@ document.addEventListener("keydown", event => {
 });
 
 function key(event) {
-  if (state.row && state.widgets.some(widget => widget.keys(event))) return true;
+  if (state.row && state.widgets[state.active].keys(event)) return true;
+  if (event.key === "w" && state.widgets.length > 1) { activate(state.active + 1); return true; }
   const step = way => { show(Math.max(0, Math.min(state.items.length - (state.next === null ? 1 : 0), state.here + way))).catch(fail); };
   const acts = {
     a: () => decide("change"), Enter: () => decide("change"), r: () => decide("reject"), s: () => decide("skip"), u: undo, j: () => step(1), k: () => step(-1),

@@ -3,7 +3,6 @@ import {h, hue, slice} from "./dom.js";
 import {Marker} from "./marker.js";
 import {word} from "./words.js";
 
-const ANSWER = "answer";
 const digit = event => /^Digit\d$/.test(event.code) && !event.shiftKey ? (Number(event.code.at(-1)) + 9) % 10 : -1;
 const byPlace = (a, b) => a.start - b.start || b.end - a.end;
 
@@ -229,7 +228,7 @@ export function spans(editor, context, related = null) {
 
 export function answer(editor, context) {
   const text = context.row.input[editor.over] ?? "";
-  const marker = new Marker(text, [ANSWER], {onmark: mark, onpick: () => {}});
+  const marker = new Marker(text, [word("kinds").answer], {onmark: mark, onpick: () => {}});
   const state = h("div", {class: "tools"});
   const element = h("div", {class: "spans"}, marker.element, state);
   const none = value => value !== null && !value.text;
@@ -254,7 +253,7 @@ export function answer(editor, context) {
 
   function draw() {
     const value = context.get(editor.path), start = place(value);
-    marker.draw(start === null ? [] : [{start, end: start + [...value.text].length, label: ANSWER}]);
+    marker.draw(start === null ? [] : [{start, end: start + [...value.text].length, label: word("kinds").answer}]);
     state.replaceChildren(h("button", {type: "button", class: none(value) ? "on" : null, onclick: nothing}, h("kbd", {}, "n"), word("noAnswer")), h("span", {class: "quiet"}, word("answerHelp")));
   }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import itertools
 import json
 import subprocess
@@ -43,7 +44,8 @@ class Browser:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/json") as answer:
             tabs = json.load(answer)
         tab = next(one for one in tabs if one["type"] == "page")
-        self.socket = websocket.connect(tab["webSocketDebuggerUrl"], max_size=2**26)
+        self.open_ends = contextlib.ExitStack()
+        self.socket = self.open_ends.enter_context(websocket.connect(tab["webSocketDebuggerUrl"], max_size=2**26))
         self.number = itertools.count(1)
         self.errors: list[str] = []
         self.requests: list[str] = []
@@ -152,8 +154,8 @@ class Browser:
         path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
 
     def close(self) -> None:
-        if hasattr(self, "socket"):
-            self.socket.close()
+        if hasattr(self, "open_ends"):
+            self.open_ends.close()
         self.process.terminate()
         try:
             self.process.wait(10)

@@ -50,7 +50,7 @@ def reviews() -> list[Record]:
             source="shop",
             file="raw/reviews.jsonl",
             line=at + 1,
-            language="zh" if "。" in text else "en",
+            language="zh" if "，" in text else "en",
             trail=[f"aggregate:weighted: {label} {max(probs):.2f}"] if probs else [],
             meta={"stars": at % 5},
         )

@@ -296,8 +296,7 @@ class Session:
         """How far this reviewer is in each queue, at what pace, and how many records are disputed."""
         mine = self.seen.get(reviewer, np.zeros(len(self.shelf), dtype=bool))
         queues = {}
-        for name in ("review", "certificate"):
-            order = self.orders[name]
+        for name, order in self.orders.items():
             done = mine[order] | (self.state[order] == STATES.index("decided"))
             queues[name] = {"done": int(done.sum()), "of": len(order)}
         own = [by[reviewer] for by in self.file.newest.values() if reviewer in by]

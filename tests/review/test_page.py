@@ -355,5 +355,5 @@ def test_every_widget_shows_in_both_languages(browser: Browser, session_of, tmp_
             assert browser.eval(
                 "document.documentElement.scrollWidth <= innerWidth && document.querySelector('#record').scrollWidth <= document.querySelector('#record').clientWidth"
             )
-            shown = browser.text("#bar") + browser.text("#foot")
-            assert ("接受" in shown) == (language == "zh") and ("Accept" in shown) == (language == "en")
+            words = browser.text("#bar") + browser.text("#foot")
+            assert ("接受" in words) == (language == "zh") and ("Accept" in words) == (language == "en")

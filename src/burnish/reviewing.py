@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,20 @@ def open_session(
     draws = draws_of(name, base)
     text = rules.read_text("utf-8") if rules else ""
     return Session(shelf, path, name=name, looks=looks, draws=draws, guidelines=text, shared=shared)
+
+
+def exchange(folder: Path, files: Mapping[str, Path | None], **settings: Any) -> Iterator[str]:
+    """Take verdicts from the files of other tools, then write them for others; yields what a person reads.
+
+    files: "from_TOOL" and "to_TOOL" -> a path. settings: of `open_session`.
+    """
+    from burnish.review.exchange import TOOLS, take, write
+
+    session = open_session(folder, **settings)
+    for way, act in (("from", take), ("to", write)):
+        for tool in TOOLS:
+            if path := files.get(f"{way}_{tool}"):
+                yield act(session, path, tool)
 
 
 def review(

@@ -264,6 +264,13 @@ class Session:
         self._leases.pop(row, None)
         return {"item": self._item(row, verdict.reviewer), "progress": self.progress(verdict.reviewer)}
 
+    def fitting(self, verdict: Verdict, *, at: str) -> Verdict:
+        """A verdict made elsewhere, checked as one of the page is. Refused says what does not fit."""
+        row = self.shelf.row(self._row(verdict.id))
+        if verdict.verdict in ("accept", "change"):
+            self._checked(verdict.decided or {}, row)
+        return replace(verdict, at=at)
+
     def _checked(self, target: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
         """The target fields of a request, in shape and valid for the task; 422 says what is wrong."""
         from burnish.tasks.editors import put, reach

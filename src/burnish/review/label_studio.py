@@ -19,6 +19,7 @@ from burnish.review.targets import shown
 from burnish.review.verdicts import Verdict, canonical
 from burnish.tasks.editors import Editor, put, reach
 
+TALK = "conversation"  # the name of what a conversation is shown by
 OURS = "burnish"  # what we add to an annotation; Label Studio's import leaves it out
 VERDICT, REJECT = "verdict", "reject"
 NO_ANSWER = "no answer"
@@ -34,11 +35,11 @@ def config(editors: Sequence[Editor], marks: Sequence[str] = ()) -> str:
     """The labelling interface for a project, in Label Studio's XML. marks: labels of spans that the records have."""
     talk = any(editor.kind == "messages" for editor in editors)
     pair = any(editor.over == "text_b" or "text_b" in editor.panes for editor in editors)
-    parts = ['<Paragraphs name="messages" value="$messages" nameKey="role" textKey="content" layout="dialogue"/>'] if talk else ['<Text name="text" value="$text"/>']  # fmt: skip
+    parts = ['<Paragraphs name="conversation" value="$messages" nameKey="role" textKey="content" layout="dialogue"/>'] if talk else ['<Text name="text" value="$text"/>']  # fmt: skip
     if pair:
         parts.append('<Text name="text_b" value="$text_b"/>')
     for editor in editors:
-        name, to = quoteattr(name_of(editor)), quoteattr("messages" if talk else editor.over)
+        name, to = quoteattr(name_of(editor)), quoteattr(TALK if talk else editor.over)
         labels = editor.labels or tuple(marks)
         match editor.kind:
             case "label" | "labels":
@@ -64,7 +65,7 @@ def config(editors: Sequence[Editor], marks: Sequence[str] = ()) -> str:
                 parts.append(f"<Number name={name} toName={to}{told}/>")
             case "output" | "messages":
                 parts.append(f'<TextArea name={name} toName={to} editable="true"/>')
-    to = quoteattr("messages" if talk else "text")
+    to = quoteattr(TALK if talk else "text")
     parts.append(f'<Choices name="{VERDICT}" toName={to} choice="single"><Choice value="{REJECT}"/></Choices>')
     return "<View>\n  " + "\n  ".join(parts) + "\n</View>\n"
 
@@ -88,7 +89,7 @@ def export(
 
 def annotation(verdict: Verdict, row: Mapping[str, Any], editors: Sequence[Editor]) -> dict[str, Any]:
     """A verdict as an annotation; a skipped record is a cancelled one."""
-    to = "messages" if any(editor.kind == "messages" for editor in editors) else "text"
+    to = TALK if any(editor.kind == "messages" for editor in editors) else "text"
     result = regions(verdict.decided, row, editors)
     if verdict.verdict == "reject":
         result = [_region(VERDICT, to, "choices", {"choices": [REJECT]}, "v")]
@@ -115,7 +116,7 @@ def regions(
     spans_of: Editor | None = None
     talk = any(editor.kind == "messages" for editor in editors)
     for editor in editors:
-        name, to, value = name_of(editor), "messages" if talk else editor.over, reach(target or {}, editor.path)
+        name, to, value = name_of(editor), TALK if talk else editor.over, reach(target or {}, editor.path)
         text = row.get(editor.over) or ""
         if editor.kind == "spans":
             spans_of = editor

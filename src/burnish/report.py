@@ -39,6 +39,7 @@ def _page(folder: Path) -> str:
         chapters.labelled(_json(folder / "construct" / "labellers.json")),
         chapters.audited(_json(folder / "quality" / "report.json"), folder),
         chapters.certified(newest(folder)),
+        chapters.reviewed(_json(folder / "review" / "queue.json")),
         chapters.divided(run, _split_facts(folder)),
         chapters.pretrained(_json(folder / "backbone" / "pretraining.json")),
         chapters.trained(card),

@@ -157,3 +157,23 @@ def test_no_method_cares_about_the_order_of_records_or_labellers(matrix: np.ndar
         assert np.isfinite(beliefs).all()
         assert beliefs.sum(1) == pytest.approx(1)
         assert beliefs[rows] == pytest.approx(method(other, *nobody(moved)).beliefs(other), abs=2e-3)
+
+
+@pytest.mark.parametrize("name", ["dawid_skene", "label_model"])
+def test_learning_from_each_way_of_voting_once_is_learning_from_all_rows(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows with the same votes are one row that counts several times; nothing else changes."""
+    random = np.random.default_rng(3)
+    votes = random.integers(-1, 3, size=(60, 5)).repeat(4, axis=0)
+    confidence = np.where(random.random((60, 5)).repeat(4, axis=0) < 0.3, 0.6, 1.0)
+    known = np.where(random.random(240) < 0.1, random.integers(0, 3, 240), -1)
+    ballots = Ballots.from_matrix(votes, 3, confidence)
+    grouped, _, times = ballots.patterns(known)
+    assert grouped.num_rows < 120 and times.sum() == 240
+    claimed = np.full(5, np.nan)
+    few = METHODS[name](ballots, known, claimed)
+    monkeypatch.setattr(Ballots, "patterns", lambda self, known: (self, known, np.ones(self.num_rows)))
+    many = METHODS[name](ballots, known, claimed)
+    np.testing.assert_allclose(few.evidence, many.evidence, rtol=1e-6)
+    np.testing.assert_allclose(few.prior, many.prior, rtol=1e-6)

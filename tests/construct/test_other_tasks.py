@@ -44,6 +44,16 @@ def test_a_labeller_says_which_task_it_is_not_for(tmp_path: Path, kind: str, use
     assert f"a target of {kind}" in told[0].message and "labelled records as a source" in told[0].hint
 
 
+def test_self_training_is_refused_before_a_run_where_it_cannot_be(tmp_path: Path) -> None:
+    path = tmp_path / "burnish.yaml"
+    path.write_text(
+        "task: {type: classification, labels: [a, b], multi_label: true}\n"
+        "sources: {use: jsonl, path: a.jsonl}\nconstruct:\n  - {use: self_training}\n"
+    )
+    with pytest.raises(SpecError, match=r"burnish\.yaml:4: .*self-training is not for any number of labels a text"):
+        load(path)
+
+
 def test_several_labels_a_text_are_no_one_label(tmp_path: Path) -> None:
     path = tmp_path / "burnish.yaml"
     path.write_text(

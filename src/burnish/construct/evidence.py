@@ -133,7 +133,8 @@ def _judge_one(
 ) -> Judged:
     model = method(ballots, known, claimed)
     unseen = model.beliefs(ballots)
-    out = held_out(lambda partly: method(ballots, partly, claimed).beliefs(ballots), known, seed=seed)
+    out = held_out(lambda partly, rows: method(ballots, partly, claimed).beliefs(ballots.at(rows)), known, seed=seed)
+    out = np.full_like(unseen, np.nan) if out is None else out
     at = np.flatnonzero((known >= 0) & ballots.covered)
     here = ballots.covered & (known < 0)
     predicted = np.bincount(unseen[here].argmax(1), minlength=ballots.num_labels) / max(here.sum(), 1)
@@ -149,11 +150,12 @@ def _judge_one(
 
 
 def held_out(
-    believe: Callable[[np.ndarray], np.ndarray], known: np.ndarray, *, seed: int, folds: int = 10
-) -> np.ndarray:
-    """(n, k) beliefs in which every known row was judged while its own label was hidden; other rows are nan.
+    believe: Callable[[np.ndarray, np.ndarray], np.ndarray], known: np.ndarray, *, seed: int, folds: int = 10
+) -> np.ndarray | None:
+    """(n, k) beliefs in which every known row was judged while its own label was hidden; other rows are nan. None when
+    nothing is known.
 
-    believe: from partly hidden `known` to beliefs (n, k).
+    believe: from partly hidden `known` (n,) and rows (r,) to beliefs (r, k) about these rows.
     """
     rows = np.flatnonzero(known >= 0)
     beliefs = None
@@ -161,10 +163,10 @@ def held_out(
     for fold in np.array_split(order, min(folds, len(order))) if len(order) else []:
         partly = known.copy()
         partly[fold] = -1
-        found = believe(partly)
-        beliefs = np.full(found.shape, np.nan) if beliefs is None else beliefs
-        beliefs[fold] = found[fold]
-    return believe(known) * np.nan if beliefs is None else beliefs
+        found = believe(partly, fold)
+        beliefs = np.full((len(known), found.shape[1]), np.nan) if beliefs is None else beliefs
+        beliefs[fold] = found
+    return beliefs
 
 
 def information(model: VoteModel, ballots: Ballots) -> float:

@@ -2,6 +2,7 @@
 
 label    one label a record (`one_label`)
 labels   any number of them (`several_labels`)
+node     one node of a tree of labels (`tree_of_labels`)
 
 Labellers, aggregation and self-training ask the form of the task; nobody asks which task it is. Who does not vote on a
 record, a span, a pair, abstains: silence is never a vote that there is nothing.
@@ -20,10 +21,11 @@ from burnish.core.errors import BurnishError
 from burnish.core.stage import Context, TaskSpec
 from burnish.core.tasktypes import open_task, option_problems
 
-# the column that votes fill, as the task says -> where its form is
+# how a task is voted on -> where that form is
 FORMS = {
     "label": "one_label",
     "labels": "several_labels",
+    "node": "tree_of_labels",
 }
 
 Problem = tuple[str, str, str]
@@ -92,6 +94,12 @@ def form_name(spec: TaskSpec) -> str | None:
         return "label"
     column = open_task(spec).voted
     return column if column in FORMS else None
+
+
+def votable(spec: TaskSpec) -> tuple[str, ...]:
+    """The labels that a vote may name: the task's, and in a tree of labels every node."""
+    labels: tuple[str, ...] = spec.labels if option_problems(spec) else open_task(spec).votable
+    return labels
 
 
 def form_of(spec: TaskSpec) -> Form:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from burnish.construct.forms import Form, Said, form_name, form_of, votes_on
+from burnish.construct.forms import Form, Said, form_name, form_of, votable, votes_on
 from burnish.construct.voting import Ballot, check_label, texts_of, walk
 from burnish.core.artifacts import Gold, Labeller, Records, Votes
 from burnish.core.errors import BurnishError
@@ -23,7 +23,7 @@ from burnish.core.tasktypes import open_task
 def _existing_problems(settings: Mapping[str, Any], task: TaskSpec) -> list[tuple[str, str, str]]:
     """For `burnish check`: another field than the target's can stand for a label alone."""
     name = form_name(task)
-    if name not in (None, "label") and (settings["field"] != "label" or settings["mapping"]):
+    if name not in (None, "label", "node") and (settings["field"] != "label" or settings["mapping"]):
         message = f"field and mapping are for one label a text, and a target of {task.type} is {name}"
         return [("field", message, f"leave them out: the field {name} of the records votes")]
     return votes_on()(settings, task)
@@ -50,11 +50,11 @@ def existing(
 
     Gold records are not asked for `label`, which is their checked one, so this labeller is weighed by its trust.
     """
-    if form_name(context.task) != "label":
+    if form_name(context.task) not in ("label", "node"):
         return _targets_vote(records, name, trust, context)
     where = "construct.existing"
     of = {_plain(value): check_label(label, context, f"{where}: mapping") for value, label in (mapping or {}).items()}
-    of = of or {label: label for label in context.task.labels}
+    of = of or {label: label for label in votable(context.task)}
     column, inner = _column(field)
     called = name or f"existing:{field}"
     ballot, unknown = Ballot(), Counter[str]()

@@ -79,6 +79,31 @@ class Ballots:
         shares: np.ndarray = spread / max(spread.sum(), 1e-12)
         return shares
 
+    def at(self, rows: np.ndarray) -> Ballots:
+        """The ballots on these rows (r,) alone, which become rows 0..r-1; strengths stay."""
+        place = np.full(self.num_rows, -1)
+        place[rows] = np.arange(len(rows))
+        row = place[self.row]
+        here = row >= 0
+        parts = (row[here], self.labeller[here], self.said[here], self.strength[here])
+        return Ballots(*parts, len(rows), self.num_labellers, self.num_labels)
+
+    def patterns(self, known: np.ndarray) -> tuple[Ballots, np.ndarray, np.ndarray]:
+        """Each way of voting once: the ballots of one row for all rows with the same votes and the same known (n,), with
+        known (u,) and the number of rows (u,) of each. A method that learns from these learns the same, of less.
+
+        Rows are told apart by the sum of a 64-bit hash of each vote; strengths count to four digits.
+        """
+        strength = np.round(self.strength * 1e4).astype(np.uint64)
+        cell = (self.labeller * self.num_labels + self.said).astype(np.uint64)
+        vote = _mixed(_mixed(cell + np.uint64(1)) ^ strength)
+        order = np.argsort(self.row, kind="stable")
+        edges = np.searchsorted(self.row[order], np.arange(self.num_rows + 1))
+        running = np.concatenate([np.zeros(1, np.uint64), np.cumsum(vote[order], dtype=np.uint64)])
+        whole = (running[edges[1:]] - running[edges[:-1]]) ^ _mixed((known + 1).astype(np.uint64))
+        _, first, count = np.unique(whole, return_index=True, return_counts=True)
+        return self.at(first), known[first], count.astype(np.float64)
+
     def tally(self, beliefs: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:
         """(m, k, k): expected count of (labeller, said, true), where beliefs (n, k) say what is true."""
         m, k = self.num_labellers, self.num_labels
@@ -87,6 +112,15 @@ class Ballots:
         return np.stack([np.bincount(cell, weights=weighed[:, y], minlength=m * k) for y in range(k)], 1).reshape(
             m, k, k
         )
+
+
+def _mixed(values: np.ndarray) -> np.ndarray:
+    """splitmix64 (Steele et al. 2014) of 64-bit numbers: each bit depends on all."""
+    mixed = values + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    found: np.ndarray = mixed ^ (mixed >> np.uint64(31))
+    return found
 
 
 def _per(index: np.ndarray, weights: np.ndarray | None, size: int) -> np.ndarray:
@@ -169,15 +203,17 @@ def dawid_skene(ballots: Ballots, known: np.ndarray, claimed: np.ndarray, *, rou
     rule sets it drifts to one class: the caller must look (`collapsed`).
     """
     k = ballots.num_labels
+    start = weighted(ballots, known, claimed)
+    ballots, known, times = ballots.patterns(known)
     fixed = one_hot(known, k)
-    beliefs = weighted(ballots, known, claimed).beliefs(ballots)
+    beliefs = start.beliefs(ballots)
     seen = ballots.covered | (known >= 0)
     model = None
     for _ in range(rounds):
         beliefs = np.where(known[:, None] >= 0, fixed, beliefs)
-        count = ballots.tally(beliefs) + 0.1 + 0.5 * np.eye(k)  # Dirichlet prior: better than chance, barely
+        count = ballots.tally(beliefs, times) + 0.1 + 0.5 * np.eye(k)  # Dirichlet prior: better than chance, barely
         confusion = count / count.sum(1, keepdims=True)  # p(said | true)
-        share = beliefs[seen].sum(0) + 1.0
+        share = times[seen] @ beliefs[seen] + 1.0
         model = VoteModel(np.log(share / share.sum()), np.log(confusion))
         updated = model.beliefs(ballots)
         if np.abs(updated - beliefs)[known < 0].max(initial=0.0) < 1e-4:
@@ -198,21 +234,22 @@ def label_model(
     (Ratner et al. 2016). Known rows are held fixed.
     """
     k = ballots.num_labels
-    fixed = one_hot(known, k)
     start = vote_accuracy(ballots, known, claimed)
-    beliefs = VoteModel(tie_break(ballots), accuracy_evidence(start)).beliefs(ballots)
+    voting = VoteModel(tie_break(ballots), accuracy_evidence(start))
     prior_share = _shrunk_shares(ballots)
+    ballots, known, times = ballots.patterns(known)
+    beliefs, fixed = voting.beliefs(ballots), one_hot(known, k)
     seen = ballots.covered | (known >= 0)
-    total = seen.sum()
-    rate = (ballots.tally(np.ones((ballots.num_rows, k)))[:, :, 0]) / max(total, 1)  # (m, v) how often j says v
+    total = times[seen].sum()
+    rate = (ballots.tally(np.ones((ballots.num_rows, k)), times)[:, :, 0]) / max(total, 1)  # (m, v) how often j says v
     model = None
     for _ in range(rounds):
         beliefs = np.where(known[:, None] >= 0, fixed, beliefs)
-        share = (beliefs[seen].sum(0) + 5 * k * prior_share) / (total + 5 * k)
+        share = (times[seen] @ beliefs[seen] + 5 * k * prior_share) / (total + 5 * k)
         others = share[None, :].repeat(k, 0) * (1 - np.eye(k))
         others /= others.sum(1, keepdims=True)
         believed = start[:, :, None] * np.eye(k) + (1 - start[:, :, None]) * others  # (m, v, y) prior of p(y | v)
-        count = ballots.tally(beliefs) + belief_in_prior * believed
+        count = ballots.tally(beliefs, times) + belief_in_prior * believed
         joint = count / count.sum(2, keepdims=True) * rate[:, :, None]
         speaks = np.clip(joint / share, 1e-6, 0.98)
         silent = np.log1p(-np.clip(speaks.sum(1), 1e-6, 0.98))  # (m, y)

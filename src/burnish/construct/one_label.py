@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from burnish.construct import evidence
-from burnish.construct.forms import Form, Said
+from burnish.construct.forms import Form, Said, votable
 from burnish.construct.label_models import METHODS, Ballots, collapsed
 from burnish.construct.making import was_made
 from burnish.construct.votes_column import votes_of_rows
@@ -29,8 +29,8 @@ class OneLabel(Form):
         label = answer.get("label")
         if label is None:
             return []
-        if label not in task.labels:
-            raise ValueError(f"{label!r} is not a label of the task ({nearest(str(label), task.labels, 'it has')})")
+        if label not in (labels := votable(task)):
+            raise ValueError(f"{label!r} is not a label of the task ({nearest(str(label), labels, 'it has')})")
         score = answer.get("score")
         return [Said(label, 1.0 if score is None else float(score))]
 

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from burnish.construct.evidence import wilson
-from burnish.construct.forms import form_of, votes_on
+from burnish.construct.forms import Form, checks, form_of, votes_on
 from burnish.construct.one_label import known_rows, set_labels
 from burnish.construct.teaching import Teacher, teach
 from burnish.construct.voting import all_texts
 from burnish.core.artifacts import Gold, Records
 from burnish.core.errors import BurnishError
 from burnish.core.records import VOTE
-from burnish.core.stage import Context, Positive, Share, stage
+from burnish.core.stage import Context, Positive, Share, TaskSpec, stage
 from burnish.nn.backbones import Backbone, embedding_seconds
 
 _CHANGED = 0.005  # share of labels below which another round changes nothing worth its time
 
 
-@stage("construct.self_training", cost=embedding_seconds, check=votes_on())
+def _trains(settings: Mapping[str, Any], task: TaskSpec) -> list[tuple[str, str, str]]:
+    """For `burnish check`: the targets must be of a form that can be trained on by itself."""
+    form = form_of(task)
+    if type(form).self_train is not Form.self_train:
+        return []
+    return [("use", f"self-training is not for {form.about}", "take it out: the votes are tuned on as they are")]
+
+
+@stage("construct.self_training", cost=embedding_seconds, check=checks(votes_on(), _trains))
 def self_training(
     records: Records,
     gold: Gold | None,

@@ -74,7 +74,7 @@ class SeveralLabels(Form):
         for at, name in enumerate(labels):
             ballots = ballots_of(at)
             known = np.concatenate([np.full(len(records), -1), truth[:, at]])
-            judged, used, why = _decide_one(method, ballots, known, claimed, context.seed)
+            judged, used, why = decide_part(method, ballots, known, claimed, context.seed)
             believed = METHODS[used](ballots, known, claimed).beliefs(ballots)[: len(records), YES]
             heard = ballots.covered[: len(records)]
             beliefs[heard, at] = believed[heard]
@@ -120,10 +120,10 @@ def _by_label(
     return row, ballots
 
 
-def _decide_one(
+def decide_part(
     method: str, ballots: Ballots, known: np.ndarray, claimed: np.ndarray, seed: int
 ) -> tuple[list[evidence.Judged], str, str]:
-    """What each method is worth for one label, which is used, why. Votes of one mind cannot tell methods apart."""
+    """What each method is worth for one of several questions, which is used, why. Votes of one mind tell nothing apart."""
     if len(ballots.row) < FEW or len(np.unique(ballots.said)) < 2:
         return [], "majority" if method == "auto" else method, "votes about it are few, or all say the same"
     judged = evidence.judge(ballots, known, claimed, methods=list(METHODS), seed=seed)

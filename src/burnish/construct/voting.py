@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from burnish.construct.forms import Said, rows_of
+from burnish.construct.forms import Said, rows_of, votable
 from burnish.core.artifacts import Gold, Labeller, Records, Votes
 from burnish.core.errors import BurnishError
 from burnish.core.stage import Context, TaskSpec, nearest
@@ -46,15 +46,15 @@ def all_texts(records: Records, gold: Gold | None) -> tuple[np.ndarray, list[str
 
 def label_problems(settings: Mapping[str, Any], task: TaskSpec) -> list[tuple[str, str, str]]:
     """For `burnish check`: a labeller's label must be one of the task's."""
-    label = settings["label"]
-    if label in task.labels or not task.labels:
+    label, labels = settings["label"], votable(task)
+    if label in labels or not labels:
         return []
-    return [("label", f"the task has no label {label!r}", nearest(label, task.labels, "its labels are"))]
+    return [("label", f"the task has no label {label!r}", nearest(label, labels, "its labels are"))]
 
 
 def check_label(label: str, context: Context, where: str) -> str:
     """The label when the task has it, else an error that names the nearest."""
-    labels = context.task.labels
+    labels = votable(context.task)
     if label not in labels:
         raise BurnishError(
             f"{label!r} is not a label of the task", where=where, hint=nearest(label, labels, "the task has")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from annotated_types import Gt, MinLen
 
-from burnish.construct.forms import checks, votes_on
+from burnish.construct.forms import checks, votable, votes_on
 from burnish.construct.voting import Ballot, check_label, label_problems, texts_of, walk
 from burnish.core.artifacts import Gold, Labeller, Records, Votes
 from burnish.core.errors import BurnishError, DataError
@@ -36,7 +36,7 @@ _NEGATED_ZH = r"(?:不|没有|没|沒有|沒|无|無|未|毫无|并非|别)[\p{H
 _NO_NEGATION = "特别|特別|区别|分别|个别|级别|别人|别的|非常|不仅|不僅|不但|不只|不过|不過|不得不|无论|無論|不管|无比|差不多|不少|不一会"
 
 
-WHOLE = votes_on("label", "labels")  # words vote on whole records
+WHOLE = votes_on("label", "labels", "node")  # words vote on whole records
 
 
 @stage("construct.keywords", check=checks(WHOLE, label_problems))
@@ -166,7 +166,7 @@ def dictionary(
     import polars as pl
 
     called = name or f"dictionary:{path.stem}"
-    labels = list(context.task.labels)
+    labels = list(votable(context.task))
     terms = read_dictionary(path, context)
     table = pl.DataFrame(
         [(mark, labels.index(label), weight) for term, label, weight in terms for mark in _patterns([term], case=case)],

@@ -23,6 +23,15 @@ from burnish.review.targets import blank, changed, in_words, open_row, record_of
 from burnish.review.verdicts import OPINIONS, Settled, VerdictFile, canonical, read, settle
 from burnish.tasks.editors import Editor
 
+
+class Likeness:
+    """An annotation: a backbone or none, known to the key by what its weights are."""
+
+    @staticmethod
+    def identify_for(value: str | None, task: TaskSpec) -> str | None:
+        return None if value is None else Backbone.identify(value, task.languages)
+
+
 CHECK = "review"  # the name of what people found, among the findings of a record
 CHANGED = ("id", "keep", "findings", "trail", "votes", "label_from", "confidence", "probs")
 
@@ -42,7 +51,7 @@ def queue(
     budget: Count = 200,
     verdicts: Annotated[str | None, Verdicts()] = AUTO,
     slices: Sequence[str] = ("label", "source", "language"),
-    backbone: Backbone | None = None,
+    backbone: Annotated[str | None, Likeness()] = None,
     guidelines: str | None = None,
 ) -> Records:
     """Put the records whose look is worth most in a queue for people, and carry out what people decided.

@@ -50,7 +50,9 @@ class Signals:
 def measure(records: Records, task: Any, editors: Sequence[Editor], slices: Sequence[str]) -> Signals:
     """Signals of all records; `slices` are columns, or meta.NAME. Memory: five numbers and an id a record."""
     parts = []
-    needs = list(dict.fromkeys([*COLUMNS, *task.target, *(one for one in slices if not one.startswith("meta."))]))
+    needs = list(
+        dict.fromkeys([*COLUMNS, *task.target, *task.reads, *(one for one in slices if not one.startswith("meta."))])
+    )
     exclusive = all(one.kind in ONE_OF for one in editors)
     at = 0
     for batch in records.batches(needs):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from burnish.core.records import VOTE, Record
@@ -36,12 +37,29 @@ def _as(kind: str, value: Any) -> Any:
     """A target found in another place of the record, in the shape of an editor."""
     if kind == "labels" and isinstance(value, str):
         return [value]
+    if kind == "answer":
+        return _answer(value)
     if kind == "value" and isinstance(value, str):
         known = {"relevant": 1.0, "irrelevant": 0.0}
         try:
             return known[value] if value in known else float(value)
         except ValueError:
             return None
+    return None
+
+
+def _answer(value: Any) -> Any:
+    """The first of other gold answers, as {text, start}: a list, the two lists of the datasets library, or true for none."""
+    if value is True:
+        return {"text": "", "start": None}
+    if isinstance(value, Mapping) and isinstance(value.get("text"), list):
+        starts = value.get("answer_start") or value.get("start") or []
+        value = [{"text": text, "start": start} for text, start in zip_longest(value["text"], starts)]
+    first = value[0] if isinstance(value, list) and value else None
+    if isinstance(first, str):
+        return {"text": first, "start": None}
+    if isinstance(first, Mapping) and isinstance(first.get("text"), str):
+        return {"text": first["text"], "start": first.get("start", first.get("answer_start"))}
     return None
 
 

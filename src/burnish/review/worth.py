@@ -149,7 +149,8 @@ def order(
         worth = np.where(left, chance[pool] * (1 - likeness), -1.0)
         at = int(worth.argmax())
         row = int(pool[at])
-        why = _why(row, parts[row], adds[row], signals, by[row] if by else None, likeness[at], inside is not None)
+        others = inside is not None and bool(looks or looked.any())
+        why = _why(row, parts[row], adds[row], signals, by[row] if by else None, likeness[at], others)
         looks.append(Look(row, signals.ids[row], float(worth[at]), why))
         left[at] = False
         if inside is not None:
@@ -178,6 +179,8 @@ def _why(
         elif by is not None:
             one |= dict(zip(("column", "value", "looked", "changed"), by, strict=True))
         made.append(one)
+    if not made:
+        made.append({"part": "nothing", "share": 0.0})
     if novel:
         made.append({"part": "diversity", "score": round(float(1 - likeness), 3), "share": 0.0})
     return tuple(made)

@@ -45,6 +45,14 @@ class Task(classification.Task):
         self.below = np.array(below, dtype=np.float32).reshape(len(self.nodes), len(self.leaves))  # 1: leaf under node
         self._position = {node: at for at, node in enumerate(self.nodes)}
 
+    @property
+    def voted(self) -> str | None:
+        return "node"
+
+    @property
+    def votable(self) -> tuple[str, ...]:
+        return tuple(self.nodes)
+
     @classmethod
     def problems(cls, spec: TaskSpec) -> list[tuple[str, str, str]]:
         found = super().problems(spec)

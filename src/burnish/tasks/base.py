@@ -157,8 +157,13 @@ class Task(abc.ABC):
 
     @property
     def voted(self) -> str | None:
-        """The record column that labellers' votes fill (`construct.forms`); None where there is no one such column."""
+        """The form of its targets that labellers vote in (`construct.forms`); None where they cannot."""
         return self.target[0]
+
+    @property
+    def votable(self) -> tuple[str, ...]:
+        """The labels that a vote may name."""
+        return tuple(self.labels)
 
     def settle(self, train: pa.Table) -> TaskSpec:
         """The `task` section with what it leaves to the labelled training records filled in; a model's card keeps it."""

@@ -22,6 +22,7 @@ class Editor:
 
     ordered: labels stand in an order. separator: parts of a label's path in a tree. open: labels beside `labels` may be
     given (types of spans that no section of the spec lists). clears: other places of the same target, emptied by a change.
+    panes: what the columns of the input are, by column: question, context, query, candidate, source.
     """
 
     kind: str
@@ -38,6 +39,7 @@ class Editor:
     high: float | None = None
     step: float | None = None
     clears: tuple[tuple[str, ...], ...] = ()
+    panes: Mapping[str, str] = field(default_factory=dict)
 
     def plain(self) -> dict[str, Any]:
         """As JSON."""

@@ -338,7 +338,9 @@ class Task(base.Task):
         return {"text": golds[0]["text"], "start": start, "end": end}
 
     def editors(self) -> tuple[Editor, ...]:
-        return (Editor("answer", ("answer",), over="text_b", clears=(("meta", "answers"), ("meta", "is_impossible"))),)
+        other = (("meta", "answers"), ("meta", "is_impossible"))
+        panes = {"text": "question", "text_b": "context"}
+        return (Editor("answer", ("answer",), over="text_b", clears=other, panes=panes),)
 
     # -- prompts
 

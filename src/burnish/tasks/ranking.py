@@ -589,7 +589,9 @@ class Task(Base):
         return made
 
     def editors(self) -> tuple[Editor, ...]:
-        return (Editor("value", ("value",), low=0, high=float(self.settings["highest"]), step=1, clears=(("label",),)),)
+        panes = {"text": "query", "text_b": "candidate"}
+        high = float(self.settings["highest"])
+        return (Editor("value", ("value",), low=0, high=high, step=1, clears=(("label",),), panes=panes),)
 
     def sides(self, table: pa.Table, answers: Answers, row: int) -> tuple[Answer | None, Answer | None]:
         """The candidates of the record's query, as they should stand and as they were ranked; relevant ones are marked."""

@@ -98,7 +98,7 @@ def teach(
     if checked is not None and len(checked):
         last = gold_settings(settings, history.resolved, gold_epochs)
         common["regularisers"] = [one for one in regularisers if not one.doubts]  # gold is not doubted
-        common["objective"] = asked if loss.doubts else with_loss(asked, loss, examples=checked, head=head)
+        common["objective"] = _for_gold(asked, loss, train, checked, head)
         again = fit(model, checked, None, settings=last, scratch=_folder(context.scratch / "gold"), **common)
         told["gold_last"] = again.to_json()
     calibrated = {}
@@ -213,6 +213,29 @@ def likelihoods(model: Any, task: Any, examples: Examples) -> np.ndarray:
         for batch in batches_of(examples, order, pad_token=pad_token_of(model)):
             losses[batch.rows] = objective.loss(objective.forward(model, batch), batch, model).double().numpy()
     return losses
+
+
+def _for_gold(asked: Objective, loss: Any, train: Examples, checked: Examples, head: Head) -> Objective:
+    """What the last passes over gold minimise. People check a few records of every class, whatever its share: where an
+    answer is one class, gold counts in the shares that the training side has, else rare classes would be said too often.
+    """
+    from burnish.nn.objectives import CrossEntropy, with_loss
+
+    if not loss.doubts:
+        asked = with_loss(asked, loss, examples=checked, head=head)
+    if type(asked) is not CrossEntropy or asked.class_weights is not None or asked.cost is not None:
+        return asked
+    shares, have = _shares(train, head), _shares(checked, head)
+    ratio = np.clip((shares + 0.01) / (have + 0.01), 0.25, 4.0)
+    return replace(asked, class_weights=(ratio / float(ratio @ have)).astype(np.float32))
+
+
+def _shares(examples: Examples, head: Head) -> np.ndarray:
+    """(C,) of the classes among targets, which are class numbers or beliefs."""
+    targets = np.asarray(examples.targets)
+    counts = np.bincount(targets, minlength=len(head.labels)) if targets.ndim == 1 else targets.sum(axis=0)
+    shares: np.ndarray = counts / max(float(counts.sum()), 1e-12)
+    return shares
 
 
 def gold_settings(settings: Training, resolved: Mapping[str, Any], gold_epochs: int | str) -> Training:

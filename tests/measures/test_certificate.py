@@ -159,7 +159,7 @@ def test_strata_divide_all_records_and_no_more_than_checks_can_feed(count: int, 
 def test_a_sample_that_grows_keeps_what_it_had_and_other_records_do_not_disturb_it() -> None:
     ids = [f"r{one}" for one in range(500)]
     number = dict(zip(ids, design.order(ids, seed=3), strict=True))
-    again = dict(zip(ids[100:] + ["new"], design.order(ids[100:] + ["new"], seed=3), strict=True))
+    again = dict(zip([*ids[100:], "new"], design.order([*ids[100:], "new"], seed=3), strict=True))
     assert all(number[one] == again[one] for one in ids[100:])
     assert design.order(ids, seed=4)[0] != number["r0"] and 0.4 < np.mean(list(number.values())) < 0.6
 

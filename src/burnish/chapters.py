@@ -14,6 +14,7 @@ from burnish.core.figures import word
 
 Facts = Mapping[str, Any]
 SHOWN_REJECTS = 12
+SHOWN_LOOKS = 20
 
 
 def came_in(folder: Path, run: Facts) -> p.Section:
@@ -152,6 +153,61 @@ def _effect(effect: Any) -> str | None:
         return None
     value, low, high = (100 * accuracy[name] for name in ("value", "low", "high"))
     return f"{value:+.1f} points ({low:+.1f} to {high:+.1f})"
+
+
+def certified(numbers: Facts) -> p.Section:
+    """How many of the constructed targets are right, as people found on a sample."""
+    if not numbers:
+        return p.section("Certificate")
+    from burnish.review.certificate_page import chapter
+
+    return chapter(numbers, numbers["page"])
+
+
+def reviewed(facts: Facts) -> p.Section:
+    """What people decided, how far they agree, and what is worth a look next."""
+    if "progress" not in facts:
+        return p.section("What people decided")
+    done, waits = facts["progress"], facts["queue"]
+    tiles = [p.Tile("records looked at", done["looked"]), p.Tile("in the queue", len(waits))]
+    if done["decided"]:
+        tiles += [p.Tile(said, done[name], note=p.share(done[name] / done["decided"])) for name, said in (("accept", "accepted"), ("change", "changed"), ("reject", "rejected"))]  # fmt: skip
+    tiles += [p.Tile("disputed", done["disputed"], tone="look")] if done["disputed"] else []
+    rows = [
+        (name, one["verdicts"], one["accept"], one["change"], one["reject"], one["skip"], one["seconds"] / max(one["verdicts"], 1))
+        for name, one in sorted(done["reviewers"].items())
+    ]  # fmt: skip
+    heads = ["reviewer", "decisions", "accepted", "changed", "rejected", "skipped", "seconds each"]
+    by = {"defaults": "weights that are set", "decisions": f"{facts['valued_by']['decisions']} decisions"}
+    return p.section(
+        "What people decided",
+        p.tiles(tiles),
+        p.table(heads, rows) if rows else "",
+        *_agreed(facts["agreement"]),
+        p.fold(f"Worth a look next: the first {min(len(waits), SHOWN_LOOKS)} of {len(waits):,}", _looks(waits))
+        if waits
+        else "",
+        lead=f"The worth of a look is estimated by {by[facts['valued_by']['by']]}; `burnish review` opens the page.",
+    )
+
+
+def _agreed(found: Facts) -> list[p.Part]:
+    """Agreement of reviewers, where two or more looked at the same records."""
+    drawn: list[p.Part] = []
+    for one in found.get("editors", []):
+        rows = [(f"{pair['a']}, {pair['b']}", pair["records"], p.share(pair["same"]), pair.get("kappa"), pair.get("f1")) for pair in one["pairs"]]  # fmt: skip
+        known = [("Krippendorff's alpha", one["alpha"]), ("by character", one.get("alpha_by_character")), ("Fleiss' kappa", one.get("fleiss"))]  # fmt: skip
+        said = ", ".join(f"{name} {value:.3f}" for name, value in known if value is not None)
+        caption = f"{one['name'] or one['kind']}: {said or 'no figure yet'} ({one['difference']})"
+        drawn.append(p.table(["reviewers", "records", "the same", "Cohen's kappa", "F1"], rows, caption=caption))
+    return drawn
+
+
+def _looks(waits: Sequence[Facts]) -> p.Html:
+    from burnish.review.say import reasons
+
+    rows = [(one["id"], one["value"], " ".join(why["sentence"] for why in reasons(one["why"]))) for one in waits]
+    return p.table(["record", "value", "because"], rows[:SHOWN_LOOKS], sort=False)
 
 
 def divided(run: Facts, facts: Facts) -> p.Section:

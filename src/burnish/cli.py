@@ -304,6 +304,84 @@ def serve(
 
 
 @app.command()
+def certify(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder with constructed records.")],
+    precision: Annotated[
+        float | None,
+        typer.Option("--precision", "--min-accuracy", help="Share of targets that must be right; exit 3 if not."),
+    ] = None,
+    width: Annotated[float, typer.Option(help="Half the width of the interval that is asked for.")] = 0.02,
+    confidence: Annotated[float, typer.Option(help="Of the interval.")] = 0.95,
+    verdicts: Annotated[
+        Path | None, typer.Option(help="What people decided; NAME.verdicts.jsonl beside the spec by default.")
+    ] = None,
+    sample: Annotated[
+        int | None, typer.Option(min=1, help="Draw this many in all, instead of as many as the width needs.")
+    ] = None,
+    worth: Annotated[bool, typer.Option(help="Also measure whether the constructed labels are worth it.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Draw the records a person must check, and say how many targets are right by what is checked so far."""
+    from burnish.certify import certify as certified
+    from burnish.certify import told
+    from burnish.core.progress import for_stderr
+
+    numbers = certified(
+        run_folder, precision=precision, width=width, confidence=confidence, verdicts=verdicts, sample=sample,
+        worth=worth, progress=for_stderr(),
+    )  # fmt: skip
+    _print(numbers if as_json else told(numbers))
+    if precision is not None and not numbers["holds"] and "accuracy" in numbers:
+        from burnish.core.errors import GateError
+
+        raise GateError(numbers["verdict"], where=str(run_folder), hint=numbers["next"][0])
+
+
+@app.command()
+def review(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    host: Annotated[str, typer.Option(help="Beyond 127.0.0.1 the address carries a token.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8090,
+    verdicts: Annotated[Path | None, typer.Option(help="Over NAME.verdicts.jsonl beside the spec.")] = None,
+    guidelines: Annotated[Path | None, typer.Option(help="Rules to label by, in Markdown.")] = None,
+    to_label_studio: Annotated[
+        Path | None, typer.Option(help="Open no page: write records and verdicts as its JSON, its interface beside.")
+    ] = None,
+    to_argilla: Annotated[Path | None, typer.Option(help="Open no page: write them as Argilla's records.")] = None,
+    from_label_studio: Annotated[Path | None, typer.Option(help="Open no page: take in an export in JSON.")] = None,
+    from_argilla: Annotated[Path | None, typer.Option(help="Open no page: take in records.to_json.")] = None,
+    shared: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Share of records that every reviewer looks at; one is enough for others."),
+    ] = 0.1,
+) -> None:
+    """Open a page where people decide records; every decision is on disk at once."""
+    from burnish.core.progress import for_stderr
+    from burnish.reviewing import exchange
+    from burnish.reviewing import review as start
+
+    files = {
+        "to_label_studio": to_label_studio,
+        "to_argilla": to_argilla,
+        "from_label_studio": from_label_studio,
+        "from_argilla": from_argilla,
+    }
+    if any(files.values()):
+        for told in exchange(run_folder, files, verdicts=verdicts, progress=for_stderr()):
+            _print(told)
+        return
+    start(
+        run_folder,
+        host=host,
+        port=port,
+        verdicts=verdicts,
+        guidelines=guidelines,
+        shared=shared,
+        progress=for_stderr(),
+    )
+
+
+@app.command()
 def doctor(as_json: Json = False) -> None:
     """Say what is installed, which weights can be had, what is missing and how to get it."""
     from burnish.doctor import examine, table

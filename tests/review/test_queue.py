@@ -104,6 +104,8 @@ def test_labellers_of_different_stretches_do_not_contradict_each_other() -> None
     assert conflict([first, vote("b", "PER", start=0, end=2)], exclusive=True)[0] == 1
     assert conflict([first, vote("a", "LOC", start=0, end=4)], exclusive=True)[0] == 0
     assert conflict([vote("a", "price"), vote("b", "service")], exclusive=False)[0] == 0
+    inside = [vote("a", "ORG", start=0, end=9), vote("b", "LOC", start=4, end=9)]
+    assert conflict(inside, exclusive=True, nested=True)[0] == 0 and conflict(inside, exclusive=True)[0] == 1
     both = conflict([vote("a", "p"), vote("b", "n"), vote("c", "p")], exclusive=True)
     assert both[0] == pytest.approx(2 / 3) and both[1] == {"p": ["a", "c"], "n": ["b"]}
 

@@ -53,10 +53,9 @@ def measure(records: Records, task: Any, editors: Sequence[Editor], slices: Sequ
     needs = list(
         dict.fromkeys([*COLUMNS, *task.target, *task.reads, *(one for one in slices if not one.startswith("meta."))])
     )
-    exclusive = all(one.kind in ONE_OF for one in editors)
     at = 0
     for batch in records.batches(needs):
-        parts.append(_of_batch(batch, task, slices, exclusive, at))
+        parts.append(_of_batch(batch, task, editors, slices, at))
         at += len(batch)
     if not parts:
         nothing = np.zeros(0)
@@ -75,13 +74,15 @@ def measure(records: Records, task: Any, editors: Sequence[Editor], slices: Sequ
     )
 
 
-def _of_batch(batch: pa.Table, task: Any, slices: Sequence[str], exclusive: bool, first: int) -> Signals:
+def _of_batch(batch: pa.Table, task: Any, editors: Sequence[Editor], slices: Sequence[str], first: int) -> Signals:
+    exclusive = all(one.kind in ONE_OF for one in editors)
+    nested = any(one.kind == "spans" and one.nested for one in editors)
     targeted = np.asarray(task.labelled(batch), dtype=bool)
     told: dict[int, dict[str, Any]] = defaultdict(dict)
     disagreement = np.zeros(len(batch))
     for row, votes in _voted(batch["votes"]):
         if len(votes) > 1:
-            disagreement[row], sides = conflict(votes, exclusive)
+            disagreement[row], sides = conflict(votes, exclusive=exclusive, nested=nested)
             if disagreement[row]:
                 told[first + row]["sides"] = sides
     suspicion, waiting = np.zeros(len(batch)), np.ones(len(batch), dtype=bool)
@@ -109,10 +110,13 @@ def _voted(column: pa.ChunkedArray) -> list[tuple[int, list[dict[str, Any]]]]:
     return list(zip(rows.tolist(), column.take(pa.array(rows)).to_pylist(), strict=True)) if len(rows) else []
 
 
-def conflict(votes: Sequence[Mapping[str, Any]], exclusive: bool) -> tuple[float, dict[str, list[str]]]:
+def conflict(
+    votes: Sequence[Mapping[str, Any]], *, exclusive: bool, nested: bool = False
+) -> tuple[float, dict[str, list[str]]]:
     """Share of comparable pairs of labellers that contradict each other, 0..1, and who stands on which side.
 
     exclusive: votes on the whole record exclude each other (one label); else several labels may hold at once.
+    nested: spans may lie in each other, so that only those of the same place can contradict each other.
     """
     met = against = 0
     sides: dict[str, list[str]] = defaultdict(list)
@@ -124,6 +128,8 @@ def conflict(votes: Sequence[Mapping[str, Any]], exclusive: bool) -> tuple[float
         placed = a.get("start") is not None and b.get("start") is not None
         if placed:
             if a["start"] >= b["end"] or b["start"] >= a["end"]:
+                continue
+            if nested and (a["start"], a["end"]) != (b["start"], b["end"]):
                 continue
             keys = ("label", "start", "end", "tail_start", "tail_end")
             differ = any(a.get(key) != b.get(key) for key in keys)

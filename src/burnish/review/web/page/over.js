@@ -20,7 +20,7 @@ export function agreementView(found, about) {
   const each = Object.entries(found.each ?? {}).map(([name, said]) => h("tr", {}, h("th", {}, name), h("td", {}, Object.entries(said).map(([one, count]) => `${named("said", one)} ${count}`).join(" · "))));
   const editors = found.editors.map(one => {
     const many = one.pairs.some(pair => pair.f1 !== undefined), kappa = one.pairs.some(pair => pair.kappa !== undefined), weighted = one.pairs.some(pair => pair.weighted_kappa !== undefined);
-    const heads = [word("pairs"), word("records", ""), word("same"), ...(kappa ? [word("kappa")] : []), ...(weighted ? [word("weighted")] : []), ...(many ? [word("f1")] : [])];
+    const heads = [word("pairs"), word("count"), word("same"), ...(kappa ? [word("kappa")] : []), ...(weighted ? [word("weighted")] : []), ...(many ? [word("f1")] : [])];
     return h("section", {}, h("h3", {}, one.name ? `${one.name} · ` : "", named("kinds", one.kind)),
       h("p", {class: "figures"}, h("span", {}, word("alpha"), " (", one.difference, ") ", h("b", {}, figure(one.alpha))), one.fleiss !== null ? h("span", {}, word("fleiss"), " ", h("b", {}, figure(one.fleiss))) : null, one.alpha_by_character !== undefined && one.alpha_by_character !== null ? h("span", {}, word("alphaChar"), " ", h("b", {}, figure(one.alpha_by_character))) : null),
       h("table", {}, h("thead", {}, h("tr", {}, heads.map(head => h("th", {}, head)))), h("tbody", {}, one.pairs.map(pair => h("tr", {}, h("th", {}, `${pair.a} – ${pair.b}`), h("td", {}, String(pair.records)), h("td", {}, figure(pair.same)), kappa ? h("td", {}, figure(pair.kappa)) : null, weighted ? h("td", {}, figure(pair.weighted_kappa)) : null, many ? h("td", {}, figure(pair.f1)) : null)))));

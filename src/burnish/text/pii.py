@@ -45,7 +45,7 @@ _CARD_MARK = re.compile(r"(?:card|卡)[^\d\n]{0,16}$", re.IGNORECASE)
 # What is said just before a number of an order, so that one in ten of them is not taken for a card by chance.
 _OTHER_NUMBER = re.compile(
     r"(?:order|invoice|tracking|ticket|purchase|parcel|ref(?:erence)?|serial|imei|订单|单号|快递|运单|物流|发票|流水|序列|编号|工单)"
-    r"[^\d\n]{0,12}$",
+    r"[^\d\n,.;!?。]{0,12}$",
     re.IGNORECASE,
 )
 _IBAN = re.compile(_alone(r"[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}"))
@@ -152,7 +152,7 @@ _REGIONS = (
     "台湾|内蒙古|广西|西藏|宁夏|新疆|香港|澳门"
 )
 # A character of a place's name: none that rather belongs to the sentence around it.
-_PLACE = rf"(?:(?![我你他她您它们的了在到是住寄送发给把从往这那去来吗呢吧呀请问就和与或及想能可没不个叫为离过走坐])[{HAN_CLASS}])"
+_PLACE = rf"(?:(?![我你他她您它们的了在到是住寄送发给把从往这那去来吗呢吧呀请问就和与或及想能可没不个叫为离过走坐位])[{HAN_CLASS}])"
 _NUMBER = r"(?:\d{1,5}|[一二三四五六七八九十百]{1,4}|[A-Za-z])(?:[-之]\d{1,4})?"
 _PROVINCE = rf"(?:(?:{_REGIONS})(?:省|市|壮族自治区|回族自治区|维吾尔自治区|自治区|特别行政区)?)"
 _TOWN = rf"{_PLACE}{{1,6}}?(?:自治州|地区|市|区|县|旗|镇|乡|街道|村)"
@@ -165,7 +165,7 @@ _CHINESE = re.compile(
     "|".join(
         (
             rf"{_PROVINCE}[ ]?(?:{_TOWN}[ ]?){{0,4}}{_ROAD}[ ]?(?:{_HOUSE}){_INSIDE}",
-            rf"{_PROVINCE}[ ]?(?:{_TOWN}[ ]?){{0,4}}{_ESTATE}(?:[ ]?{_UNIT})*(?:[ -]?\d{{2,4}}(?!\d))?",
+            rf"{_PROVINCE}[ ]?(?:{_TOWN}[ ]?){{0,4}}{_ESTATE}(?:[ ]?{_UNIT})+(?:[ -]?\d{{2,4}}(?:室|房|号)?(?!\d))?",
             rf"{_PROVINCE}[ ]?(?:{_TOWN}[ ]?){{2,4}}(?:{_ROAD})?",
             rf"(?:{_TOWN}[ ]?){{0,4}}{_ROAD}[ ]?(?:{_HOUSE}){_INSIDE}",
             rf"(?:{_TOWN}[ ]?){{0,4}}{_ESTATE}(?:[ ]?{_UNIT})+(?:[ -]?\d{{2,4}}(?:室|房|号)?(?!\d))?",
@@ -220,6 +220,7 @@ _NAME_MARK = re.compile(
     rf"(?P<value>(?:{_SURNAMES})[{HAN_CLASS}]{{1,2}}?)(?=[^{HAN_CLASS}]|$|电话|手机|身份|地址|联系|先生|女士|小姐|的|要|想|在|住|是|，)"
 )
 _NAME_TITLE = re.compile(
+    rf"(?:(?<![{HAN_CLASS}])|(?<=[是叫找给跟和与请问让对为帮由向的位好谢]))"  # not inside a word: 订单经理
     rf"(?P<value>(?:{_SURNAMES})(?:[{HAN_CLASS}]{{1,2}}(?=先生|女士|小姐|同志))?)(?=先生|女士|小姐|太太|师傅|阿姨|大哥|老师|经理|医生|同志)"
 )
 _NAME_AGENT = re.compile(rf"(?:客服|专员|顾问|管家|经理)(?P<value>小(?:{_SURNAMES})|(?:{_SURNAMES})[{HAN_CLASS}]{{1,2}})(?=[^{HAN_CLASS}]|$|为您|很高兴|竭诚|在线|正在)")
@@ -234,10 +235,7 @@ _ENGLISH_NAMES = (
 )  # fmt: skip
 # What stands where a name may stand and is none.
 _NO_NAMES = frozenset(
-    "there all everyone everybody team customer customers sir madam sirs support service agent user friend friends guys folks "
-    "again you valued client clients member i we this that the it thanks thank so very what how please yes no ok okay hi hello "
-    "dear good morning afternoon evening sorry happy glad sure not interested looking trying having unable january february march "
-    "april may june july august september october november december monday tuesday wednesday thursday friday saturday sunday".split()
+    ["there", "all", "everyone", "everybody", "team", "customer", "customers", "sir", "madam", "sirs", "support", "service", "agent", "user", "friend", "friends", "guys", "folks", "again", "you", "valued", "client", "clients", "member", "i", "we", "this", "that", "the", "it", "thanks", "thank", "so", "very", "what", "how", "please", "yes", "no", "ok", "okay", "hi", "hello", "dear", "good", "morning", "afternoon", "evening", "sorry", "happy", "glad", "sure", "not", "interested", "looking", "trying", "having", "unable", "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 )
 
 
@@ -275,7 +273,7 @@ def find(text: str, kinds: Sequence[str] = KINDS, *, names: Iterable[str] = ()) 
     """What of the given kinds stands in a text, in order and without overlap.
 
     names: of people known from elsewhere (a field of the log); found wherever they stand as words of their own.
-    ValueError for a kind that is none. About 20,000 short texts a CPU-second.
+    ValueError for a kind that is none. About 10,000 messages a CPU-second.
     """
     if unknown := set(kinds) - set(KINDS):
         raise ValueError(f"no kind {sorted(unknown)[0]!r}; there are {', '.join(KINDS)}")

@@ -33,11 +33,10 @@ EVERYDAY: Mapping[str, Sequence[str]] = {
         "明天天气怎么样？", "我忘记密码了。", "哪里可以停车？", "附近有医院吗？", "请把发票寄给我。", "米饭怎么煮？",
     ),
 }  # fmt: skip
-_GOOD = frozenset(
-    ["true", "yes", "y", "1", "resolved", "solved", "closed", "positive", "good", "satisfied", "是", "已解决", "解决", "已完成", "完成", "满意", "非常满意", "好评", "有用"]
-)
-_BAD = frozenset(
-    ["false", "no", "n", "0", "unresolved", "unsolved", "open", "negative", "bad", "dissatisfied", "unsatisfied", "否", "未解决", "没解决", "未完成", "不满意", "非常不满意", "差评", "没用", "无用"]
+_GOOD = "true yes y 1 resolved solved closed positive good satisfied 是 已解决 解决 已完成 完成 满意 非常满意 好评 有用"
+_BAD = (
+    "false no n 0 unresolved unsolved open negative bad dissatisfied unsatisfied 否 未解决 没解决 未完成 不满意 非常不满意 "
+    "差评 没用 无用"
 )
 
 
@@ -47,7 +46,7 @@ def resolved(value: Any) -> float | None:
         return float(value)
     said = normalise(str(value if value is not None else ""))
     said = said.removesuffix(".0")
-    return 1.0 if said in _GOOD else 0.0 if said in _BAD else None
+    return 1.0 if said in _GOOD.split() else 0.0 if said in _BAD.split() else None
 
 
 def rated(value: Any, *, best: float) -> float | None:

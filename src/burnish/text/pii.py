@@ -53,7 +53,9 @@ _SSN = re.compile(r"(?<![\d-])\d{3}([- ])\d{2}\1\d{4}(?![\d-])")
 _SSN_MARK = re.compile(_alone(r"(?i:ssn|social security)") + r"[^\d\n]{0,24}?(?P<value>\d{9})(?!\d)")
 _IP = re.compile(r"(?<![\d.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\d.])")
 _IP6 = re.compile(r"(?<![\w:])(?:[0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}(?![\w:])")
-_PLATE = re.compile(r"[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼][A-HJ-NP-Z][·• ]?(?:[A-HJ-NP-Z0-9]{5,6})(?![A-Za-z0-9])")
+_PLATE = re.compile(
+    r"[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼][A-HJ-NP-Z][·• ]?(?:[A-HJ-NP-Z0-9]{5,6})(?![A-Za-z0-9])"
+)
 _ACCOUNT = re.compile(
     r"(?:(?i:qq|wechat|weixin|vx)|微信|扣扣|支付宝)(?:号码|号|账号|帐号)?\s*(?:(?i:is|id)|是|为|[:=])?\s*[:]?\s*"
     r"(?P<value>[A-Za-z][\w-]{5,19}|[1-9]\d{4,11})(?![\w@])",
@@ -66,14 +68,18 @@ _ABROAD = r"(?:\+|00)[1-9]\d{0,2}(?:[ .-]?\(?\d{1,5}\)?){2,6}"
 _AMERICAN = r"(?:1[ .-])?(?:\([2-9]\d{2}\) ?|[2-9]\d{2}[ .-])\d{3}[ .-]\d{4}(?: ?(?:x|ext\.?) ?\d{1,5})?"
 _NATIONAL = r"\(?0\d{1,4}\)?(?:[ .-]\d{2,6}){1,4}"
 _PHONE = re.compile(
-    r"(?<![\d.,/#-])(?<![A-Za-z])(?:" + "|".join((_MOBILE, _LANDLINE, _ABROAD, _AMERICAN, _NATIONAL)) + r")(?![\d/])(?!-\d)"
+    r"(?<![\d.,/#-])(?<![A-Za-z])(?:"
+    + "|".join((_MOBILE, _LANDLINE, _ABROAD, _AMERICAN, _NATIONAL))
+    + r")(?![\d/])(?!-\d)"
 )
 _PHONE_MARKED = re.compile(
     r"(?:\b(?:phone|tel(?:ephone)?|mobile|cell|fax|call(?:ed|ing)?|dial|ring|text|reach|answering|contact)\b|电话|手机|联系方式|拨打|致电|座机)"
     r"[^\d\n+(]{0,40}?(?P<value>[+(]?\d(?:[ .()/-]{0,2}\d){6,14})(?:x\d{1,5})?(?!\d)",
     re.IGNORECASE,
 )
-_HOTLINE = re.compile(r"[48]00[ -]?\d{3}[ -]?\d{4}|1?[ .-]?8(?:00|88|77|66)[ .-]\d{3}[ .-]\d{4}")  # a firm's, not a person's
+_HOTLINE = re.compile(
+    r"[48]00[ -]?\d{3}[ -]?\d{4}|1?[ .-]?8(?:00|88|77|66)[ .-]\d{3}[ .-]\d{4}"
+)  # a firm's, not a person's
 
 
 def _digits(text: str) -> str:
@@ -98,7 +104,9 @@ def _cards(text: str) -> Iterable[Found]:
         number, before = _digits(one[0]), text[max(0, one.start() - 30) : one.start()]
         if _OTHER_NUMBER.search(before):
             continue
-        issued = number[0] in "23456" and len(set(number)) > 2 and (len(number) >= 13 or number[:2] in ("50", "56", "58"))
+        issued = (
+            number[0] in "23456" and len(set(number)) > 2 and (len(number) >= 13 or number[:2] in ("50", "56", "58"))
+        )
         if (issued and checksums.luhn(number)) or (_CARD_MARK.search(before) and len(number) >= 12):
             yield Found(one.start(), one.end(), "bank_card")
 
@@ -223,7 +231,9 @@ _NAME_TITLE = re.compile(
     rf"(?:(?<![{HAN_CLASS}])|(?<=[是叫找给跟和与请问让对为帮由向的位好谢]))"  # not inside a word: 订单经理
     rf"(?P<value>(?:{_SURNAMES})(?:[{HAN_CLASS}]{{1,2}}(?=先生|女士|小姐|同志))?)(?=先生|女士|小姐|太太|师傅|阿姨|大哥|老师|经理|医生|同志)"
 )
-_NAME_AGENT = re.compile(rf"(?:客服|专员|顾问|管家|经理)(?P<value>小(?:{_SURNAMES})|(?:{_SURNAMES})[{HAN_CLASS}]{{1,2}})(?=[^{HAN_CLASS}]|$|为您|很高兴|竭诚|在线|正在)")
+_NAME_AGENT = re.compile(
+    rf"(?:客服|专员|顾问|管家|经理)(?P<value>小(?:{_SURNAMES})|(?:{_SURNAMES})[{HAN_CLASS}]{{1,2}})(?=[^{HAN_CLASS}]|$|为您|很高兴|竭诚|在线|正在)"
+)
 _ENGLISH_NAME = rf"{_CAPITAL}(?: (?:[A-Z]\.|{_CAPITAL}|de|van|der|von|da|bin|al))*? ?(?:{_CAPITAL})?"
 _FULL = rf"(?P<value>{_CAPITAL}(?:(?: [A-Z]\.?)?(?: (?:de|van|der|den|von|da|di|la|bin|al))*[ -]{_CAPITAL}){{0,3}})"
 _ENGLISH_NAMES = (
@@ -234,8 +244,12 @@ _ENGLISH_NAMES = (
     re.compile(rf"(?:^|\n)(?:[Kk]ind |[Bb]est |[Ww]arm )?(?:[Rr]egards|[Ss]incerely|[Yy]ours|[Cc]heers|[Bb]est)[, ]*\n\s*{_FULL}(?=\s*$|\n)", re.MULTILINE),
 )  # fmt: skip
 # What stands where a name may stand and is none.
-_NO_NAMES = frozenset(
-    ["there", "all", "everyone", "everybody", "team", "customer", "customers", "sir", "madam", "sirs", "support", "service", "agent", "user", "friend", "friends", "guys", "folks", "again", "you", "valued", "client", "clients", "member", "i", "we", "this", "that", "the", "it", "thanks", "thank", "so", "very", "what", "how", "please", "yes", "no", "ok", "okay", "hi", "hello", "dear", "good", "morning", "afternoon", "evening", "sorry", "happy", "glad", "sure", "not", "interested", "looking", "trying", "having", "unable", "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+_NO_NAMES = (
+    "there all everyone everybody team customer customers sir madam sirs support service agent user "
+    "friend friends guys folks again you valued client clients member i we this that the it thanks thank "
+    "so very what how please yes no ok okay hi hello dear good morning afternoon evening sorry happy glad "
+    "sure not interested looking trying having unable january february march april may june july august "
+    "september october november december monday tuesday wednesday thursday friday saturday sunday"
 )
 
 
@@ -249,7 +263,7 @@ def _names(text: str) -> Iterable[Found]:
             while end > start and text[end - 1] in ".,'’-":
                 end -= 1
             words = text[start:end].lower().split()
-            if words and words[0].strip(".") not in _NO_NAMES:
+            if words and words[0].strip(".") not in _NO_NAMES.split():
                 yield Found(start, end, "name")
 
 

@@ -10,14 +10,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from annotated_types import Gt, Le
 
+from burnish.construct.fields import value_of
+from burnish.core.records import Record
 from burnish.core.stage import Context
 from burnish.measures.duplicates import near_duplicates
 from burnish.text.normalise import normalise
 
+Threshold = Annotated[float, Gt(0), Le(1)]
 _Z2 = 1.959964**2  # of a 95% interval
 EVERYDAY_WEIGHT = 30
 # Questions of many kinds: where a backbone puts a question about anything.
@@ -61,6 +65,14 @@ def rated(value: Any, *, best: float) -> float | None:
     return (number - low) / (best - low) if low <= number <= best else None
 
 
+def outcome_of(record: Record, field: str) -> float | None:
+    """What came of a record's answer, 0..1: a number there, or a word that says yes or no."""
+    value = value_of(record, field)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value) if 0 <= value <= 1 else None
+    return resolved(value)
+
+
 def standing(outcomes: Sequence[float | None], prior: float = 0.5) -> float:
     """0..1: the lower end of the 95% interval of the mean outcome of an answer, given len(outcomes) times."""
     total = len(outcomes)
@@ -69,7 +81,8 @@ def standing(outcomes: Sequence[float | None], prior: float = 0.5) -> float:
     share = sum(prior if one is None else one for one in outcomes) / total
     middle = share + _Z2 / (2 * total)
     half = (_Z2 * (share * (1 - share) / total + _Z2 / (4 * total**2))) ** 0.5
-    return max(0.0, (middle - half) / (1 + _Z2 / total))
+    low: float = (middle - half) / (1 + _Z2 / total)
+    return max(0.0, low)
 
 
 @dataclass(frozen=True)

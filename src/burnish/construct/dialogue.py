@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Gt
 
-from burnish.construct.answers import Answers, like_questions, rated
+from burnish.construct.answers import Answers, Threshold, like_questions, rated
 from burnish.construct.answers import resolved as is_resolved
 from burnish.construct.fields import field_problems, need, value_of
 from burnish.construct.making import MATERIAL, made, story
@@ -27,7 +27,6 @@ from burnish.text.pii import KINDS, Masker
 BY = "construct.dialogue"
 Role = Literal["user", "assistant", "system", "skip"]
 Hours = Annotated[float, Gt(0)]
-Threshold = Annotated[float, Gt(0)]
 
 
 @dataclass

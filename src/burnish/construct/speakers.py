@@ -40,7 +40,8 @@ _ROLE_WORD = re.compile(
 
 
 def role_of(speaker: str, given: Mapping[str, str]) -> str | None:
-    """The role of a speaker: as the spec says, else by the longest role word in it; None where words contradict or lack.
+    """The role of a speaker: as the spec says, else by the role words in it (of Chinese ones the longest, for 客户服务 holds 客户);
+    None where words contradict or lack.
 
     given: normalised speaker -> role.
     """
@@ -49,7 +50,7 @@ def role_of(speaker: str, given: Mapping[str, str]) -> str | None:
         return given[said]
     if said in KNOWN:
         return KNOWN[said]
-    found = [(len(word), KNOWN[word]) for word in _words_in(said)]
+    found = [(len(word) if _HAN.match(word) else 99, KNOWN[word]) for word in _words_in(said)]
     longest = max((size for size, _ in found), default=0)
     roles = {role for size, role in found if size == longest}
     return roles.pop() if len(roles) == 1 else None

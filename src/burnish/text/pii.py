@@ -105,7 +105,7 @@ def _cards(text: str) -> Iterable[Found]:
         if _OTHER_NUMBER.search(before):
             continue
         issued = (
-            number[0] in "23456" and len(set(number)) > 2 and (len(number) >= 13 or number[:2] in ("50", "56", "58"))
+            number[0] in "23456" and len(set(number)) > 1 and (len(number) >= 13 or number[:2] in ("50", "56", "58"))
         )
         if (issued and checksums.luhn(number)) or (_CARD_MARK.search(before) and len(number) >= 12):
             yield Found(one.start(), one.end(), "bank_card")

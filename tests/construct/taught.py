@@ -49,7 +49,7 @@ def teacher(answer: Answer) -> Iterator[tuple[dict[str, Any], list[list[dict[str
 
 
 def backbone(folder: Path, texts: Sequence[str]) -> Path:
-    """A random BERT of one layer whose vocabulary is learnt of the texts: texts that share words are near each other."""
+    """A BERT that averages random vectors of words, its vocabulary learnt of the texts: those that share words are near."""
     import torch
     from tokenizers import BertWordPieceTokenizer
     from transformers import AutoModel, BertConfig, BertTokenizerFast
@@ -65,5 +65,10 @@ def backbone(folder: Path, texts: Sequence[str]) -> Path:
     )  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        AutoModel.from_config(config).save_pretrained(folder)
+        model = AutoModel.from_config(config)
+    with torch.no_grad():  # neither places nor neighbours count: the mean of a text's words is left
+        model.embeddings.position_embeddings.weight.zero_()
+        model.encoder.layer[0].attention.output.dense.weight.zero_()
+        model.encoder.layer[0].output.dense.weight.zero_()
+    model.save_pretrained(folder)
     return folder

@@ -106,9 +106,7 @@ def test_what_is_no_conversation_is_refused_with_its_reason(chat: Context) -> No
         chat,
     )
     rows = list(records)
-    assert [said(one) for one in made_of(rows)] == [
-        [("user", "Where is my parcel?"), ("assistant", "On its way.")]
-    ]
+    assert [said(one) for one in made_of(rows)] == [[("user", "Where is my parcel?"), ("assistant", "On its way.")]]
     assert refused(records) == {
         "one-sided: nobody answers": 1,
         "one-sided: nobody asks": 1,
@@ -126,7 +124,9 @@ def test_who_is_not_known_takes_the_role_nobody_else_has(chat: Context) -> None:
 
 def test_roles_of_the_spec_come_first(chat: Context) -> None:
     lines: Sequence[Line] = (("c", "A", "How long?"), ("c", "B", "Two days."), ("c", "robot", "I am a robot."))
-    with pytest.raises(BurnishError, match="no conversation has speakers whose roles are known; the commonest are 'A', 'B'") as caught:
+    with pytest.raises(
+        BurnishError, match="no conversation has speakers whose roles are known; the commonest are 'A', 'B'"
+    ) as caught:
         dialogue(log(*lines[:2]), chat)
     assert "roles: {A: user, ...}" in caught.value.hint
     records = dialogue(log(*lines), chat, roles={"a": "user", "B": "assistant", "robot": "skip"})
@@ -177,7 +177,12 @@ def test_outcome_is_what_the_log_says_of_it(chat: Context) -> None:
     )  # fmt: skip
     made = made_of(records)[0]
     assert made.meta["outcome"] == 0.75 and made.confidence == 0.75, "solved is 1, three of five stars 0.5"
-    assert resolved("no") == 0.0 and resolved("maybe") is None and rated("满意", best=5) == 1.0 and rated(7, best=5) is None
+    assert (
+        resolved("no") == 0.0
+        and resolved("maybe") is None
+        and rated("满意", best=5) == 1.0
+        and rated(7, best=5) is None
+    )
 
 
 def test_how_high_an_answer_stands() -> None:
@@ -201,8 +206,13 @@ def test_best_keeps_the_conversation_with_the_best_answer(chat: Context, tmp_pat
     for row, fine in zip(rows, solved, strict=False):
         row.meta["solved"] = fine
     folder = backbone(tmp_path / "bert", [text for _, _, text in lines])
-    records = dialogue(Records.from_rows(rows), chat, resolved="meta.solved", answers="best", alike=0.9, backbone=str(folder))  # type: ignore[arg-type]
-    assert sorted(one.messages[-1]["content"] for one in made_of(records)) == ["At noon.", "Bring them back to any shop."]
+    records = dialogue(
+        Records.from_rows(rows), chat, resolved="meta.solved", answers="best", alike=0.9, backbone=str(folder)
+    )  # type: ignore[arg-type]
+    assert sorted(one.messages[-1]["content"] for one in made_of(records)) == [
+        "At noon.",
+        "Bring them back to any shop.",
+    ]
     assert refused(records) == {"a like question has a better answer": 5}
 
 
@@ -244,7 +254,11 @@ def test_mistakes_of_the_spec_are_told_with_their_line(tmp_path: Path) -> None:
     with pytest.raises(SpecError) as caught:
         load(path)
     told = str(caught.value)
-    assert "records have no field 'who'" in told and "no kind of personal data 'phones'" in told and "did you mean 'phone'?" in told
+    assert (
+        "records have no field 'who'" in told
+        and "no kind of personal data 'phones'" in told
+        and "did you mean 'phone'?" in told
+    )
 
 
 @pytest.mark.shared

@@ -62,7 +62,12 @@ def test_the_middle_is_nearest_to_all() -> None:
 def test_agreement_by_hand() -> None:
     found = agreement([0, 0, 1, 1], ["a", "a", "a", "b"])
     assert found["precision"] == 0.5 and found["recall"] == pytest.approx(1 / 3) and found["f1"] == pytest.approx(0.4)
-    assert agreement([5, 5, 9], ["x", "x", "y"]) == {"precision": 1.0, "recall": 1.0, "f1": 1.0, "nmi": pytest.approx(1.0)}
+    assert agreement([5, 5, 9], ["x", "x", "y"]) == {
+        "precision": 1.0,
+        "recall": 1.0,
+        "f1": 1.0,
+        "nmi": pytest.approx(1.0),
+    }
 
 
 @pytest.mark.parametrize(
@@ -119,7 +124,11 @@ def test_figures_by_hand() -> None:
     assert distinct(["好好学", "好好"], 1) == 2 / 5
     assert distinct(["a b a b", "a b"], 2) == 2 / 4
     assert distinct(["a"], 2) == 0.0
-    talks = [turns("where is it", "on [PHONE] at noon"), turns("where is it", "on [PHONE] at noon"), turns("谢谢", "不客气")]
+    talks = [
+        turns("where is it", "on [PHONE] at noon"),
+        turns("where is it", "on [PHONE] at noon"),
+        turns("谢谢", "不客气"),
+    ]
     found = conversation_figures(talks)
     assert found["conversations"] == 3 and found["turns"]["mean"] == 2.0
     assert found["masked"] == pytest.approx(2 / 3) and found["duplicates"] == pytest.approx(1 / 3)

@@ -36,7 +36,11 @@ def values(text: str, *kinds: str, names: tuple[str, ...] = ()) -> list[tuple[st
         ("上海浦东新区世纪大道100号", "address", "上海浦东新区世纪大道100号"),
         ("住在幸福小区3号楼2单元", "address", "幸福小区3号楼2单元"),
         ("I live at 12 Baker Street, London", "address", "12 Baker Street, London"),
-        ("ship it to 500 Oak Ave, Apt 4, Springfield, IL 62704", "address", "500 Oak Ave, Apt 4, Springfield, IL 62704"),
+        (
+            "ship it to 500 Oak Ave, Apt 4, Springfield, IL 62704",
+            "address",
+            "500 Oak Ave, Apt 4, Springfield, IL 62704",
+        ),
         ("我叫王小明，想退货", "name", "王小明"),
         ("收货人：欧阳锋 电话", "name", "欧阳锋"),
         ("王女士您好", "name", "王"),

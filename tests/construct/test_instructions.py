@@ -145,7 +145,7 @@ def test_instructions_evolve_round_after_round(chat: Context) -> None:
             ][next(more) % 4]
         return given + "，并且逐条说明理由，再举两个生活中的例子，最后总结成一张清单"
 
-    with teacher(answer) as (setting, seen):
+    with teacher(answer) as (setting, _seen):
         records = evolve(seeds(*SEEDS[:5]), chat, teacher=setting, rounds=2)
         rows = list(records)
     made = of(rows, "construct.evolve")

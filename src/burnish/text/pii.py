@@ -48,7 +48,7 @@ _OTHER_NUMBER = re.compile(
     r"[^\d\n,.;!?。]{0,12}$",
     re.IGNORECASE,
 )
-_IBAN = re.compile(_alone(r"[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}"))
+_IBAN = re.compile(_alone(r"[A-Za-z]{2}\d{2}(?: ?[A-Za-z0-9]){11,30}"))
 _SSN = re.compile(r"(?<![\d-])\d{3}([- ])\d{2}\1\d{4}(?![\d-])")
 _SSN_MARK = re.compile(_alone(r"(?i:ssn|social security)") + r"[^\d\n]{0,24}?(?P<value>\d{9})(?!\d)")
 _IP = re.compile(r"(?<![\d.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\d.])")
@@ -73,8 +73,8 @@ _PHONE = re.compile(
     + r")(?![\d/])(?!-\d)"
 )
 _PHONE_MARKED = re.compile(
-    r"(?:\b(?:phone|tel(?:ephone)?|mobile|cell|fax|call(?:ed|ing)?|dial|ring|text|reach|answering|contact)\b|电话|手机|联系方式|拨打|致电|座机)"
-    r"[^\d\n+(]{0,40}?(?P<value>[+(]?\d(?:[ .()/-]{0,2}\d){6,14})(?:x\d{1,5})?(?!\d)",
+    r"(?:\b(?:phone|tel(?:ephone)?|mobile|cell|fax|call(?:ed|ing)?|dial|ring|text|reach|answering|contact|messages? to|sms)\b|电话|手机|联系方式|拨打|致电|座机)"
+    r"(?:[^\d\n+(]{0,40}?|\W{0,3}\n\s*)(?P<value>[+(]?\d(?:[ .()/-]{0,2}\d){6,14})(?:x\d{1,5})?(?!\d)",
     re.IGNORECASE,
 )
 _HOTLINE = re.compile(
@@ -185,11 +185,29 @@ _WAYS = (
     "Highway|Hwy|Circle|Cir|Crescent|Close|Trail|Alley|Row|Loop|Plaza"
 )
 _CAPITAL = r"[A-ZÀ-ÖØ-Þ][\w'’.-]*"
-_FLAT = r"(?:,? (?:Apt|Apartment|Suite|Ste|Unit|Flat|Floor|Fl|Room|Rm|Bldg)\.? ?#?\w+|,? ?#\d+\w?)"
+_SPACE = r"(?: |, ?|,? ?\n *)"
+_FLAT = rf"(?:{_SPACE}(?i:Apt|Apartment|Suite|Ste|Unit|Flat|Floor|Room|Rm|Bldg)\b\.? ?#?\w+|{_SPACE}#\d+\w?)"
+_POSTCODE = r"(?:[A-Z]{2} )?(?:\d{4,6}(?:-\d{4})?|[A-Z]{1,2}\d[A-Z\d]? \d[A-Z]{2})\b"
+_PLACES = rf"(?:{_SPACE}(?:{_CAPITAL})(?: {_CAPITAL}){{0,3}}){{0,3}}?(?:{_SPACE}[A-Z]{{2}})?(?:{_SPACE}{_POSTCODE})"
+_NAMED = rf"(?:,(?: ?\n)? ?{_CAPITAL}(?: {_CAPITAL}){{0,2}}){{0,2}}"
+_START = r"(?<![\w#.-])\d{1,6}[A-Za-z]?(?:-\d+)?(?: \d{1,5})?"
+# A word of a street's name written small: none of a sentence about streets ("20 minutes down the road").
+_SMALL = (
+    r"(?!(?:the|a|an|down|up|off|on|in|at|of|to|from|by|with|for|my|our|your|this|that|and|or|minutes?|miles?|km|metres?|meters?|"
+    r"blocks?|hours?|people|gb|tb|hard|test|long|per)\b)[^\W\d_][\w'’.-]*"
+)
+_WAY = rf"(?:(?:{_WAYS})\b\.?|(?i:street|road|avenue|boulevard|lane|drive|square|terrace|highway)\b)"
 _ENGLISH = re.compile(
-    rf"(?<![\w#-])\d{{1,5}}[A-Za-z]?(?:-\d+)? (?:(?:[NSEW]|North|South|East|West)\.? )?(?:(?:{_CAPITAL}|\d+(?:st|nd|rd|th)) ){{1,4}}"
-    rf"(?:{_WAYS})\b\.?(?:{_FLAT})?(?:(?:,|\n) ?{_CAPITAL}(?: {_CAPITAL}){{0,2}}){{0,2}}(?:,? (?:[A-Z]{{2}} )?\d{{5}}(?:-\d{{4}})?\b)?"
-    r"|\b(?:P\.? ?O\.? Box|PO Box) \d+"
+    "|".join(
+        (
+            # 12 Baker Street, Flat 2, London NW1 6XE
+            rf"{_START} (?:(?:[NSEW]|North|South|East|West)\.? )?(?:(?:{_CAPITAL}|\d+(?:st|nd|rd|th)) ){{1,4}}{_WAY}{_FLAT}{{0,2}}(?:{_PLACES}|{_NAMED})",
+            # 27534 Þorsteinsgata 63 Apt. 004, Moss: whatever the street is called, a flat says what it is
+            rf"{_START}(?: (?:{_CAPITAL}|d[aeiou]s?|del|la|u\.|ul\.|\d{{1,4}}\.?)){{1,6}}{_FLAT}{{1,2}}(?:{_PLACES}|{_NAMED})",
+            rf"(?<![\w#.-])\d{{2,6}}(?: \d{{1,5}})?(?: {_SMALL}){{1,2}} {_WAY}(?:{_FLAT})?(?:{_PLACES}|{_NAMED})",
+            rf"\b(?:P\.? ?O\.? Box|PSC|Unit) \d+(?:,? Box \d+)?(?:{_PLACES})?",
+        )
+    )
 )
 # "Hammarvägen 15", "23 rue de Rivoli": forms of other countries, only where the text says that an address comes.
 _ADDRESS_MARKED = re.compile(

@@ -299,11 +299,11 @@ def filters(data: Path) -> dict[str, Any]:
         removed = sum(not keep(good[:300], text) for text in copies)
         rows[name] = {"good_kept": round(kept / len(good), 3), "near_copies_removed": round(removed / len(copies), 3)}
 
-    def novel() -> Callable[[Sequence[str], str], bool]:
+    def novel(*, rules: bool) -> Callable[[Sequence[str], str], bool]:
         memory: dict[int, Novelty] = {}
 
         def keep(pool: Sequence[str], text: str) -> bool:
-            if instruction_problem(text, language="zh"):
+            if rules and instruction_problem(text, language="zh"):
                 return False
             if len(memory) > 2:
                 memory.clear()
@@ -315,7 +315,8 @@ def filters(data: Path) -> dict[str, Any]:
 
     told("Self-Instruct as published", lambda pool, text: published(pool, text, scorer, rules=True))
     told("its ROUGE-L alone", lambda pool, text: published(pool, text, scorer, rules=False))
-    told("burnish", novel())
+    told("burnish", novel(rules=True))
+    told("burnish, novelty alone", novel(rules=False))
     pairs = {
         name: list(csv.reader((data / "stsb-en-zh" / f"stsb-{name}-test.csv").open(encoding="utf-8")))
         for name in ("en", "zh")

@@ -65,6 +65,11 @@ def rated(value: Any, *, best: float) -> float | None:
     return (number - low) / (best - low) if low <= number <= best else None
 
 
+def first_hand(record: Record) -> bool:
+    """Whether a record tells what people said: a FAQ or a preference made of it would count the same answers again."""
+    return record.keep and record.label_from not in ("construct.faq", "construct.preferences")
+
+
 def outcome_of(record: Record, field: str) -> float | None:
     """What came of a record's answer, 0..1: a number there, or a word that says yes or no."""
     value = value_of(record, field)

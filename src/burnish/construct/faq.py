@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from burnish.construct.answers import Answers, Threshold, like_questions, outcome_of, question_vectors
+from burnish.construct.answers import Answers, Threshold, first_hand, like_questions, outcome_of, question_vectors
 from burnish.construct.fields import field_problems, need
 from burnish.construct.making import made, mark_material, story
 from burnish.core.artifacts import Records
@@ -21,6 +21,7 @@ from burnish.measures.conversations import conversation_figures, told
 from burnish.nn.backbones import Backbone, embedding_seconds
 from burnish.text.lengths import lengths
 from burnish.text.normalise import normalise
+from burnish.text.pii import PLACEHOLDER
 
 BY = "construct.faq"
 SHOWN_MEMBERS = 50  # wordings kept in meta; support counts them all
@@ -123,7 +124,7 @@ def faq(
 def _pairs(rows: Sequence[Record], questions: str, outcome: str, shortest: int) -> tuple[list[Pair], int]:
     found: list[Pair] = []
     for row in rows:
-        if not row.keep:
+        if not first_hand(row):
             continue
         came = outcome_of(row, outcome)
         exchanges = list(_exchanges(row))
@@ -146,7 +147,8 @@ def _exchanges(row: Record) -> Iterator[tuple[str, str]]:
 
 
 def _typical(members: Sequence[int], asked: Sequence[str], vectors: np.ndarray) -> int:
-    """The wording nearest to all others, among those of middling length: neither two words nor a story."""
+    """The wording nearest to all others, among those of middling length (neither two words nor a story) that name nobody."""
+    members = [at for at in members if not PLACEHOLDER.search(asked[at])] or members
     words = lengths([asked[at] for at in members]).words
     low, high = np.quantile(words, (0.1, 0.9))
     usual = [at for at, size in zip(members, words, strict=True) if low <= size <= high] or list(members)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from burnish.construct.answers import Answer, Answers, Threshold, like_questions, outcome_of
+from burnish.construct.answers import Answer, Answers, Threshold, first_hand, like_questions, outcome_of
 from burnish.construct.fields import field_problems, need, value_of
 from burnish.construct.instructions import answer_problem, as_turns, instruction_of, language_of
 from burnish.construct.judging import Duel, best_and_worst, judged, told_of
@@ -118,7 +118,7 @@ def preferences(
     facts = dict(records.facts)
     own: dict[str, Any] = {"source": source}
     if source == "outcomes":
-        pairs = list(_from_outcomes(kept, alike, outcome, margin, str(backbone), work))
+        pairs = list(_from_outcomes([one for one in kept if first_hand(one)], alike, outcome, margin, str(backbone), work))
     elif source == "edits":
         pairs = list(_from_edits(kept, draft, least_edit, work))
     else:

@@ -232,9 +232,9 @@ def same_meaning(data: Path) -> tuple[list[str], list[str]]:
     pairs: list[tuple[str, str, str]] = []
     for name in ("train_few_all.json", "dev_few_all.json", "test_public.json"):
         path = data / "fewclue-zh" / "bustm" / name
-        opened = path.open(encoding="utf-8") if path.exists() else lzma.open(f"{path}.xz", "rt", encoding="utf-8")
-        with opened as file:
-            pairs += [(one["sentence1"], one["sentence2"], str(one["label"])) for one in map(json.loads, file)]
+        raw = path.read_bytes() if path.exists() else lzma.decompress(Path(f"{path}.xz").read_bytes())
+        rows = map(json.loads, raw.decode("utf-8").splitlines())
+        pairs += [(one["sentence1"], one["sentence2"], str(one["label"])) for one in rows]
     parent: dict[str, str] = {}
 
     def root(text: str) -> str:

@@ -88,6 +88,11 @@ def test_a_conversation_is_cleaned_merged_masked_and_traced(chat: Context) -> No
     assert Task(chat.task).problem(made) is None
     log_rows = rows[:-1]
     assert not any(one.keep for one in log_rows) and all(one.findings[0]["check"] == "material" for one in log_rows)
+    assert (
+        log_rows[3].trail == ["construct.dialogue: personal data masked"]
+        and log_rows[6].trail != []
+        and not log_rows[0].trail
+    )
     assert "13812345678" not in json.dumps([one.row() for one in rows], default=str), "the log passes masked as well"
     assert "王芳" not in json.dumps([one.row() for one in rows], default=str, ensure_ascii=False)
 

@@ -356,6 +356,8 @@ def _material(record: Record, talk: Talk | None, masker: Masker | None, kinds: S
     changed.text = masker.mask(record.text) if record.text else record.text
     changed.messages = [{**one, "content": masker.mask(one["content"] or "")} for one in record.messages or ()] or None
     changed.meta = _plain(record.meta, masker)
+    if (changed.text, changed.messages, changed.meta) != (record.text, record.messages, record.meta):
+        changed.trail = [*record.trail, f"{BY}: personal data masked"]
     return changed
 
 

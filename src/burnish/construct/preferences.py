@@ -95,7 +95,7 @@ def preferences(
     prompt: PromptFile = "judge_pair",
     backbone: Backbone = Backbone("auto"),
 ) -> Records:
-    """Make pairs of a better and a worse answer: from what came of answers, from edits, from teachers, from two models.
+    """Make pairs of a better and a worse answer: from outcomes, edits, several answers or two models.
 
     source: outcomes pairs the answers to like questions that ended best and worst; edits pairs what an agent sent with the
     draft it was made of; teachers lets a teacher answer several times and a judge choose; models takes a strong model's answer
@@ -118,7 +118,9 @@ def preferences(
     facts = dict(records.facts)
     own: dict[str, Any] = {"source": source}
     if source == "outcomes":
-        pairs = list(_from_outcomes([one for one in kept if first_hand(one)], alike, outcome, margin, str(backbone), work))
+        pairs = list(
+            _from_outcomes([one for one in kept if first_hand(one)], alike, outcome, margin, str(backbone), work)
+        )
     elif source == "edits":
         pairs = list(_from_edits(kept, draft, least_edit, work))
     else:

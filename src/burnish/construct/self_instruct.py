@@ -254,7 +254,7 @@ def evolve(
     form: Literal["messages", "output"] = "messages",
     answer_prompt: PromptFile = "instruction_answer",
 ) -> Records:
-    """Let a teacher make instructions harder or rarer, round after round, and answer them (Evol-Instruct, Xu et al. 2023).
+    """Let a teacher make instructions harder or rarer and answer them (Evol-Instruct, Xu et al. 2023).
 
     teacher: who rewrites. rounds: each evolves what the round before made; what failed is tried again the next round.
     ways: constraints, deepen, concretise, reasoning, material (harder) and breadth (rarer); all by default, drawn at random.

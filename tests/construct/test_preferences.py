@@ -81,6 +81,17 @@ def test_outcomes_make_pairs_of_like_questions(chat: Context, tmp_path: Path) ->
     }
 
 
+def test_stars_are_outcomes(chat: Context, tmp_path: Path) -> None:
+    rows = [
+        Record(id=f"s{at}", text=ASKED[0], output=said, meta={"stars": stars})
+        for at, (said, stars) in enumerate([("Bring them to any shop.", 5), ("That is not my job.", 1)])
+    ]
+    bert = str(backbone(tmp_path / "bert", ASKED))
+    records = preferences(Records.from_rows(rows), chat, outcome="meta.stars", best_outcome=5, backbone=bert)  # type: ignore[arg-type]
+    (made,) = pairs(records)
+    assert made.meta["outcomes"] == [1.0, 0.0] and made.meta["rejected"] == "That is not my job."
+
+
 def test_edits_of_a_draft_are_preferences(chat: Context) -> None:
     rows = [
         talk("a", ASKED[0], "You can bring them back within 30 days.", draft="No idea, look it up yourself."),
@@ -191,6 +202,7 @@ def test_mistakes_of_the_spec_are_told(tmp_path: Path) -> None:
             f"{{use: preferences, source: teachers, teacher: {local}, answers: 1}}",
             "one answer has nothing to be compared with",
         ),
+        (f"{{use: preferences, source: teachers, teacher: {local}}}", "at temperature 0 it says the same again"),
         (f"{{use: preferences, source: edits, teacher: {local}}}", "edits ask nobody"),
     ):
         path.write_text(head + f"  - {step}\n")

@@ -70,12 +70,9 @@ def first_hand(record: Record) -> bool:
     return record.keep and record.label_from not in ("construct.faq", "construct.preferences")
 
 
-def outcome_of(record: Record, field: str) -> float | None:
-    """What came of a record's answer, 0..1: a number there, or a word that says yes or no."""
-    value = value_of(record, field)
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value) if 0 <= value <= 1 else None
-    return resolved(value)
+def outcome_of(record: Record, field: str, best: float = 1) -> float | None:
+    """What came of a record's answer, 0..1: a number from 0 to 1, a rating from 1 to `best`, a word that says yes or no."""
+    return rated(value_of(record, field), best=best)
 
 
 def standing(outcomes: Sequence[float | None], prior: float = 0.5) -> float:

@@ -51,6 +51,7 @@ def faq(
     support: Positive = 2,
     agree: Share = 0.0,
     outcome: str = "meta.outcome",
+    best_outcome: Positive = 1,
     wordings: Literal["one", "all"] = "one",
     form: Literal["messages", "output"] = "messages",
     shortest: Positive = 2,
@@ -63,7 +64,8 @@ def faq(
     alike: mean cosine, centred, from which questions are the same one, 0..1; lower gathers more.
     support: how often a question must have been asked.
     agree: share of the group that must have got the chosen answer, 0..1; groups below are refused.
-    outcome: the field that says what came of the answer, 0..1, as construct.dialogue writes it.
+    outcome: the field that says what came of the answer, as construct.dialogue writes it. best_outcome: the highest there is;
+    1 for 0..1, 5 for one to five stars.
     wordings: one makes a pair of each group, with its most typical question; all makes one of every wording, with the group's
     answer.
     form: messages for chat, or output (text and output).
@@ -74,7 +76,7 @@ def faq(
     and the chosen answer's share and outcome. Sees all questions at once: time grows with their square.
     """
     rows = list(records)
-    pairs, short = _pairs(rows, questions, outcome, shortest)
+    pairs, short = _pairs(rows, questions, outcome, best_outcome, shortest)
     need(
         len(pairs) + short,
         "messages",
@@ -121,12 +123,12 @@ def faq(
     return grown
 
 
-def _pairs(rows: Sequence[Record], questions: str, outcome: str, shortest: int) -> tuple[list[Pair], int]:
+def _pairs(rows: Sequence[Record], questions: str, outcome: str, best: int, shortest: int) -> tuple[list[Pair], int]:
     found: list[Pair] = []
     for row in rows:
         if not first_hand(row):
             continue
-        came = outcome_of(row, outcome)
+        came = outcome_of(row, outcome, best)
         exchanges = list(_exchanges(row))
         for question, answer in exchanges[:1] if questions == "first" else exchanges:
             found.append(Pair(question, answer, row, came))

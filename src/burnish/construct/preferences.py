@@ -60,6 +60,8 @@ def _problems(settings: Mapping[str, Any], task: TaskSpec) -> list[tuple[str, st
     for name in ("teacher", "weaker", "judge"):
         if settings[name] is not None and not asks:
             found.append((name, f"{source} ask nobody", "source: teachers or models"))
+    if source == "teachers" and settings["teacher"] is not None and TEACHERS.one(settings["teacher"]).temperature == 0:
+        found.append(("teacher", "at temperature 0 it says the same again", "temperature: 0.8, for example"))
     if source == "teachers" and settings["answers"] < 2:
         found.append(("answers", "one answer has nothing to be compared with", "answers: 2 or more"))
     return found
@@ -83,6 +85,7 @@ def preferences(
     source: Source = "outcomes",
     alike: Threshold = 0.3,
     outcome: str = "meta.outcome",
+    best_outcome: Positive = 1,
     margin: Share = 0.3,
     draft: str = "meta.draft",
     least_edit: Share = 0.05,
@@ -100,8 +103,8 @@ def preferences(
     source: outcomes pairs the answers to like questions that ended best and worst; edits pairs what an agent sent with the
     draft it was made of; teachers lets a teacher answer several times and a judge choose; models takes a strong model's answer
     over a weak one's.
-    alike: mean cosine, centred, from which questions are like; outcome: the field of what came of an answer, 0..1 (ratings
-    and resolutions become one in construct.dialogue). margin: least difference of the two outcomes, 0..1.
+    alike: mean cosine, centred, from which questions are like; outcome: the field of what came of an answer (ratings
+    and resolutions become one in construct.dialogue). best_outcome: the highest there is; 1 for 0..1, 5 for stars. margin: least difference of the two outcomes, 0..1.
     draft: the field that holds what was there before the edit. least_edit: least share of words that changed, 0..1.
     teacher: who answers (the strong one of models). weaker: who answers worse. judge: who compares; of teachers the teacher
     itself where none is named, of models nobody then.
@@ -119,7 +122,9 @@ def preferences(
     own: dict[str, Any] = {"source": source}
     if source == "outcomes":
         pairs = list(
-            _from_outcomes([one for one in kept if first_hand(one)], alike, outcome, margin, str(backbone), work)
+            _from_outcomes(
+                [one for one in kept if first_hand(one)], alike, (outcome, best_outcome), margin, str(backbone), work
+            )
         )
     elif source == "edits":
         pairs = list(_from_edits(kept, draft, least_edit, work))
@@ -149,15 +154,15 @@ def _question(record: Record) -> list[dict[str, str]]:
 
 
 def _from_outcomes(
-    rows: Sequence[Record], alike: float, outcome: str, margin: float, backbone: str, work: Work
+    rows: Sequence[Record], alike: float, outcome: tuple[str, float], margin: float, backbone: str, work: Work
 ) -> Iterator[Pair]:
     """Of each group of like questions the answer that stands highest, and the one that ended worst."""
     given = [(one, asked, said) for one in rows if (asked := instruction_of(one)) and (said := _first_answer(one))]
     need(len(given), "messages", where=BY, hint="conversations (construct.dialogue) or text and output")
-    ended = [outcome_of(one, outcome) for one, _, _ in given]
+    ended = [outcome_of(one, *outcome) for one, _, _ in given]
     need(
         sum(one is not None for one in ended),
-        outcome,
+        outcome[0],
         where=f"{BY}: outcome",
         hint="dialogue: {resolved: FIELD, rating: FIELD}",
     )

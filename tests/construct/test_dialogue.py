@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from taught import backbone
 
 from burnish.construct.answers import Answers, rated, resolved, standing
@@ -264,6 +266,36 @@ def test_mistakes_of_the_spec_are_told_with_their_line(tmp_path: Path) -> None:
         and "no kind of personal data 'phones'" in told
         and "did you mean 'phone'?" in told
     )
+
+
+SPEAKERS = st.sampled_from(["客户", "Agent", "系统", "bot", "X9", "小王"])
+WORDS = st.sampled_from(
+    [
+        "在吗",
+        "One moment please",
+        "[图片]",
+        " ",
+        "",
+        "我叫王小明",
+        "13812345678",
+        "It is on its way.",
+        "谢谢\n",
+        "\u200b",
+    ]
+)
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.sampled_from("abc"), SPEAKERS, WORDS), max_size=14))
+def test_any_log_gives_sound_conversations_and_loses_nothing(chat: Context, lines: list[Line]) -> None:
+    lines = [("sound", "客户", "几点开门？"), ("sound", "客服", "九点。"), *lines]
+    records = dialogue(log(*lines), chat)
+    rows = list(records)
+    made = made_of(rows)
+    assert all(problem(one.messages) is None for one in made)
+    assert len(rows) == len(lines) + len(made) and len({one.id for one in rows}) == len(rows)
+    assert len(made) + sum(refused(records).values()) == len({name for name, _, _ in lines})
+    assert "13812345678" not in str([one.row() for one in rows])
 
 
 @pytest.mark.shared

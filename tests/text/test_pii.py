@@ -103,6 +103,7 @@ def test_only_what_was_asked_for() -> None:
 def test_a_known_name_is_found_without_a_mark() -> None:
     assert values("昨天小芳没来", "name", names=("小芳",)) == [("name", "小芳")]
     assert values("Ann and Annette", "name", names=("Ann",)) == [("name", "Ann")]
+    assert values("Will you come in May? I am Mr. Will", "name", names=("Will", "May")) == [("name", "Will")]
 
 
 @given(st.text("王李我叫先生电话路号省市区栋Aa1389 -.,:：，@()+\n", max_size=120))

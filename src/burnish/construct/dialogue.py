@@ -214,7 +214,7 @@ def _cast(talks: Sequence[Talk], roles: Mapping[str, str], context: Context) -> 
             if one.speaker not in known:
                 known[one.speaker] = role_of(one.speaker, given)
             one.role = known[one.speaker]
-        strangers = {one.speaker for one in talk.said if one.role is None}
+        strangers = dict.fromkeys(one.speaker for one in talk.said if one.role is None)  # in their order
         taken = {one.role for one in talk.said} & {"user", "assistant"}
         if len(strangers) == 1 and len(taken) == 1:  # two sides, and one of them is known
             other = "assistant" if "user" in taken else "user"

@@ -301,6 +301,13 @@ _FINDERS: tuple[tuple[str, Callable[[str], Iterable[Found]]], ...] = (
 )
 
 
+# Names that are words of every day: masked where a mark stands before them, not wherever they stand.
+_WORD_NAMES = (
+    "will may mark grace hope joy bill rose june april august art dean page price best major rich summer dawn faith guy frank "
+    "grant chase drew jack king long young white black brown green sunny angel christian ray gene miles penny ruby crystal"
+)
+
+
 def find(text: str, kinds: Sequence[str] = KINDS, *, names: Iterable[str] = ()) -> list[Found]:
     """What of the given kinds stands in a text, in order and without overlap.
 
@@ -329,7 +336,7 @@ def _take(one: Found, taken: list[bool], found: list[Found]) -> None:
 
 def _known(text: str, names: Iterable[str]) -> Iterable[Found]:
     for name in sorted({one.translate(_NARROW).strip() for one in names}, key=lambda one: (-len(one), one)):
-        if len(name) < 2:
+        if len(name) < 2 or name.lower() in _WORD_NAMES.split():
             continue
         pattern = re.escape(name) if re.match(_HAN, name) else _alone(re.escape(name))
         yield from (Found(one.start(), one.end(), "name") for one in re.finditer(pattern, text))

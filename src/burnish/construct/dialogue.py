@@ -221,7 +221,7 @@ def _cast(talks: Sequence[Talk], roles: Mapping[str, str], context: Context) -> 
             for one in talk.said:
                 one.role = one.role or other
         elif strangers:
-            unknown.update(strangers)
+            unknown.update(list(strangers))
             talk.why_not = "speaker of unknown role"
     if unknown and all(talk.why_not for talk in talks):
         said = ", ".join(repr(name) for name, _ in unknown.most_common(6))

@@ -17,7 +17,7 @@ from burnish.core.artifacts import Records
 from burnish.core.errors import SpecError
 from burnish.core.records import Record
 from burnish.core.spec import load
-from burnish.core.stage import Context, TaskSpec
+from burnish.core.stage import Context, TaskSpec, find
 from burnish.tasks.chat import Task
 
 SEEDS = [
@@ -190,6 +190,14 @@ def test_a_chinese_character_is_part_of_a_word() -> None:
     assert with_input({"指令": "翻译", "输入": "我饿了"}) == "翻译\n\n我饿了"
     with pytest.raises(ValueError, match='needs an "instruction"'):
         with_input({"output": "x"})
+
+
+def test_what_the_prompts_say_is_part_of_the_key() -> None:
+    ways = find("construct", "evolve").settings["ways"]
+    task = TaskSpec("chat", languages=("en", "zh"))
+    said = ways.identity(["deepen"], task)
+    assert [one["name"] for one in said] == ["evolve_deepen"] and {"en", "zh"} <= set(said[0])
+    assert len(ways.identity(None, task)) == len(WAYS)
 
 
 @pytest.mark.parametrize("use", ["self_instruct", "evolve"])

@@ -24,7 +24,7 @@ from burnish.construct.instructions import (
 from burnish.construct.making import made, story
 from burnish.construct.teachers import TEACHERS, Question, ask, teacher_problems
 from burnish.construct.teachers.costing import estimate
-from burnish.construct.teachers.prompts import PromptFile, load_prompt, prompt_problems
+from burnish.construct.teachers.prompts import PromptFile, by_content, load_prompt, prompt_problems
 from burnish.construct.teachers.reading import as_json
 from burnish.core.artifacts import Records
 from burnish.core.records import Record, Reject, SeenCounts, assign_ids, to_table
@@ -34,6 +34,15 @@ from burnish.measures.novelty import Novelty
 
 Way = Literal["constraints", "deepen", "concretise", "reasoning", "material", "breadth"]
 WAYS: tuple[Way, ...] = ("constraints", "deepen", "concretise", "reasoning", "material", "breadth")
+
+
+class _ByPrompts:
+    """Puts what the prompts of the ways say into the key of the step."""
+
+    def identify_for(self, value: Any, task: TaskSpec) -> Any:
+        return by_content().identify_for([f"evolve_{way}" for way in value or WAYS], task)
+
+
 HUMAN, OWN = 6, 2  # of the examples in a prompt: written by people and made before, Wang et al. 2022
 TOKENS = 120  # of an instruction with its input, for the plan
 
@@ -247,7 +256,7 @@ def evolve(
     *,
     teacher: Annotated[Any, TEACHERS] = None,
     rounds: Positive = 1,
-    ways: list[Way] | None = None,
+    ways: Annotated[list[Way] | None, _ByPrompts()] = None,
     changed: Threshold = 0.9,
     alike: Threshold = 0.7,
     answers: bool = True,

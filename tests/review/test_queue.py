@@ -64,7 +64,7 @@ def test_what_is_contradicted_unsure_or_suspected_stands_first_and_says_so(tmp_p
     )
     bare = Record("nothing says anything of it")
     facts = run(tmp_path, [*calm, doubt, fought, suspect, bare], budget=6).facts
-    assert [one["id"] for one in facts["queue"]][:4] == ["22", "21", "23", "20"]
+    assert [one["id"] for one in facts["queue"]][:4] == ["22", "23", "20", "21"]
     assert [parts(facts)[one][0] for one in ("20", "21", "22", "23")] == [
         "uncertainty",
         "disagreement",

@@ -251,3 +251,13 @@ def test_records_are_never_markup(session_of) -> None:
         for text in scripts
         for word in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(")
     )
+
+
+def test_every_task_type_has_a_page() -> None:
+    """A task that moves in names its editors, and has a world here whose page is driven by the browser."""
+    from burnish.core.tasktypes import known_types, open_task
+    from burnish.tasks.editors import KINDS
+
+    assert set(known_types()) - {"translation"} <= {spec.type for spec, _ in WORLDS.values()}  # as summarization writes
+    kinds = {editor.kind for spec, _ in WORLDS.values() for editor in open_task(spec).editors()}
+    assert kinds == set(KINDS)

@@ -1,10 +1,10 @@
 """The expected value of a look: how likely it is to change the record, and how unlike the looks before it it is.
 
-p(change) = 1 - (1 - w s) over disagreement, uncertainty, suspicion and slice (noisy-or, each an independent way to be
-wrong). The weights are WEIGHTS until people decided enough; then a logistic regression on the same four numbers says how
-often such records were changed. The queue is greedy: the next record has the largest p(change) x novelty, novelty being
-1 - the largest likeness to what was looked at or stands in the queue already (Carbonell & Goldstein 1998, MMR, as a
-product).
+p(change) = 1 - product of (1 - w s) over suspicion, slice, and the stronger of disagreement and uncertainty, which tell the
+same doubt twice (noisy-or: each an independent way to be wrong). The weights are WEIGHTS until people decided enough; then a
+logistic regression on the four numbers says how often such records were changed. The queue is greedy: the next record has
+the largest p(change) x (1 - likeness^2), likeness being the largest cosine to what was looked at or stands in the queue
+already (after Carbonell & Goldstein 1998, MMR, as a product).
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from burnish.review.signals import Signals
 
 Floats = NDArray[np.float64]
 PARTS = ("disagreement", "uncertainty", "suspicion", "slice")
-WEIGHTS = {"disagreement": 0.5, "uncertainty": 0.4, "suspicion": 0.8, "slice": 0.3}
+WEIGHTS = {"disagreement": 0.4, "uncertainty": 0.5, "suspicion": 0.8, "slice": 0.3}
 LEAST_DECIDED, LEAST_EACH = 50, 5  # decisions, and of changed and unchanged ones, from which weights are learnt
+PRIOR_LOOKS = 100  # decisions that the fixed weights count as when others are learnt
 PRIOR, STRENGTH = (
     0.1,
     5.0,
@@ -88,7 +89,11 @@ class Model:
     def chances(self, parts: Floats) -> tuple[Floats, Floats]:
         """p(change) (n,) of parts (n, 4), and what each part adds (n, 4), not negative."""
         if self.coefficients is None:
-            hidden = -np.log1p(-np.minimum(parts * [WEIGHTS[one] for one in PARTS], 0.999))
+            weighed = np.minimum(parts * [WEIGHTS[one] for one in PARTS], 0.999)
+            # disagreement and uncertainty tell the same doubt twice: the stronger of them counts
+            weaker = weighed[:, :2].argmin(axis=1)
+            weighed[np.arange(len(weighed)), weaker] = 0.0
+            hidden = -np.log1p(-weighed)
             return 1 - np.exp(-hidden.sum(1)), hidden
         slopes, start = self.coefficients[:-1], self.coefficients[-1]
         return 1 / (1 + np.exp(-(parts @ slopes + start))), np.maximum(parts * slopes, 0)
@@ -106,7 +111,15 @@ def learn(parts: Floats, decided: Mapping[int, bool]) -> Model:
         return Model(None, len(rows))
     from sklearn.linear_model import LogisticRegression
 
-    fitted = LogisticRegression(C=1.0).fit(parts[rows], changed)
+    # Looks come from the top of the queue, where records are alike: alone they would say nothing of the others. What the
+    # fixed weights say of all records stands beside them, and counts as PRIOR_LOOKS.
+    some = np.unique(np.linspace(0, len(parts) - 1, 1000).astype(np.int64))
+    before, _ = Model(None, 0).chances(parts[some])
+    share = PRIOR_LOOKS / len(some)
+    x = np.concatenate([parts[rows], parts[some], parts[some]])
+    y = np.concatenate([changed, np.ones(len(some), dtype=bool), np.zeros(len(some), dtype=bool)])
+    counts = np.concatenate([np.ones(len(rows)), share * before, share * (1 - before)])
+    fitted = LogisticRegression(C=10.0).fit(x, y, sample_weight=counts)
     return Model(np.concatenate([fitted.coef_[0], fitted.intercept_]), len(rows))
 
 
@@ -146,7 +159,7 @@ def order(
     left = ~np.isin(pool, chosen)
     looks = [Look(row, signals.ids[row], 1.0, ({"part": "disputed", "share": 1.0},)) for row in chosen]
     while len(looks) < budget and left.any():
-        worth = np.where(left, chance[pool] * (1 - likeness), -1.0)
+        worth = np.where(left, chance[pool] * (1 - likeness**2), -1.0)
         at = int(worth.argmax())
         row = int(pool[at])
         others = inside is not None and bool(looks or looked.any())

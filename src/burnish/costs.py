@@ -68,7 +68,7 @@ def estimate(spec: Spec, *, to: str | None = None) -> list[Cost]:
 def _source(planned: Planned, spec: Spec) -> tuple[int | None, float]:
     """Records and mean characters a record of a source's files, estimated from their first megabytes."""
     from burnish.core.files import sniff
-    from burnish.sources.conll import look
+    from burnish.formats.conll import look
 
     path = planned.settings.get("path")
     if planned.step.room != "sources" or not isinstance(path, Path | str):

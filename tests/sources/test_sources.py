@@ -16,7 +16,7 @@ from burnish.core.artifacts import Records
 from burnish.core.errors import DataError, MissingExtra
 from burnish.core.records import Record
 from burnish.core.stage import Context, stages
-from burnish.sources import conll as columns
+from burnish.formats import conll as columns
 from burnish.sources.collect import collect
 from burnish.sources.conll import conll
 from burnish.sources.files import csv, jsonl, parquet, text

@@ -86,8 +86,8 @@ class Alpaca(Format):
                     continue
                 own = about(record, columns, but=(REJECTED,) if self.preferences else ())
                 told.wrote(record, held | own.keys())
-                if record.text_b is None or self.preferences:
-                    tell(record, told, turns=self.into == "messages")
+                talk = self.into == "messages"
+                tell(record, told, turns=talk, joined=talk or self.preferences)
                 yield row | own
 
         write_objects(rows(), out, told)

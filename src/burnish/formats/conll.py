@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -78,7 +79,7 @@ class Conll(Format):
         if not record.text:
             raise Unfit("no text: a conversation has no tokens")
         text, spans = record.text, sorted(record.spans or (), key=lambda one: (one["start"], one["end"]))
-        if any(one["end"] > two["start"] for one, two in zip(spans, spans[1:], strict=False)):
+        if any(one["end"] > two["start"] for one, two in pairwise(spans)):
             raise Unfit("overlapping spans: a token has one tag")
         if any(re.search(r"[\t\n]", one["label"]) for one in spans):
             raise Unfit("label: it holds a tab or a line break")
@@ -95,10 +96,16 @@ class Conll(Format):
         held = {"text", "spans"}
         if self.comments:
             kept = about(record, have, but=extra) | {"text": text}
-            kept |= {n: v for n in ("text_b", "label", "labels", "value", "output") if (v := getattr(record, n)) is not None}
+            kept |= {
+                n: v for n in ("text_b", "label", "labels", "value", "output") if (v := getattr(record, n)) is not None
+            }
             if record.spans is None:
                 kept["spans"] = None
-            rows.insert(0, RECORD + json.dumps({k: v for k, v in kept.items() if v is not None or k == "spans"}, ensure_ascii=False))
+            rows.insert(
+                0,
+                RECORD
+                + json.dumps({k: v for k, v in kept.items() if v is not None or k == "spans"}, ensure_ascii=False),
+            )
             held |= kept.keys()
         elif joined(tokens, self.join)[0] != text:
             told.changed["text: blanks between tokens come back otherwise"] += 1
@@ -233,7 +240,9 @@ def _finished(
     else:
         places = _placed(sentence.tokens, said)
         if places is None:
-            yield Reject(shown, sentence.start, "columns: the tokens do not stand in the text of the comment", raw[:2000])
+            yield Reject(
+                shown, sentence.start, "columns: the tokens do not stand in the text of the comment", raw[:2000]
+            )
             return
     row: dict[str, Any] = known | {"text": said}
     if "spans" not in known:
@@ -315,14 +324,14 @@ def look(path: Path, *, encoding: str = "utf-8", sure: bool = False) -> dict[str
     ):
         return None
     numbered = iter([Lines(list(range(1, len(first) + 1)), first)])
-    sentences = [one[1] for one in sentences(numbered, "", 0, -1, "auto", MAX_CHARS) if not isinstance(one, Reject)]
-    if not sentences:
+    found_rows = [one[1] for one in sentences(numbered, "", 0, -1, "auto", MAX_CHARS) if not isinstance(one, Reject)]
+    if not found_rows:
         return None
     size = sum(len(line.encode()) + 1 for line in first)
     whole = len(first) < LOOKED_AT and len(found) == 1
-    rows = len(sentences) if whole else round(len(sentences) * sum(map(unpacked_size, found)) / max(size, 1))
-    texts = [one["text"] for one in sentences]
-    labels = Counter(span["label"] for one in sentences for span in one["spans"])
+    rows = len(found_rows) if whole else round(len(found_rows) * sum(map(unpacked_size, found)) / max(size, 1))
+    texts = [one["text"] for one in found_rows]
+    labels = Counter(span["label"] for one in found_rows for span in one["spans"])
     return {
         "files": len(found), "rows": rows, "labels": dict(labels.most_common()), "samples": texts[:50],
         "mean_characters": round(sum(map(len, texts)) / len(texts), 1),

@@ -6,6 +6,7 @@ import json
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -60,9 +61,10 @@ class DocBinFile(Format):
         found = group if group is not None else doc.ents
         if found or row.pop("spans", None):
             row["spans"] = [{"start": one.start_char, "end": one.end_char, "label": one.label_} for one in found]
-        if doc.cats:
+        several = row.pop("several", None)
+        if doc.cats or several:
             chosen = [name for name, score in doc.cats.items() if score >= 0.5]
-            row |= {"labels": chosen} if row.pop("several", len(chosen) != 1) else {"label": chosen[0]}
+            row |= {"labels": chosen} if several or (several is None and len(chosen) != 1) else {"label": chosen[0]}
         return row
 
     def write(self, records: Records, out: Path, told: Told) -> None:
@@ -103,7 +105,7 @@ class DocBinFile(Format):
             doc = _cut(makers[language].vocab, text, spans)
             placed = [doc.char_span(one["start"], one["end"], label=one["label"]) for one in spans]
         ordered = sorted(placed, key=lambda one: one.start)
-        if any(one.end > two.start for one, two in zip(ordered, ordered[1:], strict=False)) or ordered != placed:
+        if any(one.end > two.start for one, two in pairwise(ordered)) or ordered != placed:
             doc.spans[self.group] = placed  # entities are sorted and do not overlap; a group keeps any
         else:
             doc.set_ents(placed)
@@ -150,8 +152,9 @@ def _cut(vocabulary: Any, text: str, spans: list[dict[str, Any]]) -> Any:
     for match in PIECES.finditer(text):
         borders |= {match.start(), match.end()}
     ordered = sorted(borders)
-    words, spaces = [], []
-    for start, end in zip(ordered, ordered[1:], strict=False):
+    words: list[str] = []
+    spaces: list[bool] = []
+    for start, end in pairwise(ordered):
         word = text[start:end]
         inner = start in {one["start"] for one in spans} or end in {one["end"] for one in spans}
         if word == " " and words and not spaces[-1] and not inner and not words[-1].isspace():

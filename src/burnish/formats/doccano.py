@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from burnish.core.artifacts import Records
 from burnish.core.records import Record, Reject
 from burnish.core.rows import MAX_CHARS
-from burnish.formats.base import FORMATS, Look, Parsed, Told, Unfit, about, about_of
+from burnish.formats.base import FORMATS, Look, Parsed, Unfit, about, about_of
 from burnish.formats.json_items import objects
 from burnish.formats.messages import Rows
 
@@ -31,6 +30,7 @@ class Doccano(Rows):
     kind: Kind = "auto"
 
     suffix: ClassVar[str] = ".jsonl"
+    speaks: ClassVar[bool] = False
 
     def read(self, path: Path, *, shown: str, max_chars: int = MAX_CHARS) -> Iterator[Parsed | Reject]:
         if self.kind == "auto":
@@ -41,7 +41,7 @@ class Doccano(Rows):
         yield from super().read(path, shown=shown, max_chars=max_chars)
 
     def record(self, row: dict[str, Any]) -> dict[str, Any]:
-        made = about_of(row, ("text", "data", "label", "labels", "entities", "relations", "Comments"))
+        made: dict[str, Any] = about_of(row, ("text", "data", "label", "labels", "entities", "relations", "Comments"))
         text = row.get("text", row.get("data"))
         given = row.get("label", row.get("labels"))
         made["text"] = text
@@ -51,7 +51,7 @@ class Doccano(Rows):
             return made | _graph(row)
         if given is None:
             return made
-        if self.kind == "spans":
+        if self.kind == "spans" and isinstance(given, list):
             return made | {"spans": [_span(one) for one in given if given]}
         names = given if isinstance(given, list) else [given]
         if not all(isinstance(one, str) for one in names):
@@ -82,7 +82,7 @@ class Doccano(Rows):
         for key in ("label", "labels"):
             lists = [row.get(key) for row in look.rows]
             if look.every("text", key) and all(isinstance(one, list) for one in lists):
-                spans = [one for given in lists for one in given]
+                spans = [one for given in lists if isinstance(given, list) for one in given]
                 if spans and all(_triple(one) for one in spans):
                     return f"{key} of its rows holds [start, end, name]"
                 if look.every("id", "Comments") or (look.suffix == ".jsonl" and key == "label" and spans):
@@ -102,12 +102,13 @@ def _row(record: Record, kind: str) -> tuple[dict[str, Any], set[str]]:
             for at, one in enumerate(record.relations or ())
         ]
         return {"entities": entities, "relations": relations}, {"spans", "relations"}
+    if getattr(record, kind) is None and not (kind == "labels" and record.label):
+        return {}, {kind}
     if kind == "spans":
         return {"label": [[one["start"], one["end"], one["label"]] for one in record.spans or ()]}, {"spans"}
     if kind == "labels":
         return {"label": record.labels or ([record.label] if record.label else [])}, {"labels", "label"}
-    value = getattr(record, kind)
-    return {"label": [] if value is None else [value]}, {kind}
+    return {"label": [getattr(record, kind)]}, {kind}
 
 
 def _triple(one: Any) -> bool:

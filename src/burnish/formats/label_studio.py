@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import html
+import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from burnish.core.artifacts import Records
 from burnish.core.records import Record, Reject
@@ -14,6 +15,7 @@ from burnish.core.rows import MAX_CHARS
 from burnish.formats.base import FORMATS, Format, Look, Parsed, Told, Unfit, about, about_of, used, whole, write_objects
 from burnish.formats.json_items import objects
 
+LOOKED_AT = 2000  # tasks
 INPUTS = ("text", "text_b", "messages")
 
 
@@ -26,16 +28,26 @@ class LabelStudio(Format):
     annotations and all predictions become votes. Offsets are in characters.
 
     text: the key of a task's data that holds the text; the only one that is a text when there is no such key.
+    choices: what a choice is: "label", or "labels" where one may make several; "auto" tells by the first tasks.
     predictions: write the votes of the records as predictions, one a labeller.
     """
 
     text: str = "text"
+    choices: Literal["auto", "label", "labels"] = "auto"
     predictions: bool = True
 
     suffix: ClassVar[str] = ".json"
 
     def read(self, path: Path, *, shown: str, max_chars: int = MAX_CHARS) -> Iterator[Parsed | Reject]:
-        for item in objects(path, shown=shown, max_chars=max_chars, item_chars=16 * max_chars):
+        found = objects(path, shown=shown, max_chars=max_chars, item_chars=16 * max_chars)
+        if self.choices == "auto":
+            first = itertools.islice(objects(path, shown=shown, item_chars=16 * max_chars), LOOKED_AT)
+            several = any(_several(one[1]) for one in first if not isinstance(one, Reject))
+            yield from replace(self, choices="labels" if several else "label").read(
+                path, shown=shown, max_chars=max_chars
+            )
+            return
+        for item in found:
             if isinstance(item, Reject):
                 yield item
                 continue
@@ -53,7 +65,9 @@ class LabelStudio(Format):
         if text is None and not data.get("messages"):
             texts = [key for key, value in data.items() if isinstance(value, str) and key != "id"]
             if len(texts) != 1:
-                raise ValueError(f"missing field: no {self.text!r} in data; there are: {', '.join(data)[:200] or 'none'}")
+                raise ValueError(
+                    f"missing field: no {self.text!r} in data; there are: {', '.join(data)[:200] or 'none'}"
+                )
             text = data[texts[0]]
         made = about_of(data, (*INPUTS, self.text, "question", "context"))
         made |= {"text": text} | {name: data[name] for name in ("text_b", "messages") if data.get(name)}
@@ -62,16 +76,23 @@ class LabelStudio(Format):
         done = [one for one in task.get("annotations") or () if not one.get("was_cancelled")]
         done.sort(key=lambda one: (bool(one.get("ground_truth")), str(one.get("updated_at") or "")))
         if done:
-            made |= _target(done[-1].get("result") or [])
+            made |= self._target(done[-1])
         votes = [
             vote
             for one, name in [
                 *((one, f"annotator {one.get('completed_by') or at}") for at, one in enumerate(done[:-1])),
                 *((one, str(one.get("model_version") or "prediction")) for one in task.get("predictions") or ()),
             ]
-            for vote in _votes(_target(one.get("result") or []), name, one.get("score"))
+            for vote in _votes(self._target(one), name, one.get("score"))
         ]
         return made | ({"votes": votes} if votes else {})
+
+    def _target(self, one: dict[str, Any]) -> dict[str, Any]:
+        made = _target(one.get("result") or [])
+        if self.choices == "label" and len(names := made.get("labels", ())) == 1:
+            made["label"] = names[0]
+            del made["labels"]
+        return made
 
     def write(self, records: Records, out: Path, told: Told) -> None:
         columns, seen = used(records), _Seen()
@@ -84,6 +105,8 @@ class LabelStudio(Format):
                     told.leave(record, str(error))
                     continue
                 told.wrote(record, held)
+                if record.spans == [] or record.relations == []:
+                    told.changed["spans or relations: an empty list comes back as none said"] += 1
                 yield task
 
         write_objects(tasks(), out, told)
@@ -100,7 +123,9 @@ class LabelStudio(Format):
         seen.inputs.update(name for name in INPUTS if name in data)
         task: dict[str, Any] = {"id": number, "data": data}
         if result := _result(record, seen):
-            task["annotations"] = [{"result": result, "was_cancelled": False, "ground_truth": record.label_from == "gold"}]
+            task["annotations"] = [
+                {"result": result, "was_cancelled": False, "ground_truth": record.label_from == "gold"}
+            ]
         if self.predictions and record.votes:
             task["predictions"] = _predictions(record, seen)
         targets = {"label", "labels", "value", "spans", "relations", "output"}
@@ -111,6 +136,14 @@ class LabelStudio(Format):
         if look.every("data") and all(isinstance(row["data"], dict) for row in look.rows):
             return "its items are tasks with data"
         return ""
+
+
+def _several(task: dict[str, Any]) -> bool:
+    """Whether an annotation of a task makes several choices, or none."""
+    results = [one for done in task.get("annotations") or () for one in done.get("result") or ()]
+    return any(
+        len((one.get("value") or {}).get("choices", [0])) != 1 for one in results if one.get("type") == "choices"
+    )
 
 
 class _Seen:
@@ -132,7 +165,9 @@ class _Seen:
         shown = "text_b" if "text_b" in self.inputs and "text" not in self.inputs else "text"
         lines = ["<View>"]
         if "messages" in self.inputs:
-            lines.append('  <Paragraphs name="messages" value="$messages" layout="dialogue" nameKey="role" textKey="content"/>')
+            lines.append(
+                '  <Paragraphs name="messages" value="$messages" layout="dialogue" nameKey="role" textKey="content"/>'
+            )
         if "text" in self.inputs or not self.inputs:
             lines.append(f'  <Text name="text" value="${shown}"/>')
         if "text_b" in self.inputs:
@@ -144,7 +179,11 @@ class _Seen:
 
         if self.choices:
             many = "multiple" if self.several else "single"
-            lines += [f'  <Choices name="label" toName="{to}" choice="{many}">', *listed("Choice", self.choices), "  </Choices>"]
+            lines += [
+                f'  <Choices name="label" toName="{to}" choice="{many}">',
+                *listed("Choice", self.choices),
+                "  </Choices>",
+            ]
         if self.spans:
             lines += [f'  <Labels name="spans" toName="{to}">', *listed("Label", self.spans), "  </Labels>"]
         if self.relations:
@@ -163,7 +202,7 @@ def _item(name: str, to: str, kind: str, value: dict[str, Any], **more: Any) -> 
 def _result(record: Record, seen: _Seen) -> list[dict[str, Any]]:
     to = "text" if record.text is not None else "messages"
     made: list[dict[str, Any]] = []
-    if record.label is not None or record.labels:
+    if record.label is not None or record.labels is not None:
         names = record.labels if record.labels is not None else [record.label or ""]
         seen.choices |= dict.fromkeys(names)
         seen.several = seen.several or record.labels is not None
@@ -179,7 +218,9 @@ def _result(record: Record, seen: _Seen) -> list[dict[str, Any]]:
         seen.spans["answer"] = None
         start = record.answer["start"]
         span = {"start": start, "end": start + len(record.answer["text"]), "label": "answer"}
-        made.append(_mark(span, record.text_b or record.text or "", 0, "text_b" if record.text_b else to) | {"id": "answer"})
+        made.append(
+            _mark(span, record.text_b or record.text or "", 0, "text_b" if record.text_b else to) | {"id": "answer"}
+        )
     if record.output is not None:
         seen.written = True
         made.append(_item("output", to, "textarea", {"text": [record.output]}))
@@ -190,7 +231,12 @@ def _result(record: Record, seen: _Seen) -> list[dict[str, Any]]:
 
 
 def _mark(one: dict[str, Any], text: str, at: int, to: str) -> dict[str, Any]:
-    value = {"start": one["start"], "end": one["end"], "text": text[one["start"] : one["end"]], "labels": [one["label"]]}
+    value = {
+        "start": one["start"],
+        "end": one["end"],
+        "text": text[one["start"] : one["end"]],
+        "labels": [one["label"]],
+    }
     return _item("spans", to, "labels", value, id=f"s{at}")
 
 
@@ -199,7 +245,9 @@ def _predictions(record: Record, seen: _Seen) -> list[dict[str, Any]]:
     to = "text" if record.text is not None else "messages"
     made: dict[str, dict[str, Any]] = {}
     for vote in record.votes:
-        one = made.setdefault(vote["labeller"], {"model_version": vote["labeller"], "score": vote.get("confidence"), "result": []})
+        one = made.setdefault(
+            vote["labeller"], {"model_version": vote["labeller"], "score": vote.get("confidence"), "result": []}
+        )
         if vote.get("start") is not None and vote.get("label") is not None:
             seen.spans[vote["label"]] = None
             span = {"start": vote["start"], "end": vote["end"], "label": vote["label"]}
@@ -221,7 +269,7 @@ def _target(result: list[dict[str, Any]]) -> dict[str, Any]:
         value = one.get("value") or {}
         if one.get("type") == "choices":
             names = value.get("choices") or []
-            made |= {"label": names[0]} if len(names) == 1 else {"labels": names}
+            made["labels"] = names
         elif one.get("type") in ("labels", "hypertextlabels") and one.get("id") == "answer":
             made["answer"] = {"text": value.get("text", ""), "start": value.get("start")}
         elif one.get("type") in ("labels", "hypertextlabels"):

@@ -18,9 +18,11 @@ ROLES = {one: one for one in ("system", "user", "assistant", "tool")} | {"develo
 
 
 class Rows(Format):
-    """A format of JSON objects: subclasses say how a row becomes a record and back. always_turns: it holds turns alone."""
+    """A format of JSON objects: subclasses say how a row becomes a record and back. always_turns: it holds turns alone; speaks: texts become
+    questions and answers at all."""
 
     always_turns: ClassVar[bool] = False
+    speaks: ClassVar[bool] = True
 
     def record(self, row: dict[str, Any]) -> dict[str, Any]:
         """Record fields of a row. ValueError says what is wrong."""
@@ -56,7 +58,8 @@ class Rows(Format):
                     told.leave(record, str(error))
                     continue
                 told.wrote(record, held)
-                tell(record, told, turns=self.always_turns or "messages" in columns)
+                if self.speaks:
+                    tell(record, told, turns=self.always_turns or "messages" in columns)
                 yield from made
 
         write_objects(rows(), out, told)

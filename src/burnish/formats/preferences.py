@@ -51,7 +51,7 @@ class Dpo(Rows):
             before, better, worse, held = pair_of(record)
             own = about(record, columns, but=(REJECTED,))
             if talk:
-                row = {
+                row: dict[str, Any] = {
                     "prompt": before,
                     "chosen": [turn("assistant", better)],
                     "rejected": [turn("assistant", worse)],

@@ -88,9 +88,7 @@ class ShareGPT(Format):
             meta[REJECTED] = worse[0]["content"]
         return made | {"messages": turns} | ({"meta": meta} if meta else {})
 
-    def _turns(
-        self, said: Any, tags: dict[str, str], roles: dict[str, str]
-    ) -> tuple[Turns, dict[str, dict[str, Any]]]:
+    def _turns(self, said: Any, tags: dict[str, str], roles: dict[str, str]) -> tuple[Turns, dict[str, dict[str, Any]]]:
         return plain_turns(said, role=tags["role_tag"], content=tags["content_tag"], roles=roles)
 
     def write(self, records: Records, out: Path, told: Told) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -27,7 +26,7 @@ _FORMULA, _GUARDED = re.compile(r"'*[=+\-@\t\r]"), re.compile(r"'+[=+\-@\t\r]")
 
 def rows_of(chunk: Chunk) -> Iterator[Parsed]:
     """A chunk of core.formats, row by row."""
-    raws = chunk.raws or [None] * len(chunk.rows)
+    raws: Sequence[str | None] = chunk.raws or [None] * len(chunk.rows)
     for number, row, raw in zip(chunk.numbers, chunk.rows, raws, strict=True):
         yield number, row, json_text(row) if raw is None else raw
 
@@ -64,6 +63,8 @@ def plain(record: Record) -> dict[str, Any]:
         value = getattr(record, name)
         if value is not None and value != {}:
             row[name] = value.isoformat() if hasattr(value, "isoformat") else value
+    if record.votes:
+        row["votes"] = [{key: said for key, said in vote.items() if said is not None} for vote in record.votes]
     return row
 
 
@@ -83,7 +84,7 @@ class Parquet(Format):
 
     def write(self, records: Records, out: Path, told: Told) -> None:
         columns = used(records)
-        names = [name for name in SCHEMA.names if name in columns or name == "id"]
+        names = [name for name in SCHEMA.names if name in columns or name in ("id", "votes")]
         schema = pa.schema([SCHEMA.field(name) for name in names])
         with whole(out, "wb") as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
             for batch in records.batches(names):
@@ -116,9 +117,7 @@ class _Table(Format):
                 yield item
                 continue
             for number, row, raw in rows_of(item):
-                cells = {
-                    key: cell[1:] if self.guard and _GUARDED.match(cell) else cell for key, cell in row.items()
-                }
+                cells = {key: cell[1:] if self.guard and _GUARDED.match(cell) else cell for key, cell in row.items()}
                 # an empty cell is nothing, and a text column may be empty where messages stand
                 yield number, {key: cell for key, cell in cells.items() if cell != ""}, raw
 
@@ -244,7 +243,9 @@ class FastText(Format):
                 names = [word.removeprefix(self.prefix).replace("▁", " ") for word in words[:head]]
                 text = " ".join(words[head:])
                 if len(names) > 1 and not self.several:
-                    yield Reject(shown, number, f"label: {len(names)} where one is wanted; say several: true", raw[:2000])
+                    yield Reject(
+                        shown, number, f"label: {len(names)} where one is wanted; say several: true", raw[:2000]
+                    )
                 elif any(not name for name in names) or self.prefix in text:
                     yield Reject(shown, number, "label: an empty one, or one behind the text", raw[:2000])
                 else:

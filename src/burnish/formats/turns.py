@@ -52,13 +52,16 @@ def answer_of(record: Record) -> tuple[str | None, set[str]]:
     return None, set()
 
 
-def tell(record: Record, told: Told, *, turns: bool) -> None:
-    """Count what comes back otherwise than it stood. turns: a text is written as a turn, so it comes back as messages."""
+def tell(record: Record, told: Told, *, turns: bool, joined: bool = True) -> None:
+    """Count what comes back otherwise than it stood. turns: a text is written as a turn, so it comes back as messages.
+
+    joined: the second text stands below the first.
+    """
     if record.messages is not None:
         return
     if turns:
         told.changed["text: written as a turn"] += 1
-    if record.text_b:
+    if record.text_b and joined:
         told.changed["text_b: joined to the text"] += 1
     by = answer_of(record)[1] - {"output"}
     if by:
@@ -122,7 +125,9 @@ def alternating(turns: Sequence[Mapping[str, str]], *, whole: bool) -> tuple[str
     rest = [dict(one) for one in turns[1 if turns and turns[0]["role"] == "system" else 0 :]]
     for at, one in enumerate(rest):
         if (one["role"] == "assistant") != bool(at % 2):
-            raise Unfit(f"turns: {one['role']} speaks at place {at + 1}, where {'an' if at % 2 else 'no'} answer belongs")
+            raise Unfit(
+                f"turns: {one['role']} speaks at place {at + 1}, where {'an' if at % 2 else 'no'} answer belongs"
+            )
     if not rest or (whole and len(rest) % 2):
         raise Unfit("turns: the last question has no answer")
     return system, rest

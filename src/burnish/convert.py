@@ -126,7 +126,7 @@ def _one(format: str, settings: Sequence[str]) -> Format:
     for one in settings:
         key, equals, value = one.partition("=")
         if not equals:
-            raise UsageError(f"--set {one}: a setting is key=value", hint="--set scheme=BIOES")
+            raise UsageError(f"--with {one}: a setting is key=value", hint="--with scheme=BIOES")
         given[key] = yaml.safe_load(value)
     try:
         [part] = FORMATS.open(given)

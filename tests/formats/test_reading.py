@@ -265,7 +265,7 @@ def test_export_of_a_file_counts_what_finds_no_room(tmp_path: Path, capsys: pyte
     listed = json.loads((tmp_path / "y.jsonl.left_out.jsonl").read_text("utf-8"))
     assert listed["id"] == "c"
     assert (
-        main(["export", str(tmp_path / "x.jsonl"), "-F", "conll", "--set", "scheme=BILUO", "-o", str(tmp_path / "z")])
+        main(["export", str(tmp_path / "x.jsonl"), "-F", "conll", "--with", "scheme=BILUO", "-o", str(tmp_path / "z")])
         == 2
     )
 

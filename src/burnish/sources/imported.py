@@ -24,7 +24,7 @@ def imported(
     label_names: dict[str, str] | None = None,
     max_chars: Positive = MAX_CHARS,
 ) -> Records:
-    """Read files as other tools write them: Alpaca, ShareGPT, OpenAI, DPO, KTO, CoNLL, spaCy, SQuAD, doccano, Label Studio, …
+    """Read files as other tools write them: chats, pairs, CoNLL, SQuAD, spaCy, doccano, Label Studio and more.
 
     path: a file, a folder or a glob; read in sorted order.
     format: which one, with settings of its own, as {use: conll, tag: 2}; "auto" tells by what stands in the file, and says why.

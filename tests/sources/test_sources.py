@@ -54,6 +54,7 @@ def test_the_stages_pass_the_suite_that_every_part_passes(tmp_path: Path) -> Non
         "sources.jsonl": "a.jsonl",
         "sources.text": "a.jsonl",
         "sources.conll": "a.conll",
+        "sources.import": "a.jsonl",
         "gold.file": "gold.jsonl",
     }
     for one in [*stages("sources"), *stages("gold")]:

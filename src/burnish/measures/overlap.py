@@ -1,7 +1,8 @@
 """Runs of words that two sets of texts share: is a test text inside a training text?
 
 A run is `words` words long in texts of words (13: Brown et al. 2020, GPT-3, appendix C) and `characters` characters long in
-Chinese and Japanese, where 13 characters are about eight words. A text shorter than a run is one run as a whole, unless it is
+Chinese and Japanese, where ten characters are about six words: of a text with a tenth of its characters edited few longer
+runs are left (benchmarks/leaks.py). A text shorter than a run is one run as a whole, unless it is
 so short that anybody may have written it. Runs are of normalised words without punctuation, and cross no border of a part.
 """
 
@@ -19,7 +20,7 @@ from burnish.text.normalise import normalised
 from burnish.text.scripts import UNSPACED_CLASS
 from burnish.text.words import words as cut
 
-LEAST_WORDS, LEAST_CHARACTERS = 8, 12  # of a short text that is looked for as a whole
+LEAST_WORDS, LEAST_CHARACTERS = 8, 10  # of a short text that is looked for as a whole
 _BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so that it has an inverse modulo 2^64
 _INVERSE = np.uint64(pow(0x9E3779B97F4A7C15, -1, 1 << 64))
 _UNSPACED = re.compile(f"[{UNSPACED_CLASS}]")
@@ -43,7 +44,7 @@ class Shared:
 class Runs:
     """The runs of the parts of a test set, to look texts up in. Memory: about 24 bytes a run."""
 
-    def __init__(self, parts: Sequence[str], *, words: int = 13, characters: int = 20) -> None:
+    def __init__(self, parts: Sequence[str], *, words: int = 13, characters: int = 10) -> None:
         self._hashes: dict[str, int] = {}
         self.words, self.characters = words, characters
         tokens = [cut(form) for form in normalised(list(parts)).to_list()]

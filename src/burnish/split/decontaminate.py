@@ -43,9 +43,9 @@ def decontaminate(
     name: str = "",
     format: Annotated[Any, FORMATS] = "auto",
     fields: dict[str, str] | None = None,
-    overlap: Share = 0.5,
+    overlap: Share = 0.1,
     words: Positive = 13,
-    characters: Positive = 20,
+    characters: Positive = 10,
     near: Share = 0.6,
     templates: bool = True,
     meaning: Share | None = None,
@@ -64,7 +64,8 @@ def decontaminate(
     name: of the test set, in reasons and reports; the path when empty.
     format: of the file; "auto" tells by what stands in it.
     fields: record field -> column or key of the test file, as for a source; then the suffix says the format.
-    overlap: share of a test field's runs of words, or of the record's own, from which they are the same.
+    overlap: share of a test field's runs of words, or of the record's own, from which one is a leak of the other. Runs that
+    more than `common` records have count only where all of a field is there.
     words: length of a run where words stand between blanks. characters: length of a run of Chinese or Japanese.
     near: Jaccard similarity of character sequences from which two texts are the same, 0.5..1.
     templates: what is equal once figures, addresses, accounts and quoted words are masked is the same.
@@ -290,12 +291,14 @@ class _Found:
     ways: Counter[str] = field(default_factory=Counter)
     tests: set[int] = field(default_factory=set)
     looked: int = 0
+    offered: int = 0
     pairs: dict[str, list[tuple[float, int, dict[str, Any]]]] = field(default_factory=dict)
 
     def add(self, way: str, score: float, pair: dict[str, Any]) -> None:
         """Keep the clearest pairs of every way."""
         held = self.pairs.setdefault(way, [])
-        entry = (score, -len(held) - self.looked, pair)
+        self.offered += 1
+        entry = (score, -self.offered, pair)  # of equal ones the first
         heapq.heappush(held, entry) if len(held) < self.shown else heapq.heappushpop(held, entry)
 
     def close(self) -> None:

@@ -160,7 +160,9 @@ def divided(run: Facts, facts: Facts) -> p.Section:
         (step["counts"] for step in reversed(run.get("steps", [])) if step["room"] == "split"), {}
     )
     sides = {side: counts[side] for side in ("train", "validation", "test") if counts.get(side)}
-    body = [p.stacked([("records", {f"{side} {count:,}": count for side, count in sides.items()})])] if sides else []
+    body: list[p.Part] = (
+        [p.stacked([("records", {f"{side} {count:,}": count for side, count in sides.items()})])] if sides else []
+    )
     cleaned = facts.get("decontaminated") or []
     facts = {name: value for name, value in facts.items() if name != "decontaminated"}
     if facts:

@@ -86,7 +86,7 @@ def origins(table: pa.Table) -> list[list[str]]:
     for own, text in zip(table["id"].to_pylist(), table["meta"].to_pylist(), strict=True):
         parents = json.loads(text).get("made_from") if text and "made_from" in text else None
         parents = parents if isinstance(parents, list) else [parents] if isinstance(parents, str) else []
-        made.append([own, *(one for one in parents if isinstance(one, str))])
+        made.append([one for one in (own, *parents) if isinstance(one, str)])
     return made
 
 

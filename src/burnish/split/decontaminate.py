@@ -87,7 +87,7 @@ def decontaminate(
     marked = Records.stream(_marked(records, search, found, told))
     marked.facts = found.facts = {**records.facts}
     found.about = {
-        "test_set": told, "test_records": len(test.texts), "looked_at": test.looked_at, "boilerplate": test.boilerplate,
+        "test_set": told, "test_records": len(test.texts), "looked_at": test.looked_at, "boilerplate": len(test.instructions),
         "too_short_for_runs": int((runs.sizes == 0).sum()),
         "thresholds": {"overlap": overlap, "words": words, "characters": characters, "near": near,
                        "templates": templates, "meaning": meaning, "common": common},
@@ -105,7 +105,7 @@ class _Test:
     parts: list[str]
     owner: list[int]
     looked_at: dict[str, int]
-    boilerplate: int
+    instructions: frozenset[str]  # parts that very many test records have
 
     @classmethod
     def read(cls, path: Path, context: Context, format: Any, fields: dict[str, str] | None) -> _Test:
@@ -143,11 +143,11 @@ class _Test:
                 often[part] += 1
         # what stands in very many test records is an instruction, and no record is like the test for having it too
         most = max(10, len(table) // 10)
-        shared = {part for part, times in often.items() if times > most}
+        shared = frozenset(part for part, times in often.items() if times > most)
         parts = [part for part in owner if part not in shared]
         return cls(
-            said(table, system=False), table["id"].to_pylist(), parts, [owner[part] for part in parts],
-            dict(looked_at), len(shared),
+            _inputs(table, shared), table["id"].to_pylist(), parts, [owner[part] for part in parts],
+            dict(looked_at), shared,
         )  # fmt: skip
 
 
@@ -162,6 +162,16 @@ def _fields(table: pa.Table) -> list[list[tuple[str, str]]]:
             own.append(("answer", row["answer"]["text"]))
         made.append([(name, text) for name, text in own if text])
     return made
+
+
+def _inputs(table: pa.Table, instructions: frozenset[str]) -> list[str]:
+    """The whole input of each record (n,), without the instructions of the test set."""
+    if not instructions:
+        return said(table, system=False)
+    return [
+        "\n".join(text for name, text in own if name in ("text", "text_b", "messages") and text not in instructions)
+        for own in _fields(table)
+    ]
 
 
 def _parts(table: pa.Table) -> list[list[str]]:
@@ -202,7 +212,7 @@ class _Search:
     def __call__(self, batch: pa.Table) -> list[_Match | None]:
         """The surest match of every record; a match that is no leak is the nearest that was found."""
         parts = _parts(batch)
-        texts = said(batch, system=False)
+        texts = _inputs(batch, self.test.instructions)
         best: list[_Match | None] = [None] * len(texts)
 
         def offer(row: int, way: str, score: float, test: int) -> None:
@@ -330,7 +340,7 @@ def _marked(records: Records, search: _Search, found: _Found, told: str) -> Iter
 def _checked(search: _Search, kept: pa.Table) -> list[_Match | None]:
     """Matches, and once more what is left by a way that the search did not go: test texts looked up among the records'."""
     matches = search(kept)
-    texts, parts = said(kept, system=False), _parts(kept)
+    texts, parts = _inputs(kept, search.test.instructions), _parts(kept)
     for _ in range(4):
         left = [row for row, match in enumerate(matches) if not (match and match.leaks)]
         again = list(search.near([texts[row] for row in left], [parts[row] for row in left], swapped=True))

@@ -248,17 +248,10 @@ def _checked(
 
 
 def _first_origins(kin: list[list[str]]) -> list[list[str | None]]:
-    """Origins as groups to be checked: parents of equal place, and parents beside the records themselves."""
-    most = max(map(len, kin), default=1)
-    ids = {own[0] for own in kin}
-    groups: list[list[str | None]] = [
-        [own[at] if len(own) > at else None for own in kin] for at in range(1, min(most, 9))
-    ]
-    # a parent that takes part stands in every column under its own id, so that a child elsewhere is seen
-    return [
-        [one if one is not None else own[0] if own[0] in ids else None for one, own in zip(g, kin, strict=True)]
-        for g in groups
-    ]
+    """Origins as groups to be checked: the first parents, the second ones and so on; a record without one stands under its
+    own id, so that a child on another side than its parent is seen."""
+    most = min(max(map(len, kin), default=1), 9)
+    return [[own[at] if len(own) > at else own[0] if own else None for own in kin] for at in range(1, most)]
 
 
 def _both_sides(side: Array, component: Array, test: float, validation: float) -> None:

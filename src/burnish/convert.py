@@ -176,7 +176,7 @@ def _facts(run: Path) -> dict[str, Any]:
         if step.get("room") in ("sources", "gold", "construct", "quality", "review", "split"):
             counts = {name: one for name, one in (step.get("counts") or {}).items() if isinstance(one, int | float)}
             said = ", ".join(f"{one:,} {name}" for name, one in counts.items())
-            steps.append(f"`{step.get('address') or step['room']}`" + (f": {said}" if said else ""))
+            steps.append(f"`{step['room']}.{step['use']}`" + (f": {said}" if said else ""))
     task = (told.get("task") or {}).get("type") if isinstance(told.get("task"), dict) else told.get("task")
     pipeline = task_class(task).pipeline if task else None
     return {"name": told.get("name") or run.name, "pipeline": pipeline, "steps": steps}

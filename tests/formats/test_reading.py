@@ -278,7 +278,7 @@ def test_export_of_a_run_asks_which_side(tmp_path: Path) -> None:
 
     run = tmp_path / "run"
     (run / "split").mkdir(parents=True)
-    steps = [{"room": "sources", "address": "sources.jsonl", "counts": {"records": 3}}]
+    steps = [{"room": "sources", "use": "jsonl", "counts": {"records": 3}}]
     put(run / "run.json", {"name": "towns", "steps": steps})
     for side in ("train", "validation", "test"):
         kept = [Record(id=f"{side}1", text="a", label="x"), Record(id=f"{side}2", text="b", label="x", keep=False)]

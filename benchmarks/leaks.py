@@ -157,9 +157,7 @@ def judge(
             if not alike(text_of[key], tests[at]):
                 wrong.append((reason, text_of[key][:100], tests[at][:100]))
     kept = Records.from_rows([record for record in made if record.keep])
-    again = stage_run(kept, file, context, name="again", meaning=meaning, **settings).facts["decontaminated"][-1][
-        "set_aside"
-    ]
+    once_more = stage_run(made, file, context, name="again", meaning=meaning, **settings).facts["decontaminated"][-1]
     split = find("split", "stratified").run(kept, None, context, group="none")
     return {
         "language": language, "meaning": meaning, "records": len(rows), "test_records": len(tests), "seconds": round(seconds, 1),
@@ -167,7 +165,7 @@ def judge(
         "paraphrases": [sum(key.startswith("same-") for key in aside if key), len(same)],
         "unlike_set_aside": [sum(key.startswith("other-") for key in aside if key), len(other)],
         "own_set_aside": sum(key.startswith("t") for key in aside if key), "own": len(teach),
-        "wrong": wrong, "left_after": again, "by": told["by"], "split_leaks": split.facts["leaks"],
+        "wrong": wrong, "left_after": once_more["set_aside"], "left_pairs": once_more["pairs"], "by": told["by"], "split_leaks": split.facts["leaks"],
     }  # fmt: skip
 
 
@@ -209,7 +207,7 @@ def table(results: list[dict[str, Any]], command: str) -> str:
     )
     rows.append(["of the corpus itself, set aside", *(f"{one['own_set_aside']} / {one['own']}" for one in results)])
     rows.append(["of these unlike, says the judge", *(str(len(one["wrong"])) for one in results)])
-    rows.append(["found when looked for again", *(str(one["left_after"]) for one in results)])
+    rows.append(["found when looked for again among those that stayed", *(str(one["left_after"]) for one in results)])
     rows.append(
         ["leaks between the sides of a split after it", *(str(sum(one["split_leaks"].values())) for one in results)]
     )

@@ -79,8 +79,9 @@ def decontaminate(
     test = _Test.read(path, context, format, fields)
     told = name or shown_name(path, context.base)
     runs = Runs(test.parts, words=words, characters=characters)
-    for batch in records.batches([*COLUMNS, "keep"]):
-        runs.count(_parts(batch.filter(batch["keep"])))
+    # of all records, those set aside too: the same stage behind this one would measure by the same counts and centre
+    for batch in records.batches(COLUMNS):
+        runs.count(_parts(batch))
     encoder = _Meaning(test.texts, records, context, backbone) if meaning is not None else None
     search = _Search(test, runs, overlap, near, templates, meaning, common, encoder)
     found = _Found(shown)

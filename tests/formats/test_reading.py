@@ -16,7 +16,7 @@ from burnish.core.errors import DataError, UsageError
 from burnish.core.progress import Silent
 from burnish.core.records import Record, Reject
 from burnish.core.stage import Context, TaskSpec, find
-from burnish.formats.base import FORMATS
+from burnish.formats.base import FORMATS, Told
 from burnish.formats.guess import guessed, read_records
 from burnish.formats.json_items import objects
 
@@ -164,6 +164,19 @@ def test_label_studio_takes_the_newest_annotation_and_votes_with_the_rest(tmp_pa
     assert not rejects and (record.id, record.text, record.label) == ("7", "Fine.", "good")
     votes = [(vote["labeller"], vote["label"], round(vote["confidence"], 2)) for vote in record.votes]
     assert votes == [("annotator 1", "bad", 1.0), ("m1", "good", 0.4)]
+
+
+def test_span_votes_of_predictions_go_both_ways(tmp_path: Path) -> None:
+    """A labeller that says nothing makes no prediction; spans keep their places."""
+    [part] = FORMATS.open("label_studio")
+    votes = [{"labeller": "rules", "label": "PER", "confidence": 0.5, "start": 0, "end": 3}]
+    out = tmp_path / "x.json"
+    part.write(Records.from_rows([Record(id="a", text="Ada met Bob", votes=votes)]), out, Told())
+    [record], rejects = read("label_studio", out)
+    assert not rejects and record.spans is None  # a prediction is no annotation
+    assert [(v["labeller"], v["label"], v["start"], v["end"], v["confidence"]) for v in record.votes] == [
+        ("rules", "PER", 0, 3, 0.5)
+    ]
 
 
 def test_squad_with_several_answers_is_what_the_task_judges_by(tmp_path: Path) -> None:

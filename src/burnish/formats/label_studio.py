@@ -105,6 +105,8 @@ class LabelStudio(Format):
                     told.leave(record, str(error))
                     continue
                 told.wrote(record, held)
+                if self.predictions and any(vote.get("tail_start") is not None for vote in record.votes):
+                    told.changed["votes on relations: no prediction says them"] += 1
                 if record.spans == [] or record.relations == []:
                     told.changed["spans or relations: an empty list comes back as none said"] += 1
                 yield task
@@ -245,6 +247,8 @@ def _predictions(record: Record, seen: _Seen) -> list[dict[str, Any]]:
     to = "text" if record.text is not None else "messages"
     made: dict[str, dict[str, Any]] = {}
     for vote in record.votes:
+        if vote.get("tail_start") is not None:
+            continue  # a vote on a relation: counted in `write`
         one = made.setdefault(
             vote["labeller"], {"model_version": vote["labeller"], "score": vote.get("confidence"), "result": []}
         )

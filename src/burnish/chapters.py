@@ -216,10 +216,48 @@ def divided(run: Facts, facts: Facts) -> p.Section:
         (step["counts"] for step in reversed(run.get("steps", [])) if step["room"] == "split"), {}
     )
     sides = {side: counts[side] for side in ("train", "validation", "test") if counts.get(side)}
-    body = [p.stacked([("records", {f"{side} {count:,}": count for side, count in sides.items()})])] if sides else []
+    body: list[p.Part] = (
+        [p.stacked([("records", {f"{side} {count:,}": count for side, count in sides.items()})])] if sides else []
+    )
+    cleaned = facts.get("decontaminated") or []
+    facts = {name: value for name, value in facts.items() if name != "decontaminated"}
     if facts:
         body.append(p.fold("How it was drawn, and what was checked", p.facts(_flat(facts))))
+    for one in cleaned:
+        body += _decontaminated(one)
     return p.section("Who teaches and who judges", *body)
+
+
+def _decontaminated(one: Facts) -> list[p.Part]:
+    """The proof for one test set: counts, thresholds, and pairs side by side, those that stayed too."""
+    by = ", ".join(f"{count:,} by {way}" for way, count in one["by"].items()) or "none"
+    said = (
+        f"{one['set_aside']:,} of {one['records_looked_at']:,} records set aside ({by}); they are like "
+        f"{one['test_records_met']:,} of {one['test_records']:,} test records. Looked for again: {one['leaks_after']:,} left."
+    )
+    fields = ", ".join(f"{name} ({count:,})" for name, count in one["looked_at"].items())
+    known = [
+        ("fields of the test set", fields),
+        ("thresholds", _plain({name: value for name, value in one["thresholds"].items() if value is not None})),
+        ("meaning", "not looked at: no threshold is set" if one["thresholds"]["meaning"] is None else "looked at"),
+        ("test fields too short for runs of words", one["too_short_for_runs"]),
+        ("test fields in many test records, taken for instructions", one["boilerplate"]),
+    ]
+    pairs = [pair for way in one["pairs"].values() for pair in way]
+    return [
+        p.heading(f"No record of {one['test_set']}"),
+        said,
+        p.facts(known),
+        p.fold(f"{len(pairs)} pairs that were set aside", _pairs(pairs)) if pairs else "",
+        p.fold("The nearest pairs among those that stayed", _pairs(one["nearest_that_stayed"]))
+        if one["nearest_that_stayed"]
+        else "",
+    ]
+
+
+def _pairs(pairs: Sequence[Facts]) -> p.Html:
+    rows = [(one["by"], one["score"], p.quote(one["text"]), p.quote(one["test_text"])) for one in pairs]
+    return p.table(["by", "score", "record", "test record"], rows, sort=False)
 
 
 def trained(model: Facts) -> p.Section:

@@ -286,6 +286,43 @@ def predict(
     _print(predict_file(model, read, out, text=text, progress=for_stderr()))
 
 
+FormatName = Annotated[str, typer.Option("--format", "-F", help="alpaca, sharegpt, openai, dpo, conll, squad, ...")]
+FormatSets = Annotated[list[str] | None, typer.Option("--with", metavar="KEY=VALUE", help="A setting of the format. Repeatable.")]
+
+
+@app.command("import")
+def import_(
+    read: Annotated[Path, typer.Argument(metavar="FILE", help="A file, a folder, or a glob in quotes.")],
+    out: Annotated[Path, typer.Option("-o", "--output", help="Records: .jsonl or .parquet.")],
+    format: FormatName = "auto",
+    sets: FormatSets = None,
+    licence: Annotated[str, typer.Option(help="Of the records that do not carry their own.")] = "",
+    limit: Limit = None,
+) -> None:
+    """Turn a file of another tool into records; without --format it says what it took it for, and why."""
+    from burnish.convert import import_file
+    from burnish.core.progress import for_stderr
+
+    _print(
+        import_file(read, out, format=format, settings=sets or (), licence=licence, limit=limit, progress=for_stderr())
+    )
+
+
+@app.command()
+def export(
+    source: Annotated[Path, typer.Argument(metavar="RUN|FILE", help="A run folder, or a file of records.")],
+    out: Annotated[Path, typer.Option("-o", "--output", help="A file; a folder for all sides of a run.")],
+    format: FormatName,
+    side: Annotated[str, typer.Option(help="Of a run's split: train, validation, test.")] = "",
+    sets: FormatSets = None,
+) -> None:
+    """Write records as another tool reads them; say what found no room there."""
+    from burnish.convert import export as write
+    from burnish.core.progress import for_stderr
+
+    _print(write(source, out, format=format, settings=sets or (), side=side, progress=for_stderr()))
+
+
 @app.command()
 def serve(
     run_folders: Annotated[

@@ -142,9 +142,11 @@ def _next(folder: Path, run: dict[str, Any]) -> list[str]:
 
 
 def _split_facts(folder: Path) -> dict[str, Any]:
-    """The facts of the split: the one JSON file of its room, under the name of its stage."""
+    """The facts of the split, under the name of its stage, and of the decontamination before it."""
+    cleaned = _json(folder / "split" / "decontaminate.json").get("decontaminated")
     files = sorted((folder / "split").glob("*.json")) if (folder / "split").is_dir() else []
-    return _json(files[-1]) if files else {}
+    drawn = [file for file in files if file.name != "decontaminate.json"]
+    return (_json(drawn[-1]) if drawn else {}) | ({"decontaminated": cleaned} if cleaned else {})
 
 
 def _json(path: Path) -> dict[str, Any]:

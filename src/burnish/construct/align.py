@@ -41,7 +41,9 @@ def _two_languages(settings: Mapping[str, Any], task: TaskSpec) -> list[tuple[st
     """For `burnish check`: pairs have two languages."""
     if len(task.languages) == 2 and "output" in _targets(task):
         return []
-    return [("use", "alignment is for translation between two languages", "task: {type: translation, languages: [en, zh]}")]
+    return [
+        ("use", "alignment is for translation between two languages", "task: {type: translation, languages: [en, zh]}")
+    ]
 
 
 def _targets(task: TaskSpec) -> tuple[str, ...]:
@@ -104,7 +106,13 @@ def align(
 
 
 def _pair(
-    source: Document, target: Document, said: tuple[str, str], score: float, why: str, meta: dict[str, Any], language: str
+    source: Document,
+    target: Document,
+    said: tuple[str, str],
+    score: float,
+    why: str,
+    meta: dict[str, Any],
+    language: str,
 ) -> Record:
     parents = list({one.id: one for one in (*source.parents, *target.parents)}.values())
     return made(
@@ -186,7 +194,9 @@ def _value(record: Record, by: str) -> str | None:
 def _beside_a_file(read: Sequence[Record], spoken: tuple[str, str], path: Path) -> list[tuple[Document, Document]]:
     mine = [record for record in read if _language(record, spoken) == spoken[0]]
     if not mine:
-        raise BurnishError(f"no record is in {spoken[0]}", where=f"{BY}.path", hint="task.languages: [source's, target's]")
+        raise BurnishError(
+            f"no record is in {spoken[0]}", where=f"{BY}.path", hint="task.languages: [source's, target's]"
+        )
     try:
         told = cut(path.read_text("utf-8"))
     except UnicodeDecodeError as error:
@@ -220,9 +230,7 @@ def _by_meaning(
     from burnish.measures.sentence_alignment import by_vectors
 
     ratio = _ratio(pairs)
-    vectors = [
-        _vectors([list(pair[side].sentences) for pair in pairs], most, context, backbone) for side in (0, 1)
-    ]
+    vectors = [_vectors([list(pair[side].sentences) for pair in pairs], most, context, backbone) for side in (0, 1)]
     with context.progress.bar(BY, len(pairs), "documents") as bar:
         for at, (source, target) in enumerate(pairs):
             lengths = [[len(one) for one in side.sentences] for side in (source, target)]
@@ -240,7 +248,9 @@ def _vectors(
 
     folder = resolve(backbone, languages=context.task.languages, progress=context.progress)
     places = [runs(len(one), most) for one in documents]
-    texts = [_run(one, *run) for one, of in zip(documents, places, strict=True) for sized in of.values() for run in sized]
+    texts = [
+        _run(one, *run) for one, of in zip(documents, places, strict=True) for sized in of.values() for run in sized
+    ]
     found = embed(texts, folder, cache=context.cache, progress=context.progress).astype(np.float64)
     count = sum(map(len, documents))
     if count >= LEAST_FOR_MEAN:
@@ -257,7 +267,13 @@ def _vectors(
 
 
 def _mined(
-    read: Sequence[Record], spoken: tuple[str, str], context: Context, *, backbone: Backbone, margin: float, refused: Counter[str]
+    read: Sequence[Record],
+    spoken: tuple[str, str],
+    context: Context,
+    *,
+    backbone: Backbone,
+    margin: float,
+    refused: Counter[str],
 ) -> list[Record]:
     """Pairs of sentences, wherever they stand, that are nearest to each other by margin; each sentence once."""
     from burnish.measures.sentence_alignment import mine

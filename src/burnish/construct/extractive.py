@@ -25,7 +25,9 @@ def _problems(settings: Mapping[str, Any], task: TaskSpec) -> list[tuple[str, st
     """For `burnish check`: what is made must be a target of the task, and labels must be its labels."""
     if COLUMN[settings["make"]] not in targets_of(task):
         fits = [name for name, column in COLUMN.items() if column in targets_of(task)]
-        return [("make", f"{settings['make']} is no target of {task.type}", nearest(settings["make"], fits, "there is"))]
+        return [
+            ("make", f"{settings['make']} is no target of {task.type}", nearest(settings["make"], fits, "there is"))
+        ]
     needed = {"label": 2, "spans": 1, "output": 0}[settings["make"]]
     if len(task.labels) < needed:
         hint = "labels: [summary, other]" if needed == 2 else "labels: [summary]"

@@ -64,7 +64,7 @@ def _refused(
     from burnish.measures.summaries import extracted
 
     reasons: Reasons = {}
-    pairs: list[tuple[int, str, str]] = []
+    pairs: list[tuple[int, str, str, tuple[float, ...]]] = []
     for at, (text, output, keep) in enumerate(
         zip(*(batch[name].to_pylist() for name in ("text", "output", "keep")), strict=True)
     ):
@@ -76,25 +76,29 @@ def _refused(
         rows["before"].append(figures)
         if wrong := _wrong(text, output, measured.novel_bigrams, *limits):
             reasons[at] = wrong
-            continue
-        pairs.append((at, text, output))
-        rows["after"].append(figures)
-    if judge and pairs:
-        for (at, _, _), found in zip(pairs, judge([(text, output) for _, text, output in pairs]), strict=True):
-            if found:
-                reasons[at] = found
+        else:
+            pairs.append((at, text, output, figures))
+    against = judge([(text, output) for _, text, output, _ in pairs]) if judge and pairs else [None] * len(pairs)
+    for (at, _, _, figures), found in zip(pairs, against, strict=True):
+        if found:
+            reasons[at] = found
+        else:
+            rows["after"].append(figures)
     return reasons
 
 
 def _wrong(
     text: str, output: str, novel: float, numbers: bool, names: bool, min_support: float, max_novel: float
 ) -> tuple[str, float] | None:
-    from burnish.measures.summaries import supported, unfaithful
+    from burnish.measures.summaries import names_missing, supported
+    from burnish.text.numerals import unsaid
 
-    missing = unfaithful(text, output) if numbers or names else []
-    for kind, wanted in (("number", numbers), ("name", names)):
-        if wanted and (own := [one for one in missing if one.startswith(kind)]):
-            return f"{kind} not in the text: {', '.join(one.partition(' ')[2] for one in own)}"[:200], 1.0
+    for kind, missing in (
+        ("number", unsaid(output, text) if numbers else []),
+        ("name", names_missing(text, output) if names else []),
+    ):
+        if missing:
+            return f"{kind} not in the text: {', '.join(missing)}"[:200], 1.0
     if (support := supported(text, output)) < min_support:
         return f"words not in the text: {1 - support:.0%}", 1 - support
     if novel > max_novel:
@@ -126,7 +130,9 @@ def _judge(path: Path, label: str, context: Context) -> Any:
     loaded = predictor.load(path)
     if label not in loaded.labels:
         raise BurnishError(
-            f"the model has no label {label!r}", where=f"{BY}.contradiction", hint=nearest(label, loaded.labels, "it has")
+            f"the model has no label {label!r}",
+            where=f"{BY}.contradiction",
+            hint=nearest(label, loaded.labels, "it has"),
         )
 
     def judge(pairs: list[tuple[str, str]]) -> list[tuple[str, float] | None]:

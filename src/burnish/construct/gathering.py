@@ -99,7 +99,9 @@ def filtered(
             yield aside(batch, reasons, check=by)
         facts["filters"] = [*facts.get("filters", []), {"filter": by, "refused": dict(refused), **told}]
         said = ", ".join(f"{reason} ({count:,})" for reason, count in refused.most_common())
-        context.progress.tell(f"  {by} set {refused.total():,} of {told.get('seen', 0):,} aside" + (f": {said}" if said else ""))
+        context.progress.tell(
+            f"  {by} set {refused.total():,} of {told.get('seen', 0):,} aside" + (f": {said}" if said else "")
+        )
 
     made = Records.stream(walk())
     made.facts = facts

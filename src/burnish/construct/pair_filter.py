@@ -48,7 +48,9 @@ def pair_filter(
     table = records.table(["text", "output", "keep"])
     rows = [
         at
-        for at, (text, output, keep) in enumerate(zip(*(table[one].to_pylist() for one in table.column_names), strict=True))
+        for at, (text, output, keep) in enumerate(
+            zip(*(table[one].to_pylist() for one in table.column_names), strict=True)
+        )
         if keep and text is not None and output is not None
     ]
     sources, targets = ([table[name][at].as_py() for at in rows] for name in ("text", "output"))
@@ -86,7 +88,9 @@ def _repeated(source: str, target: str, seen: Mapping[str, set[Any]], which: str
     return f"duplicate {known}"
 
 
-def _nearer(left: list[int], sources: list[str], targets: list[str], context: Context, backbone: Backbone) -> np.ndarray:
+def _nearer(
+    left: list[int], sources: list[str], targets: list[str], context: Context, backbone: Backbone
+) -> np.ndarray:
     """(left,) share of other targets that are nearer to a source than its own, vectors centred by language."""
     from burnish.nn.backbones import resolve
     from burnish.nn.embeddings import centre, embed
@@ -112,4 +116,3 @@ def _by_batch(records: Records, reasons: Reasons) -> Iterator[tuple[pa.Table, Re
     for batch in records.batches():
         yield batch, {row - at: reasons[row] for row in range(at, at + len(batch)) if row in reasons}
         at += len(batch)
-

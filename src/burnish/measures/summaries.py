@@ -13,10 +13,10 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from burnish.measures.generation import rouge_tokens
 from burnish.text.normalise import normalise
-from burnish.text.numerals import unsaid
 from burnish.text.scripts import UNSPACED_CLASS
 
 NAMES_ZH = ("nr", "nrt", "nrfg", "ns", "nt", "nz")  # jieba's tags: people, places, organisations, other names
@@ -24,13 +24,14 @@ _HAN = re.compile(f"[{UNSPACED_CLASS}]")
 _NAME = re.compile(r"(?<![\w'’])[A-Z][\w'’-]*[^\W_](?:['’]s)?")
 _START = re.compile(r"(?:^|[.!?:;\n\"“”‘(\[#-]\s*|#\w*#:?\s*)$")
 # English words that say nothing of what a text is about
-STOP = frozenset(
+_STOP_WORDS = (
     "a an the and or but nor so yet if then than that this these those there here of in on at by for with from to into onto "
     "over under about as is are was were be been being am do does did done has have had having will would shall should can "
     "could may might must not no he she it they we you i me him her them us his hers its their our your my mine who whom whose "
     "which what when where why how all any both each few more most other some such only own same too very just also after "
-    "before up down out off again once because while during between through against s t".split()
+    "before up down out off again once because while during between through against s t"
 )
+STOP = frozenset(_STOP_WORDS.split())
 STOP_ZH = frozenset("的了和与及或在是有为以于对将把被从到由其之这那个不也都就而并等中上下后前着过地得所我你他她它们")
 
 
@@ -73,19 +74,19 @@ def extracted(text: str, summary: str) -> Extracted:
         return Extracted(0.0, 0.0, 0.0, 0.0)
     runs = fragments(ours, theirs)
     n = len(theirs)
-    pairs = list(zip(theirs, theirs[1:], strict=False))
-    known = set(zip(ours, ours[1:], strict=False))
+    pairs = list(pairwise(theirs))
+    known = set(pairwise(ours))
     novel = sum(pair not in known for pair in pairs) / len(pairs) if pairs else 0.0
     return Extracted(sum(runs) / n, sum(run * run for run in runs) / n, len(ours) / n, novel)
 
 
-def unfaithful(text: str, summary: str) -> list[str]:
-    """Numbers and names of a summary that its text does not have, as "number 12" and "name Ada"; [] when there are none.
+def names_missing(text: str, summary: str) -> list[str]:
+    """Names of a summary that its text does not have; [] when there are none.
 
-    A number may be said in figures, words or Chinese numerals. A name is a capitalised English word that does not begin a
+    A name is a capitalised English word that does not begin a
     sentence, or a Chinese word that jieba takes for a person, a place, an organisation or another name (extra `chinese`).
     """
-    missing = [f"number {one}" for one in unsaid(summary, text)]
+    missing = []
     body = normalise(text)
     compact = re.sub(r"[^\w]", "", body)
     known = {_stem(word) for word in rouge_tokens(body)}
@@ -94,7 +95,7 @@ def unfaithful(text: str, summary: str) -> list[str]:
         parts = rouge_tokens(form)
         inside = form in body if _HAN.search(form) else all(_stem(part) in known for part in parts)
         if not inside and re.sub(r"[^\w]", "", form) not in compact:
-            missing.append(f"name {name}")
+            missing.append(name)
     return missing
 
 

@@ -21,20 +21,16 @@ _FIGURE = re.compile(
     re.IGNORECASE,
 )
 _LOOSE = re.compile(r"\d+(?:\.\d+)?")  # figures inside codes: A4, MP3
-_ONES = {
-    word: value
-    for value, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-        "eighteen nineteen".split()
-    )
-} | {"a dozen": 12, "dozen": 12, "once": 1, "twice": 2, "half": Fraction(1, 2)}
-_ORDINALS = {
-    word: value
-    for value, word in enumerate(
-        "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split(), start=1
-    )
-}
-_TENS = {w: 10 * v for v, w in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), start=2)}
+_ONES_WORDS = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen"
+)
+_ORDINAL_WORDS = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth"
+_TENS_WORDS = "twenty thirty forty fifty sixty seventy eighty ninety"
+_ONES: dict[str, int] = {word: value for value, word in enumerate(_ONES_WORDS.split())}
+_ONES |= {"dozen": 12, "once": 1, "twice": 2}
+_ORDINALS = {word: value for value, word in enumerate(_ORDINAL_WORDS.split(), start=1)}
+_TENS = {word: 10 * value for value, word in enumerate(_TENS_WORDS.split(), start=2)}
 _MONTHS = {
     word: value
     for value, names in enumerate(
@@ -84,7 +80,9 @@ def unsaid(figures_of: str, other: str) -> list[str]:
 
 def _clock(value: Fraction, told: set[Fraction]) -> bool:
     """14 may be said as 2 (p.m.), and 下午2点 as 14."""
-    return value.denominator == 1 and (13 <= value <= 23 and value - 12 in told or 1 <= value <= 11 and value + 12 in told)
+    return value.denominator == 1 and (
+        (13 <= value <= 23 and value - 12 in told) or (1 <= value <= 11 and value + 12 in told)
+    )
 
 
 def _plain(text: str) -> str:

@@ -100,7 +100,6 @@ def back_translation(
                 output=record.text, language=spoken[0], confidence=TRUST, meta={**record.meta, "back_translated": True},
             )
         )  # fmt: skip
-    refused = Counter({name: count for name, count in refused.items() if count})
     whole = grown(records, born, refused, context, by=BY, what="pairs", seen=len(read), told={**told, "by": who})
     if not rejects:
         return whole

@@ -159,7 +159,6 @@ def behaviour(
     born = [record for one in lists for record in _records(one, texts, of_item, context, refused)]
     told["lists"] = len({record.group for record in born})
     told["negatives"] = dict(Counter(record.meta["how"] for record in born if record.value == 0))
-    refused = Counter({reason: count for reason, count in refused.items() if count})
     return grown(records, born, refused, context, by=BY, what="candidates", seen=len(read), told=told)
 
 

@@ -79,11 +79,11 @@ def _refused(
         else:
             pairs.append((at, text, output, figures))
     against = judge([(text, output) for _, text, output, _ in pairs]) if judge and pairs else [None] * len(pairs)
-    for (at, _, _, figures), found in zip(pairs, against, strict=True):
+    for (at, _, _, measures), found in zip(pairs, against, strict=True):
         if found:
             reasons[at] = found
         else:
-            rows["after"].append(figures)
+            rows["after"].append(measures)
     return reasons
 
 

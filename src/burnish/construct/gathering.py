@@ -45,6 +45,7 @@ def grown(
     refused: reason -> count. seen: records that were looked at. told: figures that the facts keep under `by`.
     """
     children: Counter[str] = Counter(parent for one in born for parent in one.meta["made_from"])
+    refused = Counter({reason: count for reason, count in refused.items() if count})
     facts = dict(records.facts)
     if told:
         facts["made"] = {**facts.get("made", {}), by: dict(told)}

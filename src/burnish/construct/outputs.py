@@ -220,7 +220,7 @@ def _facts(
     table = np.array(list(right.values())).reshape(-1, len(labellers))
     num_records = max(len(covered), 1)
     many = np.array([len(one.who) for row, one in proposed.items() if row >= 0])
-    rows = []
+    rows: list[dict[str, Any]] = []
     for at, one in enumerate(labellers):
         own = table[:, at][~np.isnan(table[:, at])]
         rows.append({

@@ -43,8 +43,7 @@ def em(position: Ints, clicked: NDArray[np.bool_], pair: Ints, *, rounds: int = 
     num_pairs = int(pair.max(initial=-1)) + 1
     shown = np.bincount(pair, minlength=num_pairs)
     gamma = np.full(num_pairs, float(clicked.mean()) if len(clicked) else 0.5)
-    at = 0
-    for at in range(1, rounds + 1):
+    for done in range(1, rounds + 1):
         looked, wanted = _hidden(theta[position], gamma[pair], clicked)
         gamma = (np.bincount(pair, weights=wanted, minlength=num_pairs) + PRIOR[0]) / (shown + sum(PRIOR))
         new = np.bincount(position, weights=looked, minlength=len(theta)) / np.maximum(counts, 1)
@@ -52,7 +51,7 @@ def em(position: Ints, clicked: NDArray[np.bool_], pair: Ints, *, rounds: int = 
         theta = new
         if moved < ENOUGH:
             break
-    return _scaled(theta, gamma, at)
+    return _scaled(theta, gamma, done)
 
 
 def regression_em(
@@ -131,7 +130,7 @@ def relevance(position: Ints, gain: Floats, pair: Ints, propensity: Floats, *, l
 
 
 def _tables(position: Ints, clicked: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    return np.bincount(position).astype(float), np.bincount(position, weights=clicked)
+    return np.bincount(position).astype(np.float64), np.bincount(position, weights=clicked).astype(np.float64)
 
 
 def _start(counts: Floats, clicks: Floats) -> Floats:

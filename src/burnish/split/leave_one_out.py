@@ -67,7 +67,8 @@ def leave_one_out(records: Records, context: Context, *, user: str = "meta.user"
     }  # fmt: skip
     if not num_lists["test"]:
         raise BurnishError(facts["notes"][0], where="split.leave_one_out", hint="lower least, or take split.stratified")
-    return Split(*(_side(records, whole == number) for number in (TRAIN, VALIDATION, TEST)), facts)
+    train, validation, test = (_side(records, whole == number) for number in (TRAIN, VALIDATION, TEST))
+    return Split(train, validation, test, facts)
 
 
 def _taking_part(table: pa.Table, context: Context) -> np.ndarray:

@@ -81,7 +81,9 @@ def _in_han(number: int) -> str:
         return out
 
     high, low = divmod(number, 10_000)
-    text = (section(high) + "万" if high else "") + (("零" if high and low < 1000 else "") + section(low) if low else "")
+    text = (section(high) + "万" if high else "") + (
+        ("零" if high and low < 1000 else "") + section(low) if low else ""
+    )
     return text or "零"
 
 
@@ -154,7 +156,9 @@ EN = "The cat sleeps. It rains today. I read a book. She sings. We walk home."
 ZH = "猫在睡觉。今天下雨，我读一本书。我们走回家。火车晚点了。"
 
 
-def test_documents_of_a_group_become_pairs_that_know_where_from(context: Context, tmp_path: Path, vectors: None) -> None:
+def test_documents_of_a_group_become_pairs_that_know_where_from(
+    context: Context, tmp_path: Path, vectors: None
+) -> None:
     rows = [
         Record(EN, id="e", group="doc", language="en", licence="MIT"), Record(ZH, id="z", group="doc", language="zh-CN"),
         Record("Alone.", id="a", group="other", language="en"), Record("Bonjour.", id="f", group="doc", language="fr"),
@@ -170,23 +174,36 @@ def test_documents_of_a_group_become_pairs_that_know_where_from(context: Context
     assert first.label_from == "construct.align" and found[6].meta["bead"] == "2-1" and 0 < first.confidence <= 1
     assert [bool(one.findings) for one in found[:5]] == [True, True, False, False, False]
     refused = facts["makers"][0]["refused"]
-    assert refused == {"one language alone": 1, "another language": 1, "no translation of it (en)": 1, "no translation of it (zh)": 1}
+    assert refused == {
+        "one language alone": 1,
+        "another language": 1,
+        "no translation of it (en)": 1,
+        "no translation of it (zh)": 1,
+    }
     assert facts["made"]["construct.align"]["beads"]["2-1"] == 1
 
 
-def test_a_record_with_both_sides_and_a_file_beside_the_records(context: Context, tmp_path: Path, vectors: None) -> None:
+def test_a_record_with_both_sides_and_a_file_beside_the_records(
+    context: Context, tmp_path: Path, vectors: None
+) -> None:
     both = align(Records.from_rows([Record(EN, text_b=ZH, id="b")]), context)
     (tmp_path / "zh.txt").write_text(ZH.replace("。", "。\n"), "utf-8")
     beside = align(
         Records.from_rows([Record(line + ".", id=str(at)) for at, line in enumerate(EN.split(". "))]),
         context, path=tmp_path / "zh.txt",
     )  # fmt: skip
-    one, two = ([(r.text, r.output) for r in saved(made, tmp_path / name)[0] if r.output] for made, name in ((both, "1"), (beside, "2")))
+    one, two = (
+        [(r.text, r.output) for r in saved(made, tmp_path / name)[0] if r.output]
+        for made, name in ((both, "1"), (beside, "2"))
+    )
     assert len(one) == 3 and one[0] == two[0] == ("The cat sleeps.", "猫在睡觉。") and one[1] == two[1]
 
 
 def test_loose_texts_are_mined(context: Context, tmp_path: Path, vectors: None) -> None:
-    rows = [Record("She sings. The cat sleeps.", id="e", language="en"), Record("火车晚点了。猫在睡觉。", id="z", language="zh")]
+    rows = [
+        Record("She sings. The cat sleeps.", id="e", language="en"),
+        Record("火车晚点了。猫在睡觉。", id="z", language="zh"),
+    ]
     found, facts = saved(align(Records.from_rows(rows), context, method="mine", margin=1.3), tmp_path / "out")
     assert [(one.text, one.output) for one in found[2:]] == [("The cat sleeps.", "猫在睡觉。")]
     assert sum(facts["makers"][0]["refused"].values()) == 1
@@ -236,7 +253,11 @@ def test_length_ratio_by_hand() -> None:
 def test_refused_pairs_are_set_aside_with_their_reason_and_counted(context: Context, tmp_path: Path) -> None:
     rows = [Record(a, id=str(at), output=b) for at, (a, b) in enumerate(GOOD)]
     rows += [Record(a, id=f"b{at}", output=b) for at, (a, b, _) in enumerate(BAD[1:7])]
-    rows += [Record(GOOD[0][0], id="again", output="猫在沙发上睡觉。"), Record("no pair", id="n"), Record("x", output="y", keep=False)]
+    rows += [
+        Record(GOOD[0][0], id="again", output="猫在沙发上睡觉。"),
+        Record("no pair", id="n"),
+        Record("x", output="y", keep=False),
+    ]
     found, facts = saved(pair_filter(Records.from_rows(rows), context), tmp_path / "out")
     assert [one.id for one in found if one.keep] == [*map(str, range(6)), "n"]
     again = next(one for one in found if one.id == "again")
@@ -283,7 +304,9 @@ def test_texts_of_the_target_language_become_tagged_pairs(
     assert facts["makers"][0]["refused"] == {"another language": 1, "copy": 1, "nothing was written": 1}
 
 
-def test_a_teacher_is_asked_the_other_way_round(context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_teacher_is_asked_the_other_way_round(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[Any] = []
 
     class Replies:
@@ -320,4 +343,3 @@ def test_one_model_translates_back(context: Context, given: dict[str, Any]) -> N
     assert "one of path, hub and teacher" in stage.check(settings, context.task)[0][1]
     one_language = replace(context.task, languages=("en",))
     assert stage.check(settings, one_language)[0][0] == "use"
-

@@ -343,7 +343,7 @@ def _examined(
 
         said = [f"{query}\n{texts[item]}" for query, item in pairs]
         features = HashingVectorizer(analyzer=_crossed(terms), n_features=2**18, alternate_sign=False).transform(said)
-        return click_models.regression_em(position, clicked, pair, features, seed=context.seed).propensity, how
+        return click_models.regression_em(position, clicked, pair, features).propensity, how
     return click_models.em(position, clicked, pair).propensity, "em"
 
 

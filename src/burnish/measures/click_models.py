@@ -43,7 +43,9 @@ def em(position: Ints, clicked: NDArray[np.bool_], pair: Ints, *, rounds: int = 
     num_pairs = int(pair.max(initial=-1)) + 1
     shown = np.bincount(pair, minlength=num_pairs)
     gamma = np.full(num_pairs, float(clicked.mean()) if len(clicked) else 0.5)
-    for done in range(1, rounds + 1):
+    done = 0
+    while done < rounds:
+        done += 1
         looked, wanted = _hidden(theta[position], gamma[pair], clicked)
         gamma = (np.bincount(pair, weights=wanted, minlength=num_pairs) + PRIOR[0]) / (shown + sum(PRIOR))
         new = np.bincount(position, weights=looked, minlength=len(theta)) / np.maximum(counts, 1)
@@ -55,27 +57,30 @@ def em(position: Ints, clicked: NDArray[np.bool_], pair: Ints, *, rounds: int = 
 
 
 def regression_em(
-    position: Ints, clicked: NDArray[np.bool_], pair: Ints, features: Any, *, rounds: int = 20, seed: int = 0
+    position: Ints, clicked: NDArray[np.bool_], pair: Ints, features: Any, *, rounds: int = 20
 ) -> Examined:
     """EM whose relevance is a logistic regression on features of the pair, (P, f), dense or sparse.
 
-    Where most pairs are seen once, what is learnt of one pair speaks for others like it (Wang et al. 2018).
+    Where most pairs are seen once, what is learnt of one pair speaks for others like it (Wang et al. 2018, who draw the
+    hidden relevance where this weighs by it). Memory: twice the features.
     """
-    from sklearn.linear_model import SGDClassifier
+    from scipy.sparse import vstack
+    from sklearn.linear_model import LogisticRegression
 
     counts, clicks = _tables(position, clicked)
     theta = _start(counts, clicks)
     num_pairs = int(pair.max(initial=-1)) + 1
     gamma = np.full(num_pairs, float(clicked.mean()) if len(clicked) else 0.5)
-    draw = np.random.default_rng(seed)
+    both = [features, features] if not hasattr(features, "tocsr") else None
+    table = np.concatenate(both) if both else vstack([features, features]).tocsr()
+    yes = np.repeat([1, 0], num_pairs)
     for _ in range(rounds):
         looked, wanted = _hidden(theta[position], gamma[pair], clicked)
         theta = np.bincount(position, weights=looked, minlength=len(theta)) / np.maximum(counts, 1)
-        drawn = draw.random(len(wanted)) < wanted  # a draw of each hidden relevance, as in the paper
-        if drawn.all() or not drawn.any():
-            break
-        model = SGDClassifier(loss="log_loss", alpha=1e-5, random_state=seed, max_iter=20, tol=1e-3)
-        model.fit(features[pair], drawn)
+        weight = np.concatenate(
+            [np.bincount(pair, weights=one, minlength=num_pairs) for one in (wanted, 1 - wanted)]
+        )  # each pair as relevant and as not, weighed by how likely either is
+        model = LogisticRegression(C=10.0, tol=1e-3, max_iter=1000).fit(table, yes, sample_weight=weight)
         gamma = np.clip(model.predict_proba(features)[:, 1], 1e-4, 1 - 1e-4)
     return _scaled(theta, gamma, rounds)
 

@@ -21,7 +21,12 @@ from burnish.text.scripts import UNSPACED_CLASS
 
 NAMES_ZH = ("nr", "nrt", "nrfg", "ns", "nt", "nz")  # jieba's tags: people, places, organisations, other names
 _HAN = re.compile(f"[{UNSPACED_CLASS}]")
-_NAME = re.compile(r"(?<![\w'’])[A-Z][\w'’-]*[^\W_](?:['’]s)?")
+_NAME = re.compile(r"(?<![A-Za-z0-9_'’-])[A-Z][A-Za-z'’\u00c0-\u024f-]*[A-Za-z\u00c0-\u024f](?![0-9])")
+_CODE = re.compile(
+    r"(?<![A-Za-z0-9_.])(?=[A-Za-z0-9-]*[A-Za-z])(?=[A-Za-z0-9-]*\d)[A-Za-z0-9][A-Za-z0-9-]*(?![A-Za-z0-9_])"
+)
+_ORDINAL = re.compile(r"\d+(?:st|nd|rd|th|s|am|pm)", re.IGNORECASE)
+_ENDING = re.compile(r"(?<=[a-z]{3})(?:ies|ied|ing|ed|es|ly|[sey])$")
 _START = re.compile(r"(?:^|[.!?:;\n\"“”‘(\[#-]\s*|#\w*#:?\s*)$")
 # English words that say nothing of what a text is about
 _STOP_WORDS = (
@@ -83,36 +88,51 @@ def extracted(text: str, summary: str) -> Extracted:
 def names_missing(text: str, summary: str) -> list[str]:
     """Names of a summary that its text does not have; [] when there are none.
 
-    A name is a capitalised English word that does not begin a
-    sentence, or a Chinese word that jieba takes for a person, a place, an organisation or another name (extra `chinese`).
+    A name is a capitalised English word that does not begin a sentence, a code of letters and figures (A4, Person1), or a
+    Chinese word that jieba takes for a person, a place, an organisation or another name (extra `chinese`).
     """
     missing = []
     body = normalise(text)
     compact = re.sub(r"[^\w]", "", body)
     known = {_stem(word) for word in rouge_tokens(body)}
-    for name in dict.fromkeys(names(summary)):
+    for name in dict.fromkeys(_names_latin(summary)):
         form = normalise(name).removesuffix("'s").removesuffix("’s")
-        parts = rouge_tokens(form)
-        inside = form in body if _HAN.search(form) else all(_stem(part) in known for part in parts)
+        inside = all(_stem(part) in known for part in rouge_tokens(form)) and not _CODE.fullmatch(name)
         if not inside and re.sub(r"[^\w]", "", form) not in compact:
+            missing.append(name)
+    for name, before, after in _names_zh(summary):
+        # a word cut wrongly (基|于小波|变换) goes over a border that the text has too
+        wrongly = (before and before + name[0] in text) or (after and name[-1] + after in text)
+        if normalise(name) not in body and not wrongly and name not in missing:
             missing.append(name)
     return missing
 
 
 def names(text: str) -> list[str]:
-    """Words that name somebody or something, in the order of their script: English ones, then Chinese ones."""
-    found = [
+    """Words that name somebody or something: English ones, then Chinese ones."""
+    return _names_latin(text) + [name for name, _, _ in _names_zh(text)]
+
+
+def _names_latin(text: str) -> list[str]:
+    codes = [match[0] for match in _CODE.finditer(text) if not _ORDINAL.fullmatch(match[0])]
+    return codes + [
         match[0]
         for match in _NAME.finditer(text)
         if not _START.search(text[max(0, match.start() - 12) : match.start()]) and match[0].lower() not in STOP
     ]
-    return found + (_names_zh(text) if _HAN.search(text) else [])
 
 
-def _names_zh(text: str) -> list[str]:
+def _names_zh(text: str) -> list[tuple[str, str, str]]:
+    """(name, the character before it, the one after it)."""
     from burnish.text.segment import tagged
 
-    return [word for word, tag in tagged(text) if tag in NAMES_ZH and len(word) > 1 and _HAN.search(word)]
+    found, at = [], 0
+    for word, tag in tagged(text) if _HAN.search(text) else ():
+        start = text.find(word, at)
+        at = start + len(word)
+        if tag in NAMES_ZH and len(word) > 1 and _HAN.search(word):
+            found.append((word, text[start - 1 : start] if start else "", text[at : at + 1]))
+    return found
 
 
 def content(text: str) -> list[str]:
@@ -132,8 +152,8 @@ def supported(text: str, summary: str) -> float:
 
 
 def _stem(word: str) -> str:
-    """The first letters: enough to see report in reported; Chinese characters are their own."""
-    return word if len(word) <= 4 else word[: max(4, len(word) - 3)]
+    """A word without its ending: closing and close, library and libraries; Chinese characters are their own."""
+    return _ENDING.sub("", word)
 
 
 # -- the extractive oracle

@@ -142,7 +142,7 @@ def align(data: Path, folder: Path) -> list[Row]:
             right = said = 0
             for beads, (_, _, truth) in zip(found, documents, strict=True):
                 made = [one for one in beads if one.source[0] < one.source[1] and one.target[0] < one.target[1]]
-                if "burnish" in way:
+                if "meaning" in way:
                     made = [one for one in made if one.score >= 0.3]
                 said += len(made)
                 right += len({(one.source, one.target) for one in made} & set(truth))
@@ -467,7 +467,7 @@ def movielens_(data: Path, folder: Path, *, tune: bool = False) -> list[Row]:
 
         began = time.time()
         done = subprocess.run(
-            [sys.executable, "-m", "burnish", "run", str(folder / "burnish.yaml")], cwd=folder, check=False
+            [sys.executable, "-m", "burnish.cli", "run", str(folder / "burnish.yaml")], cwd=folder, check=False
         )
         report = (
             json.loads(next(folder.glob("runs/*/evaluation/report.json")).read_text("utf-8"))

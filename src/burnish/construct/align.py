@@ -227,14 +227,17 @@ def _ratio(pairs: Sequence[tuple[Document, Document]]) -> float:
 def _by_meaning(
     pairs: Sequence[tuple[Document, Document]], context: Context, backbone: Backbone, most: int
 ) -> Iterator[list[Any]]:
-    from burnish.measures.sentence_alignment import by_vectors
+    from burnish.measures.sentence_alignment import by_vectors, sample
 
     ratio = _ratio(pairs)
     vectors = [_vectors([list(pair[side].sentences) for pair in pairs], most, context, backbone) for side in (0, 1)]
+    if not pairs:
+        return
+    first, second = (sample(np.concatenate([one[1] for one in side]), seed=context.seed) for side in vectors)
     with context.progress.bar(BY, len(pairs), "documents") as bar:
         for at, (source, target) in enumerate(pairs):
             lengths = [[len(one) for one in side.sentences] for side in (source, target)]
-            yield by_vectors(vectors[0][at], vectors[1][at], *lengths, ratio=ratio, seed=context.seed)
+            yield by_vectors(vectors[0][at], vectors[1][at], *lengths, ratio=ratio, strangers=(first, second))
             bar.advance(1)
 
 

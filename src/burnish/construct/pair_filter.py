@@ -59,9 +59,7 @@ def pair_filter(
     seen: dict[str, set[Any]] = {"source": set(), "target": set(), "pair": set()}
     with context.progress.bar(BY, len(rows), "pairs") as bar:
         for row, source, target in zip(rows, sources, targets, strict=True):
-            wrong = problem(source, target, spoken=(first, second), ratio=ratio, most=max_ratio)
-            wrong = wrong or _repeated(source, target, seen, duplicates)
-            if wrong:
+            if wrong := problem(source, target, spoken=(first, second), ratio=ratio, most=max_ratio):
                 reasons[row] = (wrong, 1.0)
             bar.advance(1)
     if unlike:
@@ -72,6 +70,9 @@ def pair_filter(
             for at, share in zip(left, shares, strict=True)
             if share >= unlike
         }
+    for row, source, target in zip(rows, sources, targets, strict=True):  # last: of a good and a bad one the good stays
+        if row not in reasons and (repeat := _repeated(source, target, seen, duplicates)):
+            reasons[row] = (repeat, 1.0)
     told = {"seen": len(rows), "usual_ratio": round(ratio, 3)}
     return filtered(records, _by_batch(records, reasons), context, by=BY, told=told)
 

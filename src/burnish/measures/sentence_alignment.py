@@ -26,6 +26,7 @@ VARIANCE = 6.8  # of the length of a translation, a character of the source (Gal
 NEIGHBOURS = 4  # of the margin (Artetxe & Schwenk 2019)
 SAMPLE = 64  # sentences of the other side that say how alike strangers are
 SKIP_QUANTILE = 0.1  # of the costs of strangers: what it costs to leave a sentence out (Vecalign: 0.2)
+FEW = 50  # pairs of strangers, below which their low quantile says little
 LENGTH_WEIGHT = 0.1  # of a squared standard deviation of length beside a cost of vectors, which is near 1 for strangers
 LONGEST_Z = 3.0  # standard deviations of length from which it gets no worse
 
@@ -70,19 +71,19 @@ def by_vectors(
     target_lengths: Sequence[int],
     *,
     ratio: float | None = None,
+    strangers: tuple[Floats, Floats] | None = None,
     seed: int = 0,
 ) -> list[Bead]:
     """Align by meaning and length.
 
+    strangers: sentences of either side that say how alike any two are; by default some of these. seed: of drawing them.
     source, target: size of a run -> vectors of the runs of so many sentences, (n - size + 1, d); size 1 must be there.
     The cost of a bead is its distance over the mean distance of either side to strangers (Thompson & Koehn 2019, eq. 2),
     times the sentences of both its sides, and a small share of the squared deviation of its length. Leaving a
     sentence out costs a low quantile of what strangers cost. Memory: 8 bytes x n x m for each of the moves.
     """
     n, m = len(source_lengths), len(target_lengths)
-    random = np.random.default_rng(seed)
-    strangers_s = source[1][random.choice(n, min(n, SAMPLE), replace=False)]
-    strangers_t = target[1][random.choice(m, min(m, SAMPLE), replace=False)]
+    strangers_s, strangers_t = strangers or (sample(source[1], seed=seed), sample(target[1], seed=seed))
     moves = [(i, j) for i in source for j in target]
     lengths = _deviations(source_lengths, target_lengths, ratio, moves)
     costs: dict[Move, Floats] = {}
@@ -97,13 +98,29 @@ def by_vectors(
             distance = (1 - vectors_s @ vectors_t.T) / np.maximum((usual_s[:, None] + usual_t[None]) / 2, 1e-6)
             likeness[move] = distance
             costs[move] = size_s * size_t * (distance + LENGTH_WEIGHT * np.minimum(lengths[move], LONGEST_Z) ** 2)
-    skip = float(np.quantile(costs[1, 1], SKIP_QUANTILE)) / 2
+    skip = _cost_of_strangers(costs[1, 1]) / 2
     costs[1, 0], costs[0, 1] = np.full((n, m + 1), skip), np.full((n + 1, m), skip)
     beads = []
     for (a, b), (c, d), _ in cheapest(costs, n, m):
         score = float(np.clip(1 - likeness[b - a, d - c][a, c], 0, 1)) if a < b and c < d else 0.0
         beads.append(Bead((a, b), (c, d), score))
     return beads
+
+
+def sample(vectors: Floats, *, seed: int) -> Floats:
+    """At most SAMPLE of the vectors (n, d), drawn without repeats."""
+    chosen = np.random.default_rng(seed).choice(len(vectors), min(len(vectors), SAMPLE), replace=False)
+    drawn: Floats = vectors[np.sort(chosen)]
+    return drawn
+
+
+def _cost_of_strangers(costs: Floats) -> float:
+    """A low quantile of what pairs (n, m) cost that are nobody's best; the middle where there are few of them."""
+    best = (costs == costs.min(0, keepdims=True)) | (costs == costs.min(1, keepdims=True))
+    rest = costs[~best]
+    if not len(rest):
+        return 1.0  # what strangers cost by definition
+    return float(np.quantile(rest, SKIP_QUANTILE if len(rest) >= FEW else 0.5))
 
 
 def _deviations(

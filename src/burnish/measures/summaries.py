@@ -27,7 +27,7 @@ _CODE = re.compile(
 )
 _ORDINAL = re.compile(r"\d+(?:st|nd|rd|th|s|am|pm)", re.IGNORECASE)
 _ENDING = re.compile(r"(?<=[a-z]{3})(?:ies|ied|ing|ed|es|ly|[sey])$")
-_START = re.compile(r"(?:^|[.!?:;\n\"“”‘(\[#-]\s*|#\w*#:?\s*)$")
+_START = re.compile(r"(?:^|[.!?:;\n\"“”‘(\[-]\s*|#\s+|#\w+#:\s*)$")
 # English words that say nothing of what a text is about
 _STOP_WORDS = (
     "a an the and or but nor so yet if then than that this these those there here of in on at by for with from to into onto "

@@ -26,7 +26,7 @@ def leave_one_out(records: Records, context: Context, *, user: str = "meta.user"
     """Let the last list of each user judge, the one before it choose, and all earlier ones teach.
 
     user: meta.NAME, whose list a record is in; lists without a user teach.
-    least: a user with fewer lists teaches alone.
+    least: a user with fewer lists, or with one alone, only teaches.
 
     A list is the records of one group; its time is the newest of theirs, and lists of equal time are in the order they came.
     Kept records with a target take part, lists without a wanted candidate only teach. The usual protocol of recommendation
@@ -110,7 +110,7 @@ def _sides(
             own[owner[one]].append(one)
     side = dict.fromkeys(newest, TRAIN)
     for mine in own.values():
-        if len(mine) < least:
+        if len(mine) < max(least, 2):
             continue
         if all(newest[one] is not None for one in mine):
             mine.sort(key=lambda one: newest[one])  # stable

@@ -480,6 +480,33 @@ def movielens_(data: Path, folder: Path, *, tune: bool = False) -> list[Row]:
     return rows
 
 
+def table(rows: Sequence[Row]) -> list[str]:
+    """Rows of results as Markdown tables, one for each set of columns."""
+    made: list[str] = []
+    last: list[str] = []
+    for row in rows:
+        if list(row) != last:
+            last = list(row)
+            made += ["", "| " + " | ".join(last) + " |", "|" + "---|" * len(last)]
+        cells = (
+            ", ".join(f"{k} {v}" for k, v in one.items()) if isinstance(one, dict) else str(one) for one in row.values()
+        )
+        made.append("| " + " | ".join(cells) + " |")
+    return made
+
+
+def page(kept: dict[str, Row]) -> str:
+    """All results for a person to read."""
+    lines = [
+        "# Makers of translations, summaries and rankings",
+        "",
+        "What each part measures is said at the head of `benchmarks/construct_texts.py`. One thread of a 2-core machine.",
+    ]
+    for name, part in kept.items():
+        lines += ["", f"## {name}", "", f"`{part['command']}`", *table(part["rows"])]
+    return "\n".join(lines) + "\n"
+
+
 PARTS: dict[str, Any] = {
     "align": align, "filter": filter_, "summaries": summaries, "faithful": faithful_, "clicks": clicks, "movielens": movielens_,
 }  # fmt: skip
@@ -499,6 +526,7 @@ def main() -> None:
         command = f"python benchmarks/construct_texts.py {name}" + (" --tune" if more else "")
         kept[name] = {"command": command, "rows": rows}
         RESULTS.write_text(json.dumps(dict(sorted(kept.items())), indent=1, ensure_ascii=False) + "\n", "utf-8")
+        RESULTS.with_suffix(".md").write_text(page(dict(sorted(kept.items()))), "utf-8")
 
 
 if __name__ == "__main__":

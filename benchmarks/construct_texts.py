@@ -6,12 +6,13 @@ align      known sentence pairs shuffled into pseudo-documents with merged, spli
            beside those planted (strict: both sides of a bead must be right). Peers: lengths alone (Gale & Church 1993),
            margin alone (Artetxe & Schwenk 2019, mutual best), Vecalign's costs without length are ours with weight 0
 filter     known pairs with planted faults; how many of the faults are set aside, how many of the sound ones
+catalogue  JupyterLab's published English-Chinese catalogue through the filter as it is
 summaries  ROUGE of titles, leads, principal sentences and the oracle beside given summaries
 faithful   given summaries with a number or a name swapped; how many are set aside, and how many untouched ones
 clicks     clicks simulated on lists of known relevance; nDCG@10 of what is recovered, with and without correction
 movielens  a behaviour log to lists by leave-one-out; HR@10 and nDCG@10 of popularity, and of a tuned ranker with --tune
 
-Results go to benchmarks/results/construct-texts.json. What was tuned was tuned on the training side of tatoeba.
+`prepare` writes the data of examples/made-*. Results go to benchmarks/results/construct-texts.json. What was tuned was tuned on the training side of tatoeba.
 """
 
 from __future__ import annotations
@@ -346,6 +347,96 @@ def faithful_(data: Path, folder: Path) -> list[Row]:
     return rows
 
 
+def catalogue(data: Path, folder: Path) -> list[Row]:
+    """A published English-Chinese catalogue as it is: what share is set aside, and why."""
+    from burnish.construct.pair_filter import pair_filter
+
+    pairs = catalogue_pairs()
+    own = context(TaskSpec("translation", languages=("en", "zh")), folder)
+    began = time.process_time()
+    records = Records.from_rows(Record(a, output=b, id=str(at)) for at, (a, b) in enumerate(pairs))
+    out, facts = saved(pair_filter(records, own, duplicates="source"), folder, "catalogue")
+    examples = {}
+    for one in out:
+        if not one.keep and not one.findings[0]["reason"].startswith(("copy", "duplicate")):
+            examples.setdefault(
+                one.findings[0]["reason"].split(":")[0],
+                f"{one.findings[0]['reason']}: {one.text[:50]} / {one.output[:40]}",
+            )
+    row = {"pairs": len(pairs), "kept": sum(one.keep for one in out), "refused": facts["filters"][-1]["refused"],
+           "examples": examples, "cpu_s": round(time.process_time() - began, 1)}  # fmt: skip
+    print(row, flush=True)
+    return [row]
+
+
+def catalogue_pairs() -> list[tuple[str, str]]:
+    """English and Chinese of JupyterLab's interface, out of its language pack (BSD-3), opened as an archive."""
+    from burnish.core.packages import fetch_package
+
+    path = fetch_package(
+        "jupyterlab-language-pack-zh-CN==4.5.post3",
+        sha256="47cdb0c41c6b066e795c867786c9c29fde527e2bf15aa6b3e9b2bab9929304b5",
+        member="jupyterlab_language_pack_zh_CN/locale/zh_CN/LC_MESSAGES/jupyterlab.json", progress=Silent(),
+    )  # fmt: skip
+    said = json.loads(path.read_text("utf-8"))
+    return list({(key.split("\x04")[-1], told[0]): None for key, told in said.items() if key and told and told[0]})
+
+
+# -- data of the examples
+
+
+def prepare(data: Path) -> None:
+    """Write the data of examples/made-*."""
+    home = Path(__file__).parents[1] / "examples"
+
+    def write(name: str, file: str, rows: Sequence[Row]) -> None:
+        folder = home / f"made-{name}" / "data"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
+        print(f"{len(rows):,} rows -> {folder / file}")
+
+    pairs, rng = (
+        [(row["source"], row["target"]) for row in sets_zh.tatoeba(data).train if len(row["source"]) > 12],
+        random.Random(0),
+    )
+    rng.shuffle(pairs)
+    sides = [({"group": str(at), "language": "en", "text": " ".join(a)}, {"group": str(at), "language": "zh", "text": "".join(b)})
+             for at, (a, b, _) in enumerate(planted(pairs[:8000], "", rng))]  # fmt: skip
+    write("align-tatoeba", "documents.jsonl", [row for pair in sides for row in pair])
+    write("titles-bbc", "articles.jsonl", [{"text": f"{title}\n\n{text}"} for title, text, _ in bbc(data)])
+    write("leads-zhwiki", "articles.jsonl", list(zhwiki(data, 3000)))
+    write("catalogue-zh", "catalogue.jsonl", [{"source": a, "target": b} for a, b in catalogue_pairs()])
+    films(data, home / "made-movielens-log" / "data")
+
+
+def zhwiki(data: Path, most: int) -> Iterator[Row]:
+    """Articles of the Chinese Wikipedia: text without its first line, the title, which goes to meta."""
+    count = 0
+    with tarfile.open(data / "zhwiki-part-zh" / "zhwiki_part1.tar.xz") as tar:
+        for member in tar:
+            read = tar.extractfile(member) if member.isfile() else None
+            text = read.read().decode("utf-8", "replace") if read else ""
+            for title, body in re.findall(r'<doc [^>]*title="([^"]*)"[^>]*>\n(.*?)</doc>', text, flags=re.DOTALL):
+                body = body.strip().removeprefix(title).strip()
+                if len(body) > 200:
+                    yield {"title": title, "text": body[:4000], "licence": "CC-BY-SA"}
+                    count += 1
+                if count == most:
+                    return
+
+
+def films(data: Path, folder: Path) -> tuple[list[Row], list[list[str]]]:
+    """MovieLens-100k as a catalogue and a log, written into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    titles = movielens.read_titles(data / "movielens-100k" / "u.item")
+    rows = [{"text": title, "item": item} for item, title in titles.items() if title != "unknown"]
+    (folder / "films.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    with lzma.open(data / "movielens-100k" / "u.data.xz", "rt", encoding="utf-8") as lines:
+        log = [line.rstrip("\n").split("\t") for line in lines]
+    (folder / "log.tsv").write_text("\n".join("\t".join(row) for row in log), "utf-8")
+    return rows, log
+
+
 # -- ranking
 
 
@@ -426,16 +517,11 @@ def movielens_(data: Path, folder: Path, *, tune: bool = False) -> list[Row]:
     from burnish.measures import ranking
     from burnish.split.leave_one_out import leave_one_out
 
-    titles = movielens.read_titles(data / "movielens-100k" / "u.item")
-    films = [{"text": title, "item": item} for item, title in titles.items() if title != "unknown"]
-    (folder / "films.jsonl").write_text("\n".join(map(json.dumps, films)), "utf-8")
-    with lzma.open(data / "movielens-100k" / "u.data.xz", "rt", encoding="utf-8") as lines:
-        log = [line.rstrip("\n").split("\t") for line in lines]
-    (folder / "log.tsv").write_text("\n".join("\t".join(row) for row in log), "utf-8")
+    listed, log = films(data, folder)
     (folder / "burnish.yaml").write_text(MOVIES, "utf-8")
     own = context(TaskSpec("ranking", languages=("en",)), folder)
     records = Records.from_rows(
-        Record(one["text"], id=f"film{one['item']}", meta={"item": one["item"]}) for one in films
+        Record(one["text"], id=f"film{one['item']}", meta={"item": one["item"]}) for one in listed
     )
     began = time.process_time()
     place = folder / "lists"
@@ -508,17 +594,19 @@ def page(kept: dict[str, Row]) -> str:
 
 
 PARTS: dict[str, Any] = {
-    "align": align, "filter": filter_, "summaries": summaries, "faithful": faithful_, "clicks": clicks, "movielens": movielens_,
+    "align": align, "filter": filter_, "catalogue": catalogue, "summaries": summaries, "faithful": faithful_, "clicks": clicks, "movielens": movielens_,
 }  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", default=list(PARTS), choices=[*PARTS, []])
+    parser.add_argument("parts", nargs="*", default=list(PARTS), choices=[*PARTS, "prepare", []])
     parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data")
     parser.add_argument("--tune", action="store_true", help="tune a ranker on the lists of movielens: minutes")
     args = parser.parse_args()
     kept = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}
+    if "prepare" in args.parts:
+        return prepare(args.data)
     for name in args.parts or list(PARTS):
         with tempfile.TemporaryDirectory() as folder:
             more = {"tune": True} if name == "movielens" and args.tune else {}

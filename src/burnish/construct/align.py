@@ -37,7 +37,7 @@ class Document:
     sentences: tuple[str, ...]
 
 
-def _two_languages(settings: Mapping[str, Any], task: TaskSpec) -> list[tuple[str, str, str]]:
+def two_languages(settings: Mapping[str, Any], task: TaskSpec) -> list[tuple[str, str, str]]:
     """For `burnish check`: pairs have two languages."""
     if len(task.languages) == 2 and "output" in _targets(task):
         return []
@@ -52,7 +52,7 @@ def _targets(task: TaskSpec) -> tuple[str, ...]:
     return targets_of(task)
 
 
-@stage(BY, check=_two_languages)
+@stage(BY, check=two_languages)
 def align(
     records: Records,
     context: Context,
@@ -142,7 +142,7 @@ def cut(text: str) -> list[str]:
     return found
 
 
-def _language(record: Record, among: tuple[str, str]) -> str:
+def language_of(record: Record, among: tuple[str, str]) -> str:
     if record.language:
         return record.language.split("-")[0].lower()
     return str(languages([record.text or ""], among=among).code[0])
@@ -159,12 +159,12 @@ def _documents(
     for record in read:
         if record.text_b:
             both = (Document((record,), tuple(cut(record.text or ""))), Document((record,), tuple(cut(record.text_b))))
-            pairs.append(both[::-1] if _language(record, spoken) == spoken[1] else both)
+            pairs.append(both[::-1] if language_of(record, spoken) == spoken[1] else both)
             continue
         value = _value(record, by)
         if value is None:
             refused[f"no {by}"] += 1
-        elif (language := _language(record, spoken)) not in spoken:
+        elif (language := language_of(record, spoken)) not in spoken:
             refused["another language"] += 1
         else:
             sides.setdefault(value, {}).setdefault(language, []).append(record)
@@ -192,7 +192,7 @@ def _value(record: Record, by: str) -> str | None:
 
 
 def _beside_a_file(read: Sequence[Record], spoken: tuple[str, str], path: Path) -> list[tuple[Document, Document]]:
-    mine = [record for record in read if _language(record, spoken) == spoken[0]]
+    mine = [record for record in read if language_of(record, spoken) == spoken[0]]
     if not mine:
         raise BurnishError(
             f"no record is in {spoken[0]}", where=f"{BY}.path", hint="task.languages: [source's, target's]"
@@ -285,7 +285,7 @@ def _mined(
 
     held: dict[str, dict[str, Record]] = {one: {} for one in spoken}
     for record in read:
-        language = _language(record, spoken)
+        language = language_of(record, spoken)
         if language not in held:
             refused["another language"] += 1
             continue

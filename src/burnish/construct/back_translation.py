@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from annotated_types import Ge
 
-from burnish.construct.align import _language, _two_languages
+from burnish.construct.align import language_of, two_languages
 from burnish.construct.gathering import gathered, grown
 from burnish.construct.making import made
 from burnish.construct.teachers import TEACHERS, Question, ask, teacher_problems
@@ -27,7 +27,7 @@ Translate = Callable[[Sequence[str]], list[str]]
 
 def _problems(settings: Mapping[str, Any], task: TaskSpec) -> list[tuple[str, str, str]]:
     """For `burnish check`: one model, and two languages."""
-    if found := _two_languages(settings, task):
+    if found := two_languages(settings, task):
         return found
     given = [name for name in ("path", "hub", "teacher") if settings[name]]
     if len(given) != 1:
@@ -73,7 +73,7 @@ def back_translation(
 
     spoken = (context.task.languages[0], context.task.languages[-1])
     read = gathered(records, context)
-    mine = [record for record in read if (record.text or "").strip() and _language(record, spoken) == spoken[1]]
+    mine = [record for record in read if (record.text or "").strip() and language_of(record, spoken) == spoken[1]]
     refused: Counter[str] = Counter()
     refused["another language"] = len(read) - len(mine)
     texts = [record.text or "" for record in mine]

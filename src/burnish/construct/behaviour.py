@@ -51,7 +51,7 @@ def _problems(settings: Mapping[str, Any], task: TaskSpec) -> list[tuple[str, st
 
 
 @dataclass
-class List_:
+class Listed:
     """One list to be: a query, what was wanted and how much, what was not."""
 
     key: str
@@ -197,7 +197,7 @@ def _in_time(events: Iterable[Event]) -> list[Event]:
 
 def _histories(
     events: Sequence[Event], texts: Mapping[str, str], length: int, separator: str, refused: Counter[str]
-) -> list[List_]:
+) -> list[Listed]:
     """For every wanted item of a user but the first, the items before it as the query."""
     by_user: defaultdict[str, list[Event]] = defaultdict(list)
     for one in events:
@@ -214,7 +214,7 @@ def _histories(
             event = own[at]
             made_of = [one.record for one in own[max(0, at - length) : at + 1] if one.record]
             lists.append(
-                List_(
+                Listed(
                     f"{user}@{at}", separator.join(reversed(before)), user, event.time, {event.item: event.grade},
                     parents=made_of,
                 )
@@ -222,7 +222,7 @@ def _histories(
     return lists
 
 
-def _pages(events: Sequence[Event], negatives: str, refused: Counter[str]) -> list[List_]:
+def _pages(events: Sequence[Event], negatives: str, refused: Counter[str]) -> list[Listed]:
     """One list a page of results: the clicked ones, and what was passed over."""
     pages: defaultdict[tuple[str | None, str | None, str | None], list[Event]] = defaultdict(list)
     for one in events:
@@ -246,7 +246,7 @@ def _pages(events: Sequence[Event], negatives: str, refused: Counter[str]) -> li
         }
         times = [one.time for one in own if one.time]
         lists.append(
-            List_(
+            Listed(
                 page or f"page{number}", str(said), user, max(times, default=None), values, left,
                 parents=_unique(one.record for one in own),
             )
@@ -280,7 +280,7 @@ def _corrected(
     highest: float,
     context: Context,
     told: dict[str, Any],
-) -> list[List_]:
+) -> list[Listed]:
     """One list a query: every item that was shown, its value what clicks would be worth were every place looked at."""
     shown: dict[tuple[str | None, str | None, str | None, str], Event] = {}
     for one in events:
@@ -307,9 +307,9 @@ def _corrected(
     looks = np.bincount(pair, weights=np.maximum(found, least)[position])
     told["position_bias"] = {"method": used, "propensity": [round(float(one), 4) for one in found]}
     context.progress.tell(f"  {BY}: places are looked at as {', '.join(f'{one:.2f}' for one in found[:10])} ({used})")
-    lists: dict[str, List_] = {}
+    lists: dict[str, Listed] = {}
     for (said, item), at in pairs.items():
-        own = lists.setdefault(said, List_(f"query:{said}", said, None, None))
+        own = lists.setdefault(said, Listed(f"query:{said}", said, None, None))
         own.values[item] = float(value[at])
         own.confidence[item] = float(looks[at] / (looks[at] + 1.0))
     for one in seen:
@@ -360,7 +360,7 @@ def _crossed(terms: Callable[[str], list[str]]) -> Callable[[str], list[str]]:
     return analyse
 
 
-def _newest(lists: Sequence[List_], most: int) -> list[List_]:
+def _newest(lists: Sequence[Listed], most: int) -> list[Listed]:
     """The newest lists of each user, in the order they came; lists are in time order within a user."""
     if not most:
         return list(lists)
@@ -373,7 +373,7 @@ def _newest(lists: Sequence[List_], most: int) -> list[List_]:
     return kept
 
 
-def _last(lists: Sequence[List_]) -> dict[str, None]:
+def _last(lists: Sequence[Listed]) -> dict[str, None]:
     """Keys of the last lists of each user, which judge."""
     own: defaultdict[str | None, list[str]] = defaultdict(list)
     for one in lists:
@@ -382,7 +382,7 @@ def _last(lists: Sequence[List_]) -> dict[str, None]:
 
 
 def _records(
-    one: List_, texts: Mapping[str, str], of_item: Mapping[str, Record], context: Context, refused: Counter[str]
+    one: Listed, texts: Mapping[str, str], of_item: Mapping[str, Record], context: Context, refused: Counter[str]
 ) -> list[Record]:
     """A list as records, one a candidate, in an order that says nothing."""
     values = {**one.values, **{item: 0.0 for item in one.negatives if item not in one.values}}

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from burnish.construct.gathering import filtered
-from burnish.construct.summaries import _written
+from burnish.construct.summaries import writes_outputs
 from burnish.core.artifacts import Records
 from burnish.core.errors import BurnishError
 from burnish.core.stage import Context, Share, nearest, stage
@@ -19,7 +19,7 @@ BY = "construct.faithful"
 Reasons = dict[int, tuple[str, float]]
 
 
-@stage(BY, check=_written)
+@stage(BY, check=writes_outputs)
 def faithful(
     records: Records,
     context: Context,

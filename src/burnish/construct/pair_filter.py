@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from burnish.construct.align import _two_languages
+from burnish.construct.align import two_languages
 from burnish.construct.gathering import filtered
 from burnish.core.artifacts import Records
 from burnish.core.stage import Context, Share, stage
@@ -20,7 +20,7 @@ STRANGERS = 500  # targets beside which a pair's own is judged
 Reasons = dict[int, tuple[str, float]]
 
 
-@stage(BY, check=_two_languages)
+@stage(BY, check=two_languages)
 def pair_filter(
     records: Records,
     context: Context,

@@ -26,14 +26,14 @@ Made = tuple[str, str, str, float]  # text, output, how, confidence
 TRUST = {"title": 0.9, "headings": 0.8, "lead": 0.6, "gap": 0.5}
 
 
-def _written(settings: Mapping[str, Any], task: TaskSpec) -> list[tuple[str, str, str]]:
+def writes_outputs(settings: Mapping[str, Any], task: TaskSpec) -> list[tuple[str, str, str]]:
     """For `burnish check`: what is made here is an output."""
     if "output" in targets_of(task):
         return []
     return [("use", f"it writes outputs, and a target of {task.type} is none", "task: {type: summarization}")]
 
 
-@stage(BY, check=_written)
+@stage(BY, check=writes_outputs)
 def summaries(
     records: Records,
     context: Context,

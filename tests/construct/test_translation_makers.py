@@ -11,12 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import taught
 from hypothesis import given
 from hypothesis import strategies as st
 
 from burnish.construct import back_translation as back
+from burnish.construct.aggregate import aggregate
 from burnish.construct.align import align
 from burnish.construct.pair_filter import pair_filter
+from burnish.construct.teacher import teacher
 from burnish.core.artifacts import Records
 from burnish.core.errors import BurnishError
 from burnish.core.progress import Silent
@@ -304,35 +307,29 @@ def test_texts_of_the_target_language_become_tagged_pairs(
     assert facts["makers"][0]["refused"] == {"another language": 1, "copy": 1, "nothing was written": 1}
 
 
-def test_a_teacher_is_asked_the_other_way_round(
-    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[Any] = []
-
-    class Replies:
-        facts: Any = {"requests": 2}  # noqa: RUF012
-
-        def __init__(self, questions: Any) -> None:
-            self.questions = list(questions)
-            asked.extend(self.questions)
-
-        def __iter__(self) -> Any:
-            from burnish.construct.teachers import Reply
-
-            yield Reply("1", value="The cat sleeps.")
-            yield Reply("2", problem="budget: spent")
-
-        def rejects(self) -> list[Any]:
-            return []
-
-    monkeypatch.setattr(back, "ask", lambda teacher, questions, **_: Replies(questions))
-    monkeypatch.setattr(back.TEACHERS, "one", lambda value: value)
+def test_a_teacher_is_asked_the_other_way_round(context: Context, tmp_path: Path) -> None:
     rows = [Record("猫在睡觉。", id="1", language="zh"), Record("今天下雨。", id="2", language="zh")]
-    made = back.back_translation(Records.from_rows(rows), context, teacher={"model": "m"}, tag="")
-    found, facts = saved(made, tmp_path / "out")
+    known = {"猫在睡觉。": "“The cat sleeps.”", "今天下雨。": ""}
+    with taught.teacher(lambda asked: next(said for text, said in known.items() if text in asked[0]["content"])) as (
+        at,
+        seen,
+    ):
+        made = back.back_translation(Records.from_rows(rows), context, teacher=at, tag="")
+        found, facts = saved(made, tmp_path / "out")
     assert found[2].text == "The cat sleeps." and found[2].output == "猫在睡觉。"
-    assert asked[0].messages[0]["content"].startswith("把下面的中文文本翻译成英语")
-    assert facts["makers"][0]["refused"] == {"teacher: budget": 1}
+    assert all(one[0]["content"].startswith("把下面的中文文本翻译成英语") for one in seen)
+    refused = facts["makers"][0]["refused"]
+    assert len(refused) == 1 and next(iter(refused)).startswith("teacher: ")
+    assert (tmp_path / "out" / "quarantine.jsonl").exists() and facts["made"]["construct.back_translation"]["teacher"]
+
+
+def test_a_teacher_proposes_translations(context: Context, tmp_path: Path) -> None:
+    rows = [Record("The cat sleeps.", id="1"), Record("It rains today.", id="2")]
+    known = {english.capitalize() + ".": chinese + "。" for english, chinese in MEANING.items()}
+    with taught.teacher(lambda asked: next(b for a, b in known.items() if a in asked[-1]["content"])) as (at, _):
+        votes = teacher(Records.from_rows(rows), None, context, **at)
+    found, facts = saved(aggregate(Records.from_rows(rows), [votes], None, context), tmp_path / "out")
+    assert [one.output for one in found] == ["猫在睡觉。", "今天下雨。"] and facts["method"] == "weighted"
 
 
 @pytest.mark.parametrize("given", [{}, {"hub": "a", "teacher": {"model": "m"}}])

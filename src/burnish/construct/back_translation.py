@@ -14,6 +14,7 @@ from burnish.construct.align import language_of, two_languages
 from burnish.construct.gathering import gathered, grown
 from burnish.construct.making import made
 from burnish.construct.teachers import TEACHERS, Question, ask, teacher_problems
+from burnish.construct.teachers.costing import Estimate, estimate
 from burnish.core.artifacts import Records
 from burnish.core.errors import BurnishError
 from burnish.core.records import Record, Reject
@@ -21,6 +22,7 @@ from burnish.core.stage import Context, Positive, TaskSpec, stage
 from burnish.core.tasktypes import open_task
 
 BY = "construct.back_translation"
+ASKED = 25  # tokens of a question beside the text
 TRUST = 0.5  # in a source nobody checked
 Translate = Callable[[Sequence[str]], list[str]]
 
@@ -40,7 +42,16 @@ def _problems(settings: Mapping[str, Any], task: TaskSpec) -> list[tuple[str, st
     return teacher_problems(settings["teacher"])
 
 
-@stage(BY, check=_problems)
+def _estimate(records: int, tokens: int, settings: Mapping[str, Any], task: TaskSpec) -> Estimate | None:
+    """For `burnish plan`: what a teacher costs when every text is in the target language."""
+    if settings["teacher"] is None:
+        return None
+    each = tokens / max(records, 1)
+    teacher = TEACHERS.one(settings["teacher"])
+    return estimate(teacher, requests=records, tokens_in=ASKED + each, tokens_out=1.2 * each)
+
+
+@stage(BY, check=_problems, estimate=_estimate)
 def back_translation(
     records: Records,
     context: Context,

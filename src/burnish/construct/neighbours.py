@@ -24,7 +24,8 @@ Half = Annotated[float, Ge(0.5), Le(1)]
 
 # A run of words with capitals, with the small words that stand inside names.
 _WORD = r"[^\W\d_a-zà-öø-ÿ][\w'’&-]*\.?"
-_INSIDE = r"(?:of|the|de|du|da|di|del|la|van|von|der|den|bin|al|and|&)"
+_INSIDE = r"(?:of|the|de|du|da|di|del|la|van|von|der|den|bin|al|&)"
+_NO_NAME = r"(?!(?:The|A|An|In|On|At|It|He|She|They|This|That|These|Those|But|And|For|From|His|Her|Its|Their|As|By|When|After|Before)\b)"
 # Characters that stand between names rather than inside them.
 _STOPS = "的了是在和与及或对把被让从向到给为将就也都又很这那其该各每某我你他她它们说称道着过等以于并但而且且之所有没不"
 _HAN = f"(?:(?![{_STOPS}])[{HAN_CLASS}A-Za-z0-9·])"
@@ -111,7 +112,7 @@ def _pattern(first: str, last: str, han: bool, most: int) -> str:
         return f"{lead}(?P<name>{_HAN}{{1,{most}}}?){tail}"
     lead = rf"(?<!\w)(?P<first>{first})\s+" if first else rf"(?<![\w'’-])(?<!\b[A-Z]\. )"
     tail = rf"(?:,?\s+|(?<=\.))(?P<last>{last})(?![\w])" if last else ""
-    return rf"{lead}(?P<name>{_WORD}(?:\s+(?:{_INSIDE}\s+){{0,2}}{_WORD}){{0,{most - 1}}}{'?' if last else ''}){tail}"
+    return rf"{lead}(?P<name>{_NO_NAME}{_WORD}(?:\s+(?:{_INSIDE}\s+){{0,2}}{_WORD}){{0,{most - 1}}}{'?' if last else ''}){tail}"
 
 
 @stage("construct.repeated", check=votes_on("spans"))

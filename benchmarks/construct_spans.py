@@ -128,15 +128,17 @@ def on_test(made: dict[str, Any], context: Context, folder: Path) -> dict[str, A
     """The labellers themselves on the test texts: each alone (the best flatters itself), the plain vote, and the chosen way."""
     from burnish.construct import span_evidence, span_models, spans
     from burnish.construct.one_label import joined as joined_votes
+    from burnish.construct.span_votes import candidates_of, units_of
 
     steps = [one for one in made["labellers"] if one["use"] != "existing"]
     records, gold = Records.from_rows(rows_of(made["test"], bare=True)), Gold.from_rows(rows_of(made["test"]))
     steps = [{**one, "trust": None} if "trust" in one else one for one in steps]
     labellers, table = joined_votes(votes_of(steps, records, None, context))
     mentions = spans.mentions_of(table, labellers, len(records), 0, context.task.labels)
-    truth = {at: one for at, one in zip(range(len(records)), spans.truth_of(gold, 0, context.task.labels).values(), strict=True)}
-    problem, _ = spans._sample(records, None, mentions, {}, labellers, False, 0)
-    problem = replace(problem, truth=truth)
+    truth = spans.truth_of(gold, 0, context.task.labels)
+    nothing = np.full(len(labellers), np.nan)
+    candidates, units = candidates_of(mentions, nested=False), units_of([row["text"] for row in made["test"]], mentions)
+    problem = span_models.Problem(mentions, candidates, units, truth, nothing, np.zeros(len(labellers)))
     each = [round(100 * one.f1, 1) for one in span_evidence.singles(problem, labellers)]
     best = int(np.argmax(each))
     plain = span_evidence.count(span_models.majority(replace(problem, truth={}))(problem), truth, len(context.task.labels))

@@ -27,10 +27,11 @@ from burnish.nn.viterbi import best_tags, chain_of, tags_of
 Truth = Mapping[int, frozenset[Span]]
 Floats = NDArray[np.float64]
 
-# A span is worth saying from about half the F1 that can be had (Lipton, Elkan & Naryanaswamy 2014), not from a half.
-WORTH = 0.4
+WORTH = 0.4  # belief from which a span is said where nothing better is known
+LEAST_WORTH, MOST_WORTH = 0.25, 0.5
 _MOST = 0.995  # nobody is believed beyond this
 _STRENGTH = 6.0  # votes that the guess at a labeller's precision is worth
+GUESSED = 0.1  # what a unit counts that EM guessed at, beside one that somebody checked
 ROUNDS = 25
 SEQUENCES = 512  # at once in the forward-backward pass
 
@@ -88,26 +89,40 @@ def majority(problem: Problem) -> Learnt:
 
 def weighted(problem: Problem) -> Learnt:
     """Votes weighed by the log-odds of the labeller's precision on that label: from checked rows, else from agreement."""
-    return functools.partial(by_span, precision=precision_of(problem))
+    return functools.partial(by_span, precision=precision_of(problem), base=base_of(problem))
 
 
-def by_span(problem: Problem, precision: Floats) -> Found:
-    """Every candidate with its belief. precision: (m, k)."""
+def by_span(problem: Problem, precision: Floats, base: float = 0.5) -> Found:
+    """Every candidate with its belief. precision: (m, k). base: see `base_of`."""
     mentions, candidates = problem.mentions, problem.candidates
-    score = scores_of(mentions, candidates, precision)
+    score = scores_of(mentions, candidates, precision, base)
     belief = beliefs_of(score, candidates.rivals)
     usual = np.bincount(mentions.label, minlength=mentions.num_labels)[candidates.label]
-    chosen = resolve(candidates, belief, usual, problem.nested)
+    chosen = resolve(candidates, belief, usual, worth_of(belief))
     silent = np.full(mentions.num_rows, np.nan)
     return Found(candidates.row, candidates.start, candidates.end, candidates.label, belief, chosen, silent)
 
 
-def scores_of(mentions: Mentions, candidates: Candidates, precision: Floats) -> Floats:
-    """(c,) summed log-odds of those who vote for it. precision: (m, k)."""
+def scores_of(mentions: Mentions, candidates: Candidates, precision: Floats, base: float = 0.5) -> Floats:
+    """(c,) log-odds of a candidate: of any of them, and what each vote adds. precision: (m, k)."""
+    start = float(np.log(base / (1 - base)))
+    added: Floats = np.bincount(candidates.of, odds_of(mentions, precision, start), minlength=len(candidates.row))
+    return start + added
+
+
+def odds_of(mentions: Mentions, precision: Floats, start: float = 0.0) -> Floats:
+    """(v,) what a vote adds to log-odds that stood at `start`."""
     right = np.clip(precision, 1 - _MOST, _MOST)
-    odds = np.log(right / (1 - right))[mentions.labeller, mentions.label] * np.clip(mentions.strength, 0.25, 2.0)
-    score: Floats = np.bincount(candidates.of, odds, minlength=len(candidates.row))
-    return score
+    odds: Floats = np.log(right / (1 - right))[mentions.labeller, mentions.label] - start
+    return odds * np.where(odds > 0, np.clip(mentions.strength, 0.25, 2.0), 1.0)
+
+
+def base_of(problem: Problem) -> float:
+    """How often any candidate is right, of checked rows; a half without. Two that are seldom right and agree are right more often
+    than each, which odds against a half deny."""
+    right = problem.candidates.right(problem.truth)
+    told = right >= 0
+    return float(np.clip((right[told].sum() + 5.0) / (told.sum() + 10.0), 0.02, 0.5))
 
 
 def beliefs_of(score: Floats, rivals: NDArray[np.int64]) -> Floats:
@@ -121,16 +136,22 @@ def beliefs_of(score: Floats, rivals: NDArray[np.int64]) -> Floats:
     return believed
 
 
-def resolve(candidates: Candidates, belief: Floats, usual: NDArray[Any], nested: bool) -> NDArray[np.bool_]:
-    """Of rivals the most believed; of equal ones the longer, then the commoner label. None that is not WORTH saying.
+def worth_of(belief: Floats) -> float:
+    """The belief from which saying a span makes the expected F1 better: half of that F1 (Lipton et al. 2014).
 
-    A candidate whose rivals took its belief away stands for more than its own: the place is judged by their sum.
+    With beliefs that are right, 2 sum(b said) / (said + sum(b)) is what is to be expected; a fifth of the names is taken to
+    stand where nobody votes.
     """
-    at_place = belief.copy()
-    for one, other in candidates.rivals:  # some of these characters are a name, whichever
-        at_place[one] += belief[other]
-        at_place[other] += belief[one]
-    worth = belief >= WORTH if nested else (belief >= WORTH) | ((at_place >= WORTH + 0.1) & (belief >= WORTH / 2))
+    if not len(belief):
+        return WORTH
+    ordered = np.sort(belief)[::-1]
+    f1 = 2 * np.cumsum(ordered) / (np.arange(1, len(ordered) + 1) + 1.25 * ordered.sum())
+    return float(np.clip(f1.max() / 2, LEAST_WORTH, MOST_WORTH))
+
+
+def resolve(candidates: Candidates, belief: Floats, usual: NDArray[Any], least: float) -> NDArray[np.bool_]:
+    """Of rivals the most believed; of equal ones the longer, then the commoner label. None that is believed less than `least`."""
+    worth = belief >= least
     order = np.lexsort((-usual, candidates.start - candidates.end, -np.round(belief, 6)))
     against: dict[int, list[int]] = {}
     for one, other in candidates.rivals.tolist():
@@ -146,7 +167,8 @@ def precision_of(problem: Problem) -> Floats:
     """(m, k): how often a labeller's votes for a label are right to the character.
 
     From checked rows where there are some, drawn to what is claimed, else to the mean; without any, from agreement: what
-    the other votes at the same place say of it (EM, rounds as in Dawid & Skene 1979), where others vote there at all.
+    the other votes at the same place say of it (EM, rounds as in Dawid & Skene 1979), where others vote there at all. That
+    shows who is better than who, but cannot condemn: the others may be wrong, so nobody falls under a half.
     """
     mentions, candidates = problem.mentions, problem.candidates
     right = candidates.right(problem.truth)[candidates.of]
@@ -159,7 +181,7 @@ def precision_of(problem: Problem) -> Floats:
     together = _in_company(mentions, candidates)
     for _ in range(10):
         believed = _without_own(mentions, candidates, precision)
-        updated = _shrunk(mentions, believed, together.astype(np.float64), problem.claimed)
+        updated = np.maximum(_shrunk(mentions, believed, together.astype(np.float64), problem.claimed), 0.5)
         if np.abs(updated - precision).max() < 1e-3:
             break
         precision = updated
@@ -192,8 +214,7 @@ def _in_company(mentions: Mentions, candidates: Candidates) -> NDArray[np.bool_]
 
 def _without_own(mentions: Mentions, candidates: Candidates, precision: Floats) -> Floats:
     """(v,) how far the others believe what a vote says."""
-    right = np.clip(precision, 1 - _MOST, _MOST)
-    own = np.log(right / (1 - right))[mentions.labeller, mentions.label] * np.clip(mentions.strength, 0.25, 2.0)
+    own = odds_of(mentions, precision)
     score = scores_of(mentions, candidates, precision)
     raised = np.exp(np.clip(score, -30, 30))
     against = np.ones(len(score))
@@ -235,14 +256,14 @@ class Spoken:
 def hmm(problem: Problem) -> Learnt:
     """Hidden tags, a chain between them, and a table of confusion and silence a labeller, by EM from the weighted vote."""
     mentions, units = problem.mentions, problem.units
-    precision = precision_of(problem)
-    beginning = _beginning(by_span(problem, precision), units, mentions.num_labels)
+    precision, base = precision_of(problem), base_of(problem)
+    beginning = _beginning(by_span(problem, precision, base), units, mentions.num_labels)
     clamped = _tags_of_truth(problem)
     model = learn(spoken_of(mentions, units), units, beginning, clamped, mentions, problem.silence)
 
     def apply(other: Problem) -> Found:
         posterior, _, _ = read(model, spoken_of(other.mentions, other.units), other.units, other.silence)
-        return _decoded(posterior, by_span(other, precision), other.units, other.mentions)
+        return _decoded(posterior, by_span(other, precision, base), other.units, other.mentions)
 
     return apply
 
@@ -303,18 +324,20 @@ def learn(
     size = beginning.shape[1]
     fixed = np.eye(size)[np.maximum(clamped, 0)]
     known = clamped >= 0
+    weight = np.where(known, 1.0, GUESSED) if known.any() else np.ones(len(clamped))
     posterior = np.where(known[:, None], fixed, beginning)
-    moved = _neighbours(posterior, units)
-    first = posterior[units.offsets[:-1][np.diff(units.offsets) > 0]].sum(0)
+    moved = _neighbours(posterior, units, weight)
+    begins = units.offsets[:-1][np.diff(units.offsets) > 0]
+    first = (posterior[begins] * weight[begins, None]).sum(0)
     prior = None
     model = None
     missed = _missed(spoken, clamped)
     for _ in range(ROUNDS):
-        emission = _emission(spoken, posterior, mentions.num_labellers, prior)
+        emission = _emission(spoken, posterior, weight, mentions.num_labellers, prior)
         if prior is None:
             prior = 10.0 * emission  # where it begins is worth ten units of each tag
         model = Hmm(_share(first + 0.1, legal_first(size)), _share(moved + 0.1, legal_moves(size)), emission, missed)
-        updated, moved, first = read(model, spoken, units, silence, fixed=np.where(known, clamped, -1))
+        updated, moved, first = read(model, spoken, units, silence, fixed=clamped, weight=weight)
         change = float(np.abs(updated - posterior).max(initial=0.0))
         posterior = updated
         if change < 1e-3:
@@ -351,16 +374,19 @@ def _share(counts: Floats, legal: NDArray[np.bool_]) -> Floats:
     return share
 
 
-def _neighbours(posterior: Floats, units: Units) -> Floats:
+def _neighbours(posterior: Floats, units: Units, weight: Floats) -> Floats:
     """(S, S) expected moves if neighbours were independent: what the first round begins with."""
     row = units.row
     together = row[1:] == row[:-1]
-    moved: Floats = posterior[:-1][together].T @ posterior[1:][together]
+    moved: Floats = (posterior[:-1] * weight[:-1, None])[together].T @ posterior[1:][together]
     return moved
 
 
-def _emission(spoken: Spoken, posterior: Floats, num_labellers: int, prior: Floats | None) -> Floats:
+def _emission(
+    spoken: Spoken, posterior: Floats, weight: Floats, num_labellers: int, prior: Floats | None
+) -> Floats:
     """(m, S said, S true) shares; said 0 is silence."""
+    posterior = posterior * weight[:, None]
     size = posterior.shape[1]
     cell = spoken.labeller * size + spoken.said
     counts = np.stack(
@@ -373,7 +399,8 @@ def _emission(spoken: Spoken, posterior: Floats, num_labellers: int, prior: Floa
 
 
 def read(
-    model: Hmm, spoken: Spoken, units: Units, silence: Floats, *, fixed: NDArray[np.int64] | None = None
+    model: Hmm, spoken: Spoken, units: Units, silence: Floats, *, fixed: NDArray[np.int64] | None = None,
+    weight: Floats | None = None,
 ) -> tuple[Floats, Floats, Floats]:
     """(posteriors (U, S), expected moves (S, S), expected first tags (S,)) by the forward-backward algorithm.
 
@@ -392,20 +419,22 @@ def read(
     if fixed is not None:
         known = fixed >= 0
         evidence[known] = np.where(np.eye(size, dtype=bool)[fixed[known]], 0.0, -50.0)
-    return forward_backward(evidence, units.offsets, model.first, model.moves)
+    return forward_backward(evidence, units.offsets, model.first, model.moves, weight=weight)
 
 
 def forward_backward(
-    evidence: Floats, offsets: NDArray[np.int64], first: Floats, moves: Floats
+    evidence: Floats, offsets: NDArray[np.int64], first: Floats, moves: Floats, *, weight: Floats | None = None
 ) -> tuple[Floats, Floats, Floats]:
     """Posteriors (U, S), expected moves (S, S) and first tags (S,) of chains that lie one after the other (Rabiner 1989).
 
-    evidence: (U, S) log-likelihood of what is seen at a unit, by its tag. Scaled in every step; O(U S^2).
+    evidence: (U, S) log-likelihood of what is seen at a unit, by its tag. weight: (U,) what a unit counts in what is expected.
+    Scaled in every step; O(U S^2).
     """
     size = evidence.shape[1]
     likely = np.exp(evidence - evidence.max(1, keepdims=True)) if len(evidence) else evidence
     posterior = np.zeros_like(likely)
     moved, begun = np.zeros((size, size)), np.zeros(size)
+    counts = np.ones(len(evidence)) if weight is None else weight
     lengths = np.diff(offsets)
     order = np.argsort(lengths, kind="stable")
     order = order[lengths[order] > 0]
@@ -433,10 +462,11 @@ def forward_backward(
                 if there[:, step].any():
                     pair = ahead[:, step - 1, :, None] * moves * told[:, None, :]
                     pair /= np.maximum(pair.sum((1, 2), keepdims=True), 1e-300)
-                    moved += pair[there[:, step]].sum(0)
+                    on = there[:, step]
+                    moved += (pair[on] * counts[place[on, step], None, None]).sum(0)
                 back /= np.maximum(back.sum(1, keepdims=True), 1e-300)
                 behind = np.where(there[:, step, None], back, behind)
-        begun += posterior[offsets[rows]].sum(0)
+        begun += (posterior[offsets[rows]] * counts[offsets[rows], None]).sum(0)
     return posterior, moved, begun
 
 

@@ -141,7 +141,9 @@ def on_test(made: dict[str, Any], context: Context, folder: Path) -> dict[str, A
     problem = span_models.Problem(mentions, candidates, units, truth, nothing, np.zeros(len(labellers)))
     each = [round(100 * one.f1, 1) for one in span_evidence.singles(problem, labellers)]
     best = int(np.argmax(each))
-    plain = span_evidence.count(span_models.majority(replace(problem, truth={}))(problem), truth, len(context.task.labels))
+    plain = span_evidence.count(
+        span_models.majority(replace(problem, truth={}))(problem), truth, len(context.task.labels)
+    )
     return {
         "best_labeller": {"name": labellers[best].name, "f1": each[best]},
         "majority": {"precision": round(100 * plain.precision, 1), "recall": round(100 * plain.recall, 1), "f1": round(100 * plain.f1, 1)},
@@ -154,8 +156,18 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     (folder / "scratch").mkdir()
     context = Context(made["task"], 0, folder, folder / "scratch", options.cache, Plain(every_s=60))
     labels = made["task"].labels
-    told: dict[str, Any] = {"set": name, "records": len(made["raw"]), "gold": len(made["gold"]), "test": len(made["test"])}
-    told |= {"backbone": BACKBONE, "epochs": EPOCHS, "published": made.get("published"), "supervision": made.get("supervision")}
+    told: dict[str, Any] = {
+        "set": name,
+        "records": len(made["raw"]),
+        "gold": len(made["gold"]),
+        "test": len(made["test"]),
+    }
+    told |= {
+        "backbone": BACKBONE,
+        "epochs": EPOCHS,
+        "published": made.get("published"),
+        "supervision": made.get("supervision"),
+    }
     given = any(one["use"] == "existing" for one in made["labellers"])
     raw = Records.from_rows(rows_of(made["raw"], bare=not given))
     gold = Gold.from_rows(rows_of(made["gold"]))
@@ -178,12 +190,17 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
             print("tuned on aggregated", row["tuned"], flush=True)
         if "majority" in options.arms and checked is not None:
             plain = stored(aggregate(raw, votes, checked, context, method="majority"), folder / "plain")
-            told["majority vote"] = {"labels": quality(plain, made["truth"], labels), "tuned": tuned(list(plain), made, context)}
+            told["majority vote"] = {
+                "labels": quality(plain, made["truth"], labels),
+                "tuned": tuned(list(plain), made, context),
+            }
             print("tuned on majority", told["majority vote"], flush=True)
         if ("self" in options.arms and checked is not None) or ("blind" in options.arms and checked is None):
             begun = time.process_time()
             last = stored(
-                self_training(joined, checked, context, rounds=options.rounds, precision=options.precision, backbone=BACKBONE),
+                self_training(
+                    joined, checked, context, rounds=options.rounds, precision=options.precision, backbone=BACKBONE
+                ),
                 folder / f"self {arm}",
             )
             row = {"rounds": last.facts["rounds"], "labels": quality(last, made["truth"], labels)}
@@ -211,7 +228,12 @@ def write(told: dict[str, Any], command: str) -> None:
     path = RESULTS.with_suffix(".json")
     held = json.loads(path.read_text("utf-8")) if path.exists() else {}
     before = held.get(told["set"], {})
-    stamp = {"command": command, "date": datetime.date.today().isoformat(), "machine": platform.machine(), "cpus": os.cpu_count()}
+    stamp = {
+        "command": command,
+        "date": datetime.date.today().isoformat(),
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+    }
     held[told["set"]] = {**before, **{key: value for key, value in told.items() if value is not None}, **stamp}
     path.write_text(json.dumps(held, ensure_ascii=False, indent=1) + "\n", "utf-8")
     RESULTS.with_suffix(".md").write_text(page(held), "utf-8")
@@ -233,7 +255,9 @@ def page(held: dict[str, Any]) -> str:
         if said:
             best = said["best_labeller"]
             lines.append(f"| rules on the test texts: best one ({best['name']}) | | | | | | {best['f1']} |")
-            lines.append("| rules on the test texts: majority vote | | | | " + " | ".join(_cells(said["majority"])) + " |")
+            lines.append(
+                "| rules on the test texts: majority vote | | | | " + " | ".join(_cells(said["majority"])) + " |"
+            )
         for source, figure in (told.get("published") or {}).items():
             lines.append(f"| published: {source} | | | | | | {figure} |")
         lines.append("")

@@ -110,7 +110,7 @@ def _pattern(first: str, last: str, han: bool, most: int) -> str:
         lead = f"(?P<first>{first})" if first else f"(?<!{_HAN})"
         tail = f"(?P<last>{last})" if last else f"(?!{_HAN})"
         return f"{lead}(?P<name>{_HAN}{{1,{most}}}?){tail}"
-    lead = rf"(?<!\w)(?P<first>{first})\s+" if first else rf"(?<![\w'’-])(?<!\b[A-Z]\. )"
+    lead = rf"(?<!\w)(?P<first>{first})\s+" if first else r"(?<![\w'’-])(?<!\b[A-Z]\. )"
     tail = rf"(?:,?\s+|(?<=\.))(?P<last>{last})(?![\w])" if last else ""
     return rf"{lead}(?P<name>{_NO_NAME}{_WORD}(?:\s+(?:{_INSIDE}\s+){{0,2}}{_WORD}){{0,{most - 1}}}{'?' if last else ''}){tail}"
 

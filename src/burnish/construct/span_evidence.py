@@ -29,17 +29,17 @@ class Counts:
     @property
     def f1(self) -> float:
         right, wrong, missed = self.rows.sum(0).tolist()
-        return 2 * right / max(2 * right + wrong + missed, 1)
+        return float(2 * right / max(2 * right + wrong + missed, 1))
 
     @property
     def precision(self) -> float:
         right, wrong, _ = self.rows.sum(0).tolist()
-        return right / max(right + wrong, 1)
+        return float(right / max(right + wrong, 1))
 
     @property
     def recall(self) -> float:
         right, _, missed = self.rows.sum(0).tolist()
-        return right / max(right + missed, 1)
+        return float(right / max(right + missed, 1))
 
     def interval(self, *, seed: int, draws: int = 500) -> tuple[float, float]:
         """95% of F1 over draws of the checked records (bootstrap)."""
@@ -136,10 +136,13 @@ def choose(judged: Sequence[Judged], best: tuple[str, Counts] | None, problem: P
         chosen = max(fit, key=lambda one: round(one.counts.f1, 4))
         said = f"on {tried} gold records, each judged without itself, its entity F1 is {chosen.counts.f1:.3f}"
         if best is not None and best[1].f1 > chosen.counts.f1:
-            return "single", f"no way to join the votes does as well on {tried} gold records as {best[0]} alone ({best[1].f1:.3f})"
+            return (
+                "single",
+                f"no way to join the votes does as well on {tried} gold records as {best[0]} alone ({best[1].f1:.3f})",
+            )
         return chosen.method, said
     said = "no gold records" if not tried else f"only {tried} gold records (need {MIN_GOLD})"
-    met = int(len(np.unique(problem.candidates.touching))) + int((np.bincount(problem.candidates.of) > 1).sum())
+    met = len(np.unique(problem.candidates.touching)) + int((np.bincount(problem.candidates.of) > 1).sum())
     names = [one.method for one in fit]
     if met >= MIN_TOGETHER and "hmm" in names:
         return "hmm", f"{said}; labellers meet at {met:,} places, enough for a model of who is right"
@@ -148,7 +151,9 @@ def choose(judged: Sequence[Judged], best: tuple[str, Counts] | None, problem: P
     return fit[0].method, f"{said}, and the others are refused"
 
 
-def labeller_table(problem: Problem, found: Found, alone: Sequence[Counts], labellers: Sequence[Labeller]) -> list[dict[str, Any]]:
+def labeller_table(
+    problem: Problem, found: Found, alone: Sequence[Counts], labellers: Sequence[Labeller]
+) -> list[dict[str, Any]]:
     """One row a labeller: votes, coverage (share of records), overlap and conflict (shares of its votes that meet, contradict
     another's), agreement (mean belief in what it says), precision on gold as `accuracy`, recall and F1 there."""
     mentions, candidates = problem.mentions, problem.candidates

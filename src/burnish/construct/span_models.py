@@ -47,7 +47,7 @@ class Found:
     start: NDArray[np.int64]
     end: NDArray[np.int64]
     label: NDArray[np.int64]
-    belief: Floats
+    belief: NDArray[np.float64]
     chosen: NDArray[np.bool_]
     silent: Floats
 
@@ -106,8 +106,8 @@ def by_span(problem: Problem, precision: Floats, base: float = 0.5, names: float
 def scores_of(mentions: Mentions, candidates: Candidates, precision: Floats, base: float = 0.5) -> Floats:
     """(c,) log-odds of a candidate: of any of them, and what each vote adds. precision: (m, k)."""
     start = float(np.log(base / (1 - base)))
-    added: Floats = np.bincount(candidates.of, odds_of(mentions, precision, start), minlength=len(candidates.row))
-    return start + added
+    added = np.bincount(candidates.of, odds_of(mentions, precision, start), minlength=len(candidates.row))
+    return start + added.astype(np.float64)
 
 
 def odds_of(mentions: Mentions, precision: Floats, start: float = 0.0) -> Floats:
@@ -388,24 +388,27 @@ def _neighbours(posterior: Floats, units: Units, weight: Floats) -> Floats:
     return moved
 
 
-def _emission(
-    spoken: Spoken, posterior: Floats, weight: Floats, num_labellers: int, prior: Floats | None
-) -> Floats:
+def _emission(spoken: Spoken, posterior: Floats, weight: Floats, num_labellers: int, prior: Floats | None) -> Floats:
     """(m, S said, S true) shares; said 0 is silence."""
     posterior = posterior * weight[:, None]
     size = posterior.shape[1]
     cell = spoken.labeller * size + spoken.said
-    counts = np.stack(
+    counts: Floats = np.stack(
         [np.bincount(cell, posterior[spoken.unit, tag], minlength=num_labellers * size) for tag in range(size)], 1
-    ).reshape(num_labellers, size, size)
+    ).reshape(num_labellers, size, size).astype(np.float64)
     counts[:, 0] = np.maximum(posterior.sum(0) - counts[:, 1:].sum(1), 0.0)
-    counts += 0.01 if prior is None else prior + 1e-4
+    counts = counts + (0.01 if prior is None else prior + 1e-4)
     emission: Floats = counts / counts.sum(1, keepdims=True)
     return emission
 
 
 def read(
-    model: Hmm, spoken: Spoken, units: Units, silence: Floats, *, fixed: NDArray[np.int64] | None = None,
+    model: Hmm,
+    spoken: Spoken,
+    units: Units,
+    silence: Floats,
+    *,
+    fixed: NDArray[np.int64] | None = None,
     weight: Floats | None = None,
 ) -> tuple[Floats, Floats, Floats]:
     """(posteriors (U, S), expected moves (S, S), expected first tags (S,)) by the forward-backward algorithm.
@@ -487,6 +490,15 @@ def _decoded(posterior: Floats, start: Found, units: Units, mentions: Mentions) 
     begins = tags % 2 == 1
     goes_on = np.append((tags[1:] > 0) & (tags[1:] % 2 == 0), False)
     first, last = np.flatnonzero(begins), np.flatnonzero((tags > 0) & ~goes_on)
+    # no name reaches further than votes do, and one that no vote touches is nobody's word
+    spoken = np.zeros(len(tags), bool)
+    for one, other in zip(*units.touched(start.row, start.start, start.end), strict=True):
+        spoken[one : other + 1] = True
+    places = np.append(np.flatnonzero(spoken), len(tags))
+    first = places[np.searchsorted(places, first)]
+    last = np.append(-1, places[:-1])[np.searchsorted(places[:-1], last, side="right")]
+    touched = first <= last
+    first, last = first[touched], last[touched]
     said = _rows_of(units.row[first], units.starts[first], units.ends[last], (tags[first] - 1) // 2)
     voted = _rows_of(start.row, start.start, start.end, start.label)
     everything = sorted([(*one, True) for one in said] + [(*one, False) for one in voted - said])
@@ -498,7 +510,8 @@ def _decoded(posterior: Floats, start: Found, units: Units, mentions: Mentions) 
         silent[full] = np.exp(
             np.add.reduceat(np.log(np.maximum(posterior[:, 0], 1e-9)), units.offsets[:-1][full]).clip(-50, 0)
         )
-    return Found(*columns[:4], belief, columns[4].astype(bool), silent)
+    row, start_, end, label, chosen = columns
+    return Found(row, start_, end, label, belief, chosen.astype(bool), silent)
 
 
 def _rows_of(*columns: NDArray[Any]) -> set[tuple[int, ...]]:

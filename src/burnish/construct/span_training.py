@@ -59,7 +59,14 @@ class Round:
 
 
 def of_spans(
-    records: Records, gold: Gold | None, context: Context, *, rounds: int, precision: float, overrule: bool, backbone: str
+    records: Records,
+    gold: Gold | None,
+    context: Context,
+    *,
+    rounds: int,
+    precision: float,
+    overrule: bool,
+    backbone: str,
 ) -> Records:
     """Self-training where targets are spans; settings of the stage. Memory: all texts as tokens, and tag chances."""
     task = open_task(context.task)
@@ -219,9 +226,7 @@ class School:
         from burnish.nn.alignment import touched
         from burnish.nn.examples import IGNORED
 
-        spans = [
-            [{"start": s, "end": e, "label": self.task.labels[k]} for s, e, k, _ in one.spans] for one in said
-        ]
+        spans = [[{"start": s, "end": e, "label": self.task.labels[k]} for s, e, k, _ in one.spans] for one in said]
         table = self.table.select(["text"]).append_column("spans", pa.array(spans, _SPANS))
         made: Examples = self.task.examples(table, self.tokenizer, max_length=self.max_length, soft=False)
         assert made.token_targets is not None
@@ -237,7 +242,12 @@ class School:
         return made
 
     def _gather(
-        self, chances: NDArray[np.float32], windows: NDArray[np.int64], outputs: Sequence[Any], *, shared: NDArray[np.bool_]
+        self,
+        chances: NDArray[np.float32],
+        windows: NDArray[np.int64],
+        outputs: Sequence[Any],
+        *,
+        shared: NDArray[np.bool_],
     ) -> None:
         """Add tag chances of the windows' sites to `chances`; records asked of every student get their mean."""
         place = np.full(len(self.examples.tokens), -1)
@@ -380,11 +390,20 @@ def _same(now: Sequence[Said], before: Sequence[Said]) -> bool:
 
 
 def _facts(
-    kept: Sequence[Round], begun: Sequence[Said], precision: float, learn_gold: bool, gold: Gold | None, records: Records
+    kept: Sequence[Round],
+    begun: Sequence[Said],
+    precision: float,
+    learn_gold: bool,
+    gold: Gold | None,
+    records: Records,
 ) -> dict[str, Any]:
     now = kept[-1].said
-    added = sum(len({s[:3] for s in one.spans} - {s[:3] for s in was.spans}) for one, was in zip(now, begun, strict=True))
-    gone = sum(len({s[:3] for s in was.spans} - {s[:3] for s in one.spans}) for one, was in zip(now, begun, strict=True))
+    added = sum(
+        len({s[:3] for s in one.spans} - {s[:3] for s in was.spans}) for one, was in zip(now, begun, strict=True)
+    )
+    gone = sum(
+        len({s[:3] for s in was.spans} - {s[:3] for s in one.spans}) for one, was in zip(now, begun, strict=True)
+    )
     figures = [None if np.isnan(one.gold_f1) else one.gold_f1 for one in kept]
     facts: dict[str, Any] = {
         "labellers": records.facts.get("labellers", []),

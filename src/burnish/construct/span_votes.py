@@ -5,8 +5,9 @@ Letters: v votes, c candidates (a span with a label that somebody voted for), m 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,9 @@ from burnish.core.stage import nearest
 from burnish.tasks._gazetteer import pieces_of
 
 Span = tuple[int, int, int]  # start, end, number of the label
+
+
+_COLUMNS = ("row", "start", "end", "label", "labeller", "strength")
 
 
 @dataclass(frozen=True)
@@ -37,18 +41,14 @@ class Mentions:
 
     def take(self, chosen: NDArray[Any]) -> Mentions:
         """Some of the votes, by place or by a mask."""
-        columns = (getattr(self, name)[chosen] for name in ("row", "start", "end", "label", "labeller", "strength"))
-        return Mentions(*columns, self.num_rows, self.num_labellers, self.num_labels)
+        return replace(self, **{name: getattr(self, name)[chosen] for name in _COLUMNS})
 
     def of_rows(self, rows: NDArray[np.int64]) -> Mentions:
         """The votes on some rows, which are numbered anew in this order (ascending)."""
         place = np.full(self.num_rows, -1)
         place[rows] = np.arange(len(rows))
         part = self.take(place[self.row] >= 0)
-        return Mentions(
-            place[part.row], part.start, part.end, part.label, part.labeller, part.strength,
-            len(rows), self.num_labellers, self.num_labels,
-        )  # fmt: skip
+        return replace(part, row=place[part.row], num_rows=len(rows))
 
     @property
     def covered(self) -> NDArray[np.bool_]:
@@ -81,15 +81,16 @@ def mentions_of(
     sure = np.maximum(table["confidence"].to_numpy().astype(np.float64), 1e-3)
     m = len(labellers)
     mean = np.bincount(labeller, sure, minlength=m) / np.maximum(np.bincount(labeller, minlength=m), 1)
-    columns = (
-        row,
-        table["start"].to_numpy().astype(np.int64),
-        table["end"].to_numpy().astype(np.int64),
-        np.array([of[label] for label in table["label"].to_pylist()], np.int64),
-        labeller,
-        sure / mean[labeller] if len(sure) else sure,
-    )
-    return Mentions(*(column[order] for column in columns), num_records + num_gold, m, len(labels))
+    columns: dict[str, NDArray[Any]] = {
+        "row": row,
+        "start": table["start"].to_numpy().astype(np.int64),
+        "end": table["end"].to_numpy().astype(np.int64),
+        "label": np.array([of[label] for label in table["label"].to_pylist()], np.int64),
+        "labeller": labeller,
+        "strength": sure / mean[labeller] if len(sure) else sure,
+    }
+    ordered = {name: column[order] for name, column in columns.items()}
+    return Mentions(**ordered, num_rows=num_records + num_gold, num_labellers=m, num_labels=len(labels))
 
 
 def truth_of(gold: Gold | None, num_records: int, labels: Sequence[str]) -> dict[int, frozenset[Span]]:
@@ -203,17 +204,16 @@ def units_of(texts: Sequence[str], mentions: Mentions) -> Units:
 
 def _cut(pieces: list[tuple[int, int]], votes: set[tuple[int, int]]) -> list[tuple[int, int]]:
     """Pieces, parted at the votes' borders; what a vote begins or ends with and no piece holds is a unit too."""
-    borders = {at for pair in pieces for at in pair}
-    loose = {at for pair in votes for at in pair} - borders
-    if not loose:
+    begun, ended = {start for start, _ in pieces}, {end for _, end in pieces}
+    if all(start in begun and end in ended for start, end in votes):
         return pieces
-    cuts = sorted(borders | loose)
-    inside = set()
+    cuts = sorted(begun | ended | {at for pair in votes for at in pair})
+    inside: set[int] = set()
     for start, end in pieces:
         inside.update(range(start, end))
     begins, closes = {start for start, _ in votes}, {end for _, end in votes}
     return [
         (a, b)
-        for a, b in zip(cuts, cuts[1:], strict=False)
+        for a, b in itertools.pairwise(cuts)
         if a in inside or any(start <= a and b <= end for start, end in votes if a in begins or b in closes)
     ]

@@ -61,9 +61,7 @@ def of_words(words: Sequence[str], label: str, *, case: bool | str) -> Find:
     return find
 
 
-def of_terms(
-    terms: Sequence[tuple[str, str, float]], *, case: bool | str, margin: float
-) -> Find:
+def of_terms(terms: Sequence[tuple[str, str, float]], *, case: bool | str, margin: float) -> Find:
     """Places of terms with labels and weights. A name with several labels votes for the heaviest, unless that leads too little."""
     gazetteer = Gazetteer((term for term, _, _ in terms), case=case_of(case))
 

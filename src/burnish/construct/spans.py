@@ -209,7 +209,9 @@ def _labelled(
         texts = [text or "" for text in batch["text"].to_pylist()]
         problem = Problem(part, candidates_of(part, nested=nested), units_of(texts, part), {}, claimed, silence, nested)
         found = learnt(problem)
-        yield _written(batch, cast, found, part.covered, context.task.labels, f"aggregate:{name}", min_confidence, silent)
+        yield _written(
+            batch, cast, found, part.covered, context.task.labels, f"aggregate:{name}", min_confidence, silent
+        )
 
 
 def _written(
@@ -292,7 +294,9 @@ def _facts(
         "methods": evidence.method_table(judged, num_gold, seed=context.seed),
         "best_single": None,
         "silence": {"belief": None if np.isnan(silent[0]) else silent[0], "why": silent[1]},
-        "labels": dict(zip(labels, np.bincount(found.label[found.chosen], minlength=len(labels)).tolist(), strict=True)),
+        "labels": dict(
+            zip(labels, np.bincount(found.label[found.chosen], minlength=len(labels)).tolist(), strict=True)
+        ),
         "labellers": evidence.labeller_table(problem, found, singles, labellers),
     }
     if best is not None:

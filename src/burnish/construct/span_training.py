@@ -17,10 +17,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from burnish.construct.span_models import WORTH
-from burnish.construct.spans import DOUBT, DOUBTED
+from burnish.construct.spans import DOUBTED
 from burnish.core.artifacts import Gold, Records
 from burnish.core.errors import BurnishError
-from burnish.core.records import VOTE
+from burnish.core.records import DOUBT, VOTE
 from burnish.core.stage import Context
 from burnish.core.tasktypes import open_task
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from burnish.nn.alignment import Sites
     from burnish.nn.examples import Examples
 
+FROZEN = 0.5  # of the layers, from the bottom: what they give is computed once, and a student takes half the time
 EPOCHS = 3  # passes of a student: noise is learnt after what is common is (BOND stops as early)
 HALVES = 2
 SURE = 0.97  # no student is believed beyond this: it is one voice beside the votes
@@ -128,7 +129,7 @@ class School:
     """The texts as the encoder reads them, and how students are taught and asked."""
 
     def __init__(self, task: Any, table: pa.Table, gold: Gold | None, backbone: str, context: Context) -> None:
-        from transformers import AutoTokenizer
+        from transformers import AutoConfig, AutoTokenizer
 
         from burnish.nn.alignment import sites_of
         from burnish.nn.backbones import resolve
@@ -137,6 +138,7 @@ class School:
         self.task, self.context, self.head = task, context, task.head()
         self.folder = resolve(backbone, languages=context.task.languages, progress=context.progress)
         self.tokenizer = task.tokenizer(AutoTokenizer.from_pretrained(self.folder))
+        self.deep = int(getattr(AutoConfig.from_pretrained(self.folder), "num_hidden_layers", 1)) >= 4
         self.texts = [text or "" for text in table["text"].to_pylist()]
         self.table = table
         limit = min(int(self.tokenizer.model_max_length), 510)
@@ -159,6 +161,8 @@ class School:
         """Two students, each on one half of the records; each asked about the other half, both about what is unlabelled."""
         from burnish.nn.loop import fit
         from burnish.nn.predict import predict_outputs
+        from burnish.nn.strategies.base import placed
+        from burnish.nn.strategies.freezing import Frozen
         from burnish.nn.training import Training
 
         targets = self._targets(said)
@@ -173,6 +177,7 @@ class School:
                     "too few records have spans for two halves", where="construct.self_training", hint="label more"
                 )
             model = self._student(half)
+            still = placed([Frozen(share=FROZEN)], model, seed=self.context.seed) if self.deep else []
             fit(
                 model,
                 targets.take(rows),
@@ -182,13 +187,14 @@ class School:
                 progress=self.context.progress,
                 seed=self.context.seed + half,
                 objective=self.task.objective(),
+                strategies=still,
             )
             if learn_gold and self.gold is not None:
                 checked = self.task.examples(self.gold, self.tokenizer, max_length=self.max_length)
                 settings = Training(epochs=EPOCHS, patience=0)
                 fit(
                     model, checked, None, settings=settings, scratch=None, progress=self.context.progress,
-                    seed=self.context.seed + half, objective=self.task.objective(),
+                    seed=self.context.seed + half, objective=self.task.objective(), strategies=still,
                 )  # fmt: skip
             asked = np.flatnonzero((self.halves[of_record] == half) | ~labelled[of_record])
             outputs = predict_outputs(model, self.examples.take(asked), self.head)

@@ -23,11 +23,10 @@ from burnish.construct.span_votes import Mentions, candidates_of, mentions_of, t
 from burnish.construct.votes_column import votes_of_rows
 from burnish.core.artifacts import Gold, Labeller, Records, Votes
 from burnish.core.errors import BurnishError
-from burnish.core.records import VOTE
+from burnish.core.records import DOUBT, VOTE
 from burnish.core.stage import Context, TaskSpec, nearest
 from burnish.core.tasktypes import open_task
 
-DOUBT = "doubt"  # the labeller, in the votes of a record, of spans that were named and are not said
 DOUBTED = 0.15  # belief from which a span that is not said is kept as a doubt
 SAMPLE = 20_000  # records with votes that the methods learn from
 COMPLETE = ("model", "teacher")  # kinds of labellers that read the whole text: their silence says something

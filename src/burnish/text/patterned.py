@@ -27,7 +27,7 @@ _MONEY_ZH = "元人民币|人民币|美元|欧元|英镑|日元|港元|港币|�
 _PATTERNS: dict[str, str] = {
     "url": r"(?i:https?://|www\.)[^\s<>\"'，。！？；：、（）【】《》“”一-鿿]+[^\s<>\"'.,;:!?)\]}，。！？；：、（）【】《》“”一-鿿]",
     "money": rf"(?:(?:US|HK|A|C|NT|R)?[$€£¥￥]|(?:USD|EUR|GBP|CNY|RMB|HKD) ?) ?(?:{_NUMBER})(?: ?(?:million|billion|trillion|thousand|[mMbBkK])\b|[万亿千百]+)?"
-    rf"|(?<![\w.,])(?:{_NUMBER})(?: (?:million|billion|trillion|thousand))? (?:{_CURRENCY})\b"
+    rf"|(?<![0-9A-Za-z_.,])(?:{_NUMBER})(?: (?:million|billion|trillion|thousand))? (?:{_CURRENCY})\b"
     rf"|(?:人民币 ?)?(?:(?<![\d.,])(?:{_NUMBER})|{_HAN_NUMBER}) ?[余多]?[百千万亿]*[余多]?(?:{_MONEY_ZH})",
     "date": r"(?<!\d)(?:1[5-9]|20)\d{2}[-/.](?:1[0-2]|0?[1-9])[-/.](?:3[01]|[12]\d|0?[1-9])(?!\d)"
     r"|(?<!\d)(?:3[01]|[12]\d|0?[1-9])/(?:1[0-2]|0?[1-9])/(?:1[5-9]|20)\d{2}(?!\d)|(?<!\d)(?:1[0-2]|0?[1-9])/(?:3[01]|[12]\d|0?[1-9])/(?:1[5-9]|20)\d{2}(?!\d)"
@@ -37,19 +37,19 @@ _PATTERNS: dict[str, str] = {
     r"|(?<!\d)(?:1[0-2]|0?[1-9]|十[一二]?|[一二三四五六七八九]) ?月 ?(?:3[01]|[12]\d|0?[1-9]|[一二三]?十?[一二三四五六七八九十]) ?[日号]",
     "time": r"(?<![\d:])(?:2[0-4]|[01]?\d):[0-5]\d(?::[0-5]\d)?(?: ?[aApP]\.?[mM]\.?)?(?![\d:])|(?<!\d)(?:1[0-2]|[1-9]) ?[aApP]\.?[mM]\b\.?"
     r"|(?:凌晨|早上|上午|中午|下午|傍晚|晚上|夜里|今晚|明早)?(?:(?<!\d)(?:2[0-4]|1?\d)|十[一二]?|[一二两三四五六七八九])[点時时](?:[0-5]?\d分?|半|一刻|三刻|[一二三四五]?十[一二三四五六七八九]?分?|整)",
-    "percent": rf"(?<![\w.,])[-+]?(?:{_NUMBER}) ?(?:%|％|‰|percent\b|per cent\b|个百分点)|百分之(?:{_HAN_NUMBER}|(?:{_NUMBER}))(?:点{_HAN_NUMBER})?",
-    "measure": rf"(?<![\w.,])(?:{_NUMBER}) ?(?:kilomet(?:re|er)s?|met(?:re|er)s?|miles?|feet|inch(?:es)?|kilograms?|grams?|tons?|tonnes?|lit(?:re|er)s?|acres?|hectares?|km²?|cm|mm|kg|mg|ml|GB|MB|TB|kW|MW|GHz|MHz|°[CF])(?![A-Za-z])"
+    "percent": rf"(?<![0-9A-Za-z_.,])[-+]?(?:{_NUMBER}) ?(?:%|％|‰|percent\b|per cent\b|个百分点)|百分之(?:{_HAN_NUMBER}|(?:{_NUMBER}))(?:点{_HAN_NUMBER})?",
+    "measure": rf"(?<![0-9A-Za-z_.,])(?:{_NUMBER}) ?(?:kilomet(?:re|er)s?|met(?:re|er)s?|miles?|feet|inch(?:es)?|kilograms?|grams?|tons?|tonnes?|lit(?:re|er)s?|acres?|hectares?|km²?|cm|mm|kg|mg|ml|GB|MB|TB|kW|MW|GHz|MHz|°[CF])(?![A-Za-z])"
     rf"|(?:(?<![\d.,])(?:{_NUMBER})|{_HAN_NUMBER}) ?[余多]?(?:平方公里|平方米|立方米|公里|千米|厘米|毫米|公斤|千克|英里|英尺|海里|公顷|摄氏度|兆瓦|千瓦|米|吨|斤|亩|升)",
     "hashtag": r"(?<![\w&#])#[^\s#@，。！？；：、（）]{1,60}#|(?<![\w&#])#\w+",
-    "mention": r"(?<![\w@.])@[\w.-]{2,30}(?<![.-])",
-    "version": r"(?<![\w.])[vV]?\d+\.\d+(?:\.\d+)+(?:-?(?:alpha|beta|rc|dev|post)\.?\d*)?(?![\w.])",
+    "mention": r"(?<![0-9A-Za-z_@.])@[\w.-]{2,30}(?<![.-])",
+    "version": r"(?<![0-9A-Za-z_.])[vV]?\d+\.\d+(?:\.\d+)+(?:-?(?:alpha|beta|rc|dev|post)\.?\d*)?(?![\w.])",
     "stock": r"(?<![\d.])(?:[036]\d{5}|68\d{4})(?:\.(?:SH|SZ|SS))(?![\w])|(?<!\w)(?:NYSE|NASDAQ|HKEX|SSE|SZSE): ?[A-Z0-9]{1,6}(?!\w)",
     "title": r"《[^《》\n]{1,60}》",
 }
 _COMPILED = {kind: re.compile(pattern) for kind, pattern in _PATTERNS.items()}
 
-_PHONE_ZH = re.compile(r"(?<![\w.-])(?:(?:\+|00)86[ -]?)?(?:1[3-9]\d(?:[ -]?\d{4}){2}|\(?0(?:10|2\d|[3-9]\d{2})\)?[ -]?[2-9]\d{6,7}(?:(?:-|转)\d{1,6})?|[48]00[ -]?\d{3}[ -]?\d{4})(?![\d-])")  # fmt: skip
-_PHONE_EN = re.compile(r"(?<![\w.-])(?:\+?1[ .-]?)?(?:\([2-9]\d{2}\) ?|[2-9]\d{2}[ .-])[2-9]\d{2}[ .-]\d{4}(?: ?(?:x|ext\.?) ?\d{1,5})?(?![\d-])|(?<![\w.-])\+[1-9]\d{0,2}(?:[ .-]?\(?\d{1,5}\)?){2,6}(?![\d-])")  # fmt: skip
+_PHONE_ZH = re.compile(r"(?<![0-9A-Za-z_.-])(?:(?:\+|00)86[ -]?)?(?:1[3-9]\d(?:[ -]?\d{4}){2}|\(?0(?:10|2\d|[3-9]\d{2})\)?[ -]?[2-9]\d{6,7}(?:(?:-|转)\d{1,6})?|[48]00[ -]?\d{3}[ -]?\d{4})(?![\d-])")  # fmt: skip
+_PHONE_EN = re.compile(r"(?<![0-9A-Za-z_.-])(?:\+?1[ .-]?)?(?:\([2-9]\d{2}\) ?|[2-9]\d{2}[ .-])[2-9]\d{2}[ .-]\d{4}(?: ?(?:x|ext\.?) ?\d{1,5})?(?![\d-])|(?<![0-9A-Za-z_.-])\+[1-9]\d{0,2}(?:[ .-]?\(?\d{1,5}\)?){2,6}(?![\d-])")  # fmt: skip
 _BOOK = re.compile(r"(?<![\d-])(?:97[89][- ]?)?\d(?:[- ]?\d){8}[- ]?[\dXx](?![\d-])")
 _CREDIT_CODE = re.compile(r"(?<![0-9A-Za-z])[1-9A-HJ-NPQRTUWXY]{2}\d{6}[0-9A-HJ-NPQRTUWXY]{10}(?![0-9A-Za-z])")
 _EAN = re.compile(r"(?<![\d.-])\d{13}(?![\d.-])")

@@ -21,6 +21,9 @@ _NARROW = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {
 }  # fmt: skip
 
 
+_ODD = re.compile(r"[\t\n\r`]")  # what ASCII holds of it
+
+
 class Hit(NamedTuple):
     """text[start:end] is term number `term`."""
 
@@ -31,7 +34,7 @@ class Hit(NamedTuple):
 
 def plain(text: str, *, case: bool) -> str:
     """The text as it is compared: as many characters as before. case: whether capitals count."""
-    narrow = text.translate(_NARROW)
+    narrow = text if text.isascii() and not _ODD.search(text) else text.translate(_NARROW)
     if case:
         return narrow
     lower = narrow.lower()
@@ -103,7 +106,7 @@ class Gazetteer:
             return
         shown = plain(text, case=self.case != "ignore")
         yield from self._hits(shown)
-        if self.case == "smart" and (quiet := _CAPITALS.sub(_titled, shown)) != shown:
+        if self.case == "smart" and _LOUD.search(shown) and (quiet := _CAPITALS.sub(_titled, shown)) != shown:
             yield from (hit for hit in self._hits(quiet) if shown[hit.start : hit.end].isupper())
 
     def _hits(self, shown: str) -> Iterator[Hit]:
@@ -120,6 +123,7 @@ class Gazetteer:
 
 
 # words written in capitals throughout; shorter ones are too often something else (US, IT)
+_LOUD = re.compile(r"[^\W\d_a-z]{4}")  # at least this is needed for one, and quickly looked for
 _CAPITALS = re.compile(r"\b[^\W\d_]{4,}\b")
 
 

@@ -251,7 +251,16 @@ def page(held: dict[str, Any]) -> str:
             if isinstance(row, dict) and ("tuned" in row or row.get("labels")):
                 cells = [*(_cells(row.get("labels"))), *(_cells(row.get("tuned")))]
                 method = f" ({row['method']})" if row.get("method") else ""
+                method += " (no round was kept: the spans that votes made)" if len(row.get("rounds", [0, 0])) == 1 else ""
                 lines.append(f"| tuned on: {arm}{method} | " + " | ".join(cells) + " |")
+        votes = told.get("aggregated, gold weighs") or {}
+        if votes.get("methods_on_gold"):
+            single = votes["best_single_on_gold"]
+            figures = {**votes["methods_on_gold"], f"best single labeller ({single['name']})": round(100 * single["accuracy"], 1)}
+            listed = ", ".join(f"{name} {figure}" for name, figure in figures.items())
+            aside = [f"Joined votes on the gold records, each judged without itself: {listed}.", ""]
+        else:
+            aside = []
         said = told.get("labellers on the test texts") or {}
         if said:
             best = said["best_labeller"]
@@ -261,7 +270,7 @@ def page(held: dict[str, Any]) -> str:
             )
         for source, figure in (told.get("published") or {}).items():
             lines.append(f"| published: {source} | | | | | | {figure} |")
-        lines.append("")
+        lines += ["", *aside]
     return "\n".join(lines)
 
 

@@ -33,7 +33,8 @@ def invented(count: int) -> tuple[list[str], list[str]]:
 
     names = list({" ".join(word() for _ in range(draw.randint(1, 3))) for _ in range(count)})
     lines = [
-        " ".join(draw.choice(names) if draw.random() < 0.1 else "word the of in" for _ in range(20)) for _ in range(14_000)
+        " ".join(draw.choice(names) if draw.random() < 0.1 else "word the of in" for _ in range(20))
+        for _ in range(14_000)
     ]
     return names, lines
 
@@ -51,7 +52,9 @@ def measure(who: str, count: int) -> dict[str, float | str | int]:
     elif who == "ahocorasick_rs":
         import ahocorasick_rs as peer
 
-        find = peer.AhoCorasick(names, matchkind=peer.MatchKind.LeftmostLongest, store_patterns=False).find_matches_as_indexes
+        find = peer.AhoCorasick(
+            names, matchkind=peer.MatchKind.LeftmostLongest, store_patterns=False
+        ).find_matches_as_indexes
     else:
         import daachorse
 
@@ -76,9 +79,15 @@ if __name__ == "__main__":
         for who in ("burnish", "ahocorasick_rs", "daachorse"):
             if who != "burnish" and importlib.util.find_spec(who) is None:
                 continue
-            done = subprocess.run([sys.executable, __file__, str(count), who], capture_output=True, text=True, check=True)
+            done = subprocess.run(
+                [sys.executable, __file__, str(count), who], capture_output=True, text=True, check=True
+            )
             rows.append(json.loads(done.stdout))  # a process each, for the memory
             print(rows[-1], flush=True)
         held = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}
-        held[str(count)] = {"rows": rows, "command": f"python benchmarks/gazetteer.py {count}", "date": datetime.date.today().isoformat()}
+        held[str(count)] = {
+            "rows": rows,
+            "command": f"python benchmarks/gazetteer.py {count}",
+            "date": datetime.date.today().isoformat(),
+        }
         RESULTS.write_text(json.dumps(held, indent=1) + "\n", "utf-8")

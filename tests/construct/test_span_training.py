@@ -52,14 +52,14 @@ def world() -> Records:
         spans = spans_of(who, where)
         held = spans if n % 8 else spans[1:]
         votes = [{"labeller": "aggregate:weighted", "confidence": 0.8, **one} for one in held]
-        row = Record(text=text_of(who, where), id=str(n), votes=votes, spans=held, confidence=0.8, label_from="aggregate")
+        row = Record(
+            text=text_of(who, where), id=str(n), votes=votes, spans=held, confidence=0.8, label_from="aggregate"
+        )
         rows.append(row if n % 5 else Record(text=row.text, id=row.id))
     return Records.from_rows(rows)
 
 
-def test_spans_that_no_vote_reaches_are_found(
-    backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_spans_that_no_vote_reaches_are_found(backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("burnish.construct.span_training.EPOCHS", 25)  # fresh weights learn slowly
     before = world()
     made = self_training(before, None, context_of(tmp_path), rounds=1, precision=0.5, backbone=str(backbone))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -32,9 +33,7 @@ def records(*texts: str) -> Records:
 
 
 def said(votes: Votes, *texts: str) -> list[tuple[int, str, str]]:
-    return [
-        (one["row"], texts[one["row"]][one["start"] : one["end"]], one["label"]) for one in votes.table.to_pylist()
-    ]
+    return [(one["row"], texts[one["row"]][one["start"] : one["end"]], one["label"]) for one in votes.table.to_pylist()]
 
 
 # -- gazetteers
@@ -67,14 +66,18 @@ def test_places_are_right_behind_emoji_accents_and_wide_letters() -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.text(max_size=40), st.lists(st.text(min_size=1, max_size=4), max_size=6), st.sampled_from(["smart", "ignore", "exact"]))
+@given(
+    st.text(max_size=40),
+    st.lists(st.text(min_size=1, max_size=4), max_size=6),
+    st.sampled_from(["smart", "ignore", "exact"]),
+)
 def test_hits_are_the_terms_at_their_places(text: str, terms: list[str], case: str) -> None:
     hits = [one for group in Gazetteer(terms, case=case).find(text) for one in group]  # type: ignore[arg-type]
     for hit in hits:
         seen = plain(text[hit.start : hit.end], case=case == "exact").lower()
         assert seen == plain(terms[hit.term].strip(), case=case == "exact").lower()
     ends = [(hit.start, hit.end) for hit in hits]
-    assert all(b[0] >= a[1] or a == b for a, b in zip(ends, ends[1:], strict=False))
+    assert all(b[0] >= a[1] or a == b for a, b in itertools.pairwise(ends))
 
 
 @settings(max_examples=200, deadline=None)
@@ -185,7 +188,9 @@ def test_cue_words_name_what_stands_beside_them() -> None:
     assert names("昨天，腾讯科技公司宣布", after=["公司"], include=True, most=8) == ["腾讯科技公司"]
     assert names("会议在北京举行", before=["在"], after=["举行"]) == ["北京"]
     assert names("昨天，王小明先生说", after=["先生"], most=3) == ["王小明"]
-    assert names("这是一个很长很长很长的名先生", after=["先生"], most=3) == ["名"]  # 的 parts it from what stands before
+    assert names("这是一个很长很长很长的名先生", after=["先生"], most=3) == [
+        "名"
+    ]  # 的 parts it from what stands before
 
 
 def test_neighbours_need_a_cue(context: Context) -> None:

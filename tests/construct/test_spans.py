@@ -51,7 +51,9 @@ def votes_by(name: str, *rows: tuple[int, int, int, str], trust: float | None = 
     return Votes([Labeller(name, kind, LABELS, trust=trust)], Votes.tabled(said))
 
 
-def made_of(records: Records, votes: Sequence[Votes], context: Context, gold: Gold | None = None, **more: Any) -> Records:
+def made_of(
+    records: Records, votes: Sequence[Votes], context: Context, gold: Gold | None = None, **more: Any
+) -> Records:
     folder = context.base / f"made{len(list(context.base.glob('made*')))}"
     folder.mkdir()
     aggregate(records, list(votes), gold, context, **more).save(folder)
@@ -106,7 +108,9 @@ def test_functions_return_places(context: Context, tmp_path: Path) -> None:
 # -- spans in are spans out
 
 TEXT = st.text(
-    st.one_of(st.sampled_from("北京大学在 aé\u0301bZ.,，。😀👨\u200d👩𠀀"), st.characters(codec="utf-8")), min_size=1, max_size=30
+    st.one_of(st.sampled_from("北京大学在 aé\u0301bZ.,，。😀👨\u200d👩𠀀"), st.characters(codec="utf-8")),
+    min_size=1,
+    max_size=30,
 )
 
 
@@ -159,7 +163,9 @@ def _mentions(rows: list[tuple[int, int, int, str]], num_rows: int, labeller: li
     columns = [np.array([rows[at][field] for at in order], np.int64) for field in range(3)]
     label = np.array([LABELS.index(rows[at][3]) for at in order], np.int64)
     who = np.array([(labeller or [0] * len(rows))[at] for at in order], np.int64)
-    return Mentions(*columns, label, who, np.ones(len(rows)), num_rows, max(labeller or [0], default=0) + 1, len(LABELS))
+    return Mentions(
+        *columns, label, who, np.ones(len(rows)), num_rows, max(labeller or [0], default=0) + 1, len(LABELS)
+    )
 
 
 def _problem(texts: list[str], mentions: Mentions, **more: Any) -> models.Problem:
@@ -206,7 +212,12 @@ def test_a_labeller_that_gold_proves_wrong_is_outvoted_by_one_it_proves_right(co
     bad = [votes_by(name, (0, 0, 4, "PER"), *((-1 - at, 0, 4, "PER") for at in range(20))) for name in ("x", "y", "z")]
     made = made_of(records, [good, *bad], context, gold)
     assert places_of(made) == [[(0, 4, "LOC")]]
-    assert {row["name"]: row["accuracy"] for row in made.facts["labellers"]} == {"good": 1.0, "x": 0.0, "y": 0.0, "z": 0.0}
+    assert {row["name"]: row["accuracy"] for row in made.facts["labellers"]} == {
+        "good": 1.0,
+        "x": 0.0,
+        "y": 0.0,
+        "z": 0.0,
+    }
     assert made.facts["best_single"]["name"] == "good"
     with pytest.raises(BurnishError, match="majority gives up 1 of 2 labels"):
         made_of(records, [good, *bad], context, gold, method="majority")

@@ -393,9 +393,13 @@ def _emission(spoken: Spoken, posterior: Floats, weight: Floats, num_labellers: 
     posterior = posterior * weight[:, None]
     size = posterior.shape[1]
     cell = spoken.labeller * size + spoken.said
-    counts: Floats = np.stack(
-        [np.bincount(cell, posterior[spoken.unit, tag], minlength=num_labellers * size) for tag in range(size)], 1
-    ).reshape(num_labellers, size, size).astype(np.float64)
+    counts: Floats = (
+        np.stack(
+            [np.bincount(cell, posterior[spoken.unit, tag], minlength=num_labellers * size) for tag in range(size)], 1
+        )
+        .reshape(num_labellers, size, size)
+        .astype(np.float64)
+    )
     counts[:, 0] = np.maximum(posterior.sum(0) - counts[:, 1:].sum(1), 0.0)
     counts = counts + (0.01 if prior is None else prior + 1e-4)
     emission: Floats = counts / counts.sum(1, keepdims=True)

@@ -108,7 +108,7 @@ def scored(said: Sequence[Any], wanted: Sequence[Any], labels: Sequence[str]) ->
     return {name: round(100 * float(scores[f"micro_{name}"]), 1) for name in ("precision", "recall", "f1")}
 
 
-def tuned(train: Sequence[Record], made: dict[str, Any], context: Context, *, epochs: int = EPOCHS) -> dict[str, float]:
+def tuned(train: Sequence[Record], made: dict[str, Any], context: Context, *, epochs: int | None = None) -> dict[str, float]:
     """Strict entity scores on the test side of a model tuned on `train`; the checked records choose among its epochs."""
     from burnish.tasks import predictor
     from burnish.train.tune import tune
@@ -118,7 +118,7 @@ def tuned(train: Sequence[Record], made: dict[str, Any], context: Context, *, ep
         (folder / "scratch").mkdir()
         inner = replace(context, scratch=folder / "scratch")
         sides = [Records.from_rows(one) for one in (train, rows_of(made["gold"]), rows_of(made["test"]))]
-        model = tune(Split(*sides), None, inner, backbone=BACKBONE, epochs=epochs, strategy=STRATEGY)
+        model = tune(Split(*sides), None, inner, backbone=BACKBONE, epochs=epochs or EPOCHS, strategy=STRATEGY)
         model.save(folder / "model")
         answers = predictor.load(folder / "model").answers([{"text": row["text"]} for row in made["test"]])
     said = [[{k: s[k] for k in ("start", "end", "label")} for s in one["spans"]] for one in answers.items]
@@ -169,6 +169,7 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
         "published": made.get("published"),
         "supervision": made.get("supervision"),
     }
+    how = {"strategy": STRATEGY, "epochs": EPOCHS}
     given = any(one["use"] == "existing" for one in made["labellers"])
     raw = Records.from_rows(rows_of(made["raw"], bare=not given))
     gold = Gold.from_rows(rows_of(made["gold"]))
@@ -187,7 +188,7 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
         told[f"aggregated, {arm}"] = row
         print(json.dumps(row, ensure_ascii=False)[:1500], flush=True)
         if "aggregated" in options.arms and checked is not None:
-            row["tuned"] = tuned(list(joined), made, context)
+            row["tuned"] = {**tuned(list(joined), made, context), **how}
             print("tuned on aggregated", row["tuned"], flush=True)
         if "majority" in options.arms and checked is not None:
             plain = stored(aggregate(raw, votes, checked, context, method="majority"), folder / "plain")
@@ -206,7 +207,7 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
             )
             row = {"rounds": last.facts["rounds"], "labels": quality(last, made["truth"], labels)}
             row["seconds"] = round(time.process_time() - begun, 1)
-            row["tuned"] = tuned(list(last), made, context)
+            row["tuned"] = {**tuned(list(last), made, context), **how}
             told[f"self-trained, {arm}"] = row
             print("self", json.dumps(row), flush=True)
     told["labellers on the test texts"] = on_test(made, context, folder)
@@ -286,9 +287,13 @@ if __name__ == "__main__":
     parser.add_argument("--names", type=Path, default=None, help="the archive of the package names 0.3.0")
     parser.add_argument("--limit", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--all-layers", action="store_true", help="tune all layers, in four passes")
     parser.add_argument("--precision", type=float, default=0.8)
     parser.add_argument("--arms", nargs="*", default=["aggregated", "self", "majority", "distant", "gold", "full"])
     asked = parser.parse_args()
+    if asked.all_layers:
+        STRATEGY, EPOCHS = {"use": "full"}, 4
     for one in asked.sets:
-        command = f"python benchmarks/construct_spans.py {one} --arms {' '.join(asked.arms)}"
+        more = " --all-layers" * asked.all_layers
+        command = f"python benchmarks/construct_spans.py {one} --arms {' '.join(asked.arms)}{more}"
         write(measure(one, asked), command)

@@ -175,7 +175,7 @@ def dictionary(
     trust: Share | None = None,
     name: str | None = None,
 ) -> Votes:
-    """Vote for the label whose terms weigh most, by a lexicon; in tagging a gazetteer, which votes where a term stands.
+    """Vote for the label whose terms weigh most; in tagging, vote where a term stands.
 
     path: TSV or CSV with the columns term, label and (optional, 1.0) weight, in this order or named in the first line.
     threshold: summed weight from which the heaviest label gets the vote.

@@ -46,8 +46,13 @@ def written(folder: Path, kind: str, use: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("use", LABELLERS)
-@pytest.mark.parametrize("kind", sorted(set(SAMPLES) - {"classification"}))
+NOWHERE = [(kind, use) for kind in sorted(set(SAMPLES) - {"classification", "tagging"}) for use in LABELLERS] + [
+    ("tagging", "examples"),
+    ("tagging", "descriptions"),
+]
+
+
+@pytest.mark.parametrize(("kind", "use"), NOWHERE)
 def test_a_labeller_says_which_task_it_is_not_for(tmp_path: Path, kind: str, use: str) -> None:
     if use in ANY_FORM and form_name(SAMPLES[kind][0]) is not None:
         assert not [one for one in problems(written(tmp_path, kind, use)) if f"construct.{use}" in one]

@@ -14,17 +14,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from annotated_types import Gt, MinLen
 
-from burnish.construct.forms import checks, votable, votes_on
+from burnish.construct import span_words
+from burnish.construct.forms import checks, form_name, votable, votes_on
 from burnish.construct.voting import Ballot, check_label, label_problems, texts_of, walk
 from burnish.core.artifacts import Gold, Labeller, Records, Votes
 from burnish.core.errors import BurnishError, DataError
-from burnish.core.stage import Context, Share, TaskSpec, stage
+from burnish.core.stage import Context, Count, Share, TaskSpec, stage
 
 if TYPE_CHECKING:
     import polars
 
 Words = Annotated[list[str], MinLen(1)]
 Score = Annotated[float, Gt(0)]
+Case = bool | Literal["auto"]
 Flag = Literal["ignore_case", "multiline", "dotall", "verbose"]
 
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}"
@@ -36,10 +38,14 @@ _NEGATED_ZH = r"(?:不|没有|没|沒有|沒|无|無|未|毫无|并非|别)[\p{H
 _NO_NEGATION = "特别|特別|区别|分别|个别|级别|别人|别的|非常|不仅|不僅|不但|不只|不过|不過|不得不|无论|無論|不管|无比|差不多|不少|不一会"
 
 
-WHOLE = votes_on("label", "labels", "node")  # words vote on whole records
+WORDS = votes_on("label", "labels", "node", "spans")  # words vote on whole records, or on the places where they stand
 
 
-@stage("construct.keywords", check=checks(WHOLE, label_problems))
+def _on_places(context: Context) -> bool:
+    return form_name(context.task) == "spans"
+
+
+@stage("construct.keywords", check=checks(WORDS, label_problems))
 def keywords(
     records: Records,
     gold: Gold | None,
@@ -47,37 +53,47 @@ def keywords(
     *,
     label: str,
     words: Words,
-    case: bool = False,
+    case: Case = "auto",
     negated: Literal["count", "skip"] = "count",
     trust: Share | None = None,
     name: str | None = None,
 ) -> Votes:
-    """Vote for a label where one of the words stands.
+    """Vote for a label where one of the words stands; in tagging, vote for the very place.
 
     label: the label it votes for.
     words: words or phrases; "recommend*" also finds what begins so. Chinese is found inside other text.
-    case: whether capitals must agree; width (Ａ, A) and blanks never count.
-    negated: what "not great" and 不推荐 are: count as great and 推荐, or skip.
+    case: whether capitals must agree; width (Ａ, A) never counts. auto: no, but in tagging words are found as they are
+        written, in capitals throughout (London, LONDON) and, without capitals, at the beginning of a sentence.
+    negated: what "not great" and 不推荐 are: count as great and 推荐, or skip. Places are voted for either way.
     trust: how often it is right, 0..1, when you know; gold decides more as it grows.
     name: in votes and reports; the label by default.
     """
     check_label(label, context, "construct.keywords: label")
     called = name or f"keywords:{label}"
+    labeller = Labeller(called, "keywords", (label,), ", ".join(words[:20]), trust)
+    if _on_places(context):
+        find = span_words.each(span_words.of_words(words, label, case=case))
+        return span_words.vote_on_places(records, gold, labeller, find)
+    case = case is True
     patterns = _patterns(words, case=case, where="construct.keywords: words")
     ballot = Ballot()
     for rows, batch in walk(records, gold, ["text", "text_b"]):
         found = _contains(spaced(texts_of(batch), case=case), patterns, skip_negated=negated == "skip")
         ballot.add(rows[found], called, label, 1.0 if trust is None else trust)
-    return ballot.votes([Labeller(called, "keywords", (label,), ", ".join(words[:20]), trust)])
+    return ballot.votes([labeller])
 
 
 def _regex_problems(settings: Mapping[str, Any], task: TaskSpec) -> list[tuple[str, str, str]]:
     """For `burnish check`: its label, and whether the pattern compiles."""
-    found = checks(WHOLE, label_problems)(settings, task)
+    found = checks(WORDS, label_problems)(settings, task)
+    compiled = _with_flags(settings["pattern"], settings["flags"])
     try:
-        check_pattern(_with_flags(settings["pattern"], settings["flags"]), settings["pattern"])
+        check_pattern(compiled, settings["pattern"])
+        span_words.check_group(compiled, settings["group"], "construct.regex: group")
     except BurnishError as error:
-        found.append(("pattern", error.message, error.hint))
+        found.append(("group" if error.where.endswith("group") else "pattern", error.message, error.hint))
+    if settings["group"] and form_name(task) not in (None, "spans"):
+        found.append(("group", "a group is a place in the text, for tagging alone", "leave it out"))
     return found
 
 
@@ -95,15 +111,18 @@ def regex(
     label: str,
     pattern: str,
     flags: list[Flag] = ["ignore_case"],  # noqa: B006
+    group: Count | str = 0,
     trust: Share | None = None,
     name: str | None = None,
 ) -> Votes:
-    r"""Vote for a label where a regular expression matches anywhere in the text.
+    r"""Vote for a label where a regular expression matches anywhere in the text; in tagging, vote for every match.
 
     label: the label it votes for.
     pattern: in the syntax of Rust's regex (RE2's: \b, \w, \d, classes, repetition, groups). Its time is linear in the
         text, so no pattern can hang a run; the price is no look-around and no back-reference.
     flags: ignore_case, multiline, dotall, verbose.
+    group: in tagging, the group that the place is, by number or name ("Mr\.? (\w+)": 1); 0 is the whole match. Where its
+        words stand twice in a match, the first place is taken.
     trust: how often it is right, 0..1, when you know; gold decides more as it grows.
     name: in votes and reports; label and pattern by default.
     """
@@ -113,11 +132,15 @@ def regex(
     compiled = _with_flags(pattern, flags)
     check_pattern(compiled, pattern)
     called = name or f"regex:{label}:{pattern[:40]}"
+    labeller = Labeller(called, "regex", (label,), pattern, trust)
+    if _on_places(context):
+        span_words.check_group(compiled, group, "construct.regex: group")
+        return span_words.vote_on_places(records, gold, labeller, span_words.of_pattern(compiled, label, group=group))
     ballot = Ballot()
     for rows, batch in walk(records, gold, ["text", "text_b"]):
         found = pl.Series(texts_of(batch), dtype=pl.String).str.contains(compiled).to_numpy()
         ballot.add(rows[found], called, label, 1.0 if trust is None else trust)
-    return ballot.votes([Labeller(called, "regex", (label,), pattern, trust)])
+    return ballot.votes([labeller])
 
 
 def check_pattern(compiled: str, pattern: str) -> None:
@@ -139,7 +162,7 @@ def check_pattern(compiled: str, pattern: str) -> None:
         ) from error
 
 
-@stage("construct.dictionary", check=WHOLE)
+@stage("construct.dictionary", check=WORDS)
 def dictionary(
     records: Records,
     gold: Gold | None,
@@ -148,26 +171,38 @@ def dictionary(
     path: Path,
     threshold: Score = 1.0,
     margin: Share = 0.0,
-    case: bool = False,
+    case: Case = "auto",
     trust: Share | None = None,
     name: str | None = None,
 ) -> Votes:
-    """Vote for the label whose terms weigh most: a lexicon of terms, each with a label and a weight.
+    """Vote for the label whose terms weigh most; in tagging, vote where a term stands.
 
     path: TSV or CSV with the columns term, label and (optional, 1.0) weight, in this order or named in the first line.
     threshold: summed weight from which the heaviest label gets the vote.
-    margin: by which share of all weight it must lead the second label, 0..1; 0: any lead, ties abstain.
-    case: whether capitals must agree.
+        In tagging terms that weigh less are left out.
+    margin: by which share of all weight it must lead the second label, 0..1; 0: any lead, ties abstain. In tagging of the
+        weight of one name that stands under several labels.
+    case: whether capitals must agree; auto as in `keywords`.
     trust: how often it is right, 0..1, when you know; gold decides more as it grows.
     name: in votes and reports; the file's name by default.
 
-    A term counts once a text. The confidence of a vote is the label's share of the weight found.
+    A term counts once a text. The confidence of a vote is the label's share of the weight found. In tagging of names that
+    overlap the longest is taken; terms end where words end, and stand anywhere in Chinese. Millions of terms are read by
+    Aho-Corasick (1975): 5 million take 1.6 GB and read some 9 MB a CPU-second (benchmarks/gazetteer.py).
     """
     import polars as pl
 
     called = name or f"dictionary:{path.stem}"
     labels = list(votable(context.task))
     terms = read_dictionary(path, context)
+    heard = {label for _, label, _ in terms}
+    said = tuple(label for label in labels if label in heard)
+    labeller = Labeller(called, "dictionary", said, f"{len(terms)} terms of {path.name}", trust)
+    if _on_places(context):
+        heavy = [one for one in terms if one[2] >= threshold]
+        find = span_words.each(span_words.of_terms(heavy, case=case, margin=margin))
+        return span_words.vote_on_places(records, gold, labeller, find)
+    case = case is True
     table = pl.DataFrame(
         [(mark, labels.index(label), weight) for term, label, weight in terms for mark in _patterns([term], case=case)],
         schema={"term": pl.String, "label": pl.Int64, "weight": pl.Float64},
@@ -188,8 +223,7 @@ def dictionary(
         np.add.at(weight, (hits["row"].to_numpy(), hits["label"].to_numpy()), hits["weight"].to_numpy())
         votes, best, share = _heaviest(weight, threshold, margin)
         ballot.add(rows[votes], called, [labels[y] for y in best[votes]], share[votes])
-    said = tuple(label for label in labels if any(label == one[1] for one in terms))
-    return ballot.votes([Labeller(called, "dictionary", said, f"{len(terms)} terms of {path.name}", trust)])
+    return ballot.votes([labeller])
 
 
 def _heaviest(weight: np.ndarray, threshold: float, margin: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

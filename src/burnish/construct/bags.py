@@ -4,7 +4,7 @@ A bag holds the mentions of one ordered pair of entities that the knowledge base
 one of them for the relation (Mintz et al. 2009); here at least one of them tells of it (Riedel, Yao & McCallum 2010;
 Hoffmann et al. 2011). Expectation-maximisation over what each mention expresses:
 
-    E   p_i from a classifier that has not seen the bag; q_i = p_i / (1 - (1 - leak) prod_j (1 - p_j))
+    E   p_i from a classifier that has not seen the bag, at the share of mentions that tell; q_i = p_i / (1 - (1 - leak) prod_j (1 - p_j))
     M   the classifier learns relation with q_i, none with 1 - q_i; mentions of unrelated pairs are none
 
 q_i is the posterior of z_i = 1 among independent z given that at least one is 1; leak is the chance that a text names both
@@ -20,6 +20,7 @@ import numpy as np
 
 ROUNDS = 8
 FOLDS = 5
+PRIOR = (0.1, 0.95)  # share of mentions that tell, as far as it is believed
 SETTLED = 0.005  # mean change of q from which a further round changes nothing
 
 Chances = Callable[[np.ndarray, np.ndarray], np.ndarray]  # soft targets (i, k), groups (i,) -> out-of-sample (i, k)
@@ -51,8 +52,12 @@ def expressed(
         soft[:, 0] = 1.0
         soft[at, 0], soft[at, relation[at]] = 1 - belief, belief
         found = chances(soft, bag)
-        rest = found[at, 0] + found[at, relation[at]]
-        before, belief = belief, at_least_one(found[at, relation[at]] / np.maximum(rest, 1e-9), number, leak=leak)
+        # what the classifier says over what it expects anyway, times how often such mentions tell: a relation that is rare
+        # among all mentions is not rare among those of pairs that the knowledge base relates by it
+        share = soft.mean(0) + 1e-6
+        telling = np.clip(belief.mean(), *PRIOR) * (found[at, relation[at]] + 1e-6) / share[relation[at]]
+        silent = (1 - np.clip(belief.mean(), *PRIOR)) * (found[at, 0] + 1e-6) / share[0]
+        before, belief = belief, at_least_one(telling / (telling + silent), number, leak=leak)
         if np.abs(before - belief).mean() < SETTLED:
             break
     whole = np.full(len(relation), np.nan)

@@ -64,8 +64,9 @@ def knowledge_base(
     symmetric: list[str] = [],  # noqa: B006
     types: Types | None = None,
     at_least_one: Literal["off", "words", "vectors"] = "words",
-    leak: Share = 0.2,
+    leak: Share = 0.1,
     min_expressed: Share = 0.5,
+    deny: Share = 0.1,
     negatives: Literal["none", "local", "all"] = "local",
     negative_ratio: Ratio = 1.0,
     backbone: Backbone = Backbone("auto"),
@@ -85,8 +86,9 @@ def knowledge_base(
         expectation-maximisation says which tell of it, by the words around the two or by frozen vectors of the sentence.
     leak: the chance that no sentence about a related pair tells of the relation, 0..1; 0 believes one of each pair's.
     min_expressed: a sentence is not voted on when it tells of the relation with less than this chance, 0..1.
-    negatives: votes for no relation: local, for pairs of entities of which the knowledge base knows the first as a head
-        (local closed world, Dong et al. 2014); all, for every pair it knows both of; none.
+    deny: under this chance a sentence about a related pair is voted to have no relation; 0 never votes so.
+    negatives: votes for no relation: local, for pairs of which the knowledge base relates the first to somebody else by a
+        relation of the task (local closed world, Dong et al. 2014); all, for every pair it knows both of; none.
     negative_ratio: votes for no relation to one for a relation, at most; which ones, the seed draws.
     backbone: for at_least_one: vectors; "auto" goes by the task's languages.
     trust: how often it is right, 0..1, when you know; gold decides more as it grows.
@@ -122,10 +124,13 @@ def knowledge_base(
     ballot, cast = Ballot(), Counter[str]()
     for at in np.flatnonzero(keep).tolist():
         label = known.relations[found.relation[at] - 1] if found.relation[at] else none
-        if belief[at] >= min_expressed:
+        sure = float(belief[at])
+        if sure < deny:
+            label, sure = none, 1 - sure
+        if sure >= min_expressed:
             cast[label] += 1
             head, tail = found.ends[at]
-            said = Said(label, float(belief[at]), head["start"], head["end"], tail["start"], tail["end"])
+            said = Said(label, sure, head["start"], head["end"], tail["start"], tail["end"])
             ballot.cast(found.row[at], called, [said])
     for line in _told(called, known, found, keep, belief, min_expressed, cast):
         context.progress.tell(f"  {line}")
@@ -261,7 +266,7 @@ def _told(
         at = int(np.flatnonzero(related & (belief < least))[0])
         head, tail = surfaces(found.texts[at], *found.ends[at])
         yield (
-            f"{called}: {doubted:,} mentions do not seem to tell of the relation, so nothing is voted: "
+            f"{called}: {doubted:,} mentions do not seem to tell of the relation, so they are not voted to: "
             f"{head} … {tail} in {' '.join(found.texts[at].split())[:80]!r}"
         )
     if known.ignored:

@@ -58,7 +58,7 @@ def relation_patterns(
 
     A pattern is what stands between two names, a run of up to four words of it, or the words next to them. It is scored
     as RlogF (Riloff 1996): precision times log2(1 + pairs), over different pairs of names, each judged without itself, so
-    that no vote comes back as its own confirmation. The best pattern of a pair votes. Memory: the patterns of at most
+    that no vote comes back as its own confirmation. The best pattern of a pair votes; none tells of no relation. Memory: the patterns of at most
     50,000 mentions.
     """
     called = name or "relation_patterns"
@@ -71,7 +71,7 @@ def relation_patterns(
             hint="put it behind a labeller of relations: knowledge_base, functions, pair_regex, existing, teacher",
         )
     learnt = _learn(records, seen, context)
-    score = _Scores(learnt, float(smoothing), min_precision, min_pairs)
+    score = _Scores(learnt, float(smoothing), min_precision, min_pairs, none_of(context.task))
     ballot, cast = Ballot(), Counter[str]()
     with context.progress.bar(called, len(records)) as bar:
         for rows, batch in walk(records, gold, ["text", "spans", "relations"]):
@@ -148,14 +148,14 @@ def _learn(records: Records, seen: Mapping[int, Mapping[tuple[int, ...], Counter
 class _Scores:
     """What each pattern is worth. good: (pattern, relation) that may vote -> (pairs with it, pairs of the pattern)."""
 
-    def __init__(self, learnt: _Learnt, smoothing: float, min_precision: float, min_pairs: int) -> None:
+    def __init__(self, learnt: _Learnt, smoothing: float, min_precision: float, min_pairs: int, none: str) -> None:
         self.learnt, self.smoothing, self.least, self.min_pairs = learnt, smoothing, min_precision, min_pairs
         total = sum(learnt.shares.values())
         self.share = {label: count / total for label, count in learnt.shares.items()}
         self.good: dict[str, tuple[str, int, int]] = {}
         for pattern, bags in learnt.pairs.items():
             label, count = Counter(bags.values()).most_common(1)[0]
-            if count >= min_pairs and self._precision(label, count, len(bags)) >= min_precision:
+            if label != none and count >= min_pairs and self._precision(label, count, len(bags)) >= min_precision:
                 self.good[pattern] = label, count, len(bags)
 
     def _precision(self, label: str, count: int, of: int) -> float:

@@ -81,7 +81,8 @@ class Triples:
             pairs += [pair_keys(head, tail), pair_keys(tail[back], head[back])]
             kinds += [kind, kind[back]]
             names.append(np.unique(np.concatenate([head, tail])))
-            heads.append(np.unique(np.concatenate([head, tail[back]])))
+            ours = kind != UNKNOWN
+            heads.append(np.unique(np.concatenate([head[ours], tail[back]])))
             longest = max(longest, _longest(table[0]), _longest(table[2]))
         if not self.count:
             raise DataError(
@@ -146,7 +147,7 @@ class Triples:
         return {int(kind) for a, b in zip(first, last, strict=True) for kind in self.kinds[a:b]}
 
     def has_facts(self, entities: Sequence[int]) -> bool:
-        """Whether any of the entities is the head of a triple."""
+        """Whether any of the entities is the head of a triple whose relation the task has."""
         return bool(_within(np.array(entities, dtype=np.uint64), self.heads).any())
 
 

@@ -25,6 +25,7 @@ import re
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,7 @@ ARMS = (
     "knowledge base, every mention", "knowledge base, at least one (words)", "knowledge base, at least one (vectors)",
     "rules", "knowledge base + patterns", "all, majority", "all, auto",
 )  # fmt: skip
-TUNED = ("knowledge base, every mention", "rules", "knowledge base + patterns", "all, auto")
+TUNED = ("all, auto", "knowledge base, every mention", "rules", "all, majority")
 
 
 def spec(
@@ -144,7 +145,7 @@ def spec(
         "task": task,
         "sources": {"use": "jsonl", "path": source},
         "split": {"use": "stratified", "test": 0, "validation": 0.1},
-        "train": [{"use": "tune", "epochs": epochs}],
+        "train": [{"use": "tune", **({"epochs": epochs} if epochs else {})}],
         "evaluate": [{"use": "report", "data": str(ROOT / "examples" / name / "data/test.jsonl")}],
         "store": {"path": str(folder / "runs")},
     }
@@ -187,7 +188,7 @@ def test_f1(folder: Path) -> float:
     return float(json.loads((folder / "evaluation/report.json").read_text("utf-8"))["micro_f1"])
 
 
-def measure(name: str, limit: int, epochs: int, tuned: bool) -> dict[str, Any]:
+def measure(name: str, limit: int, epochs: int, tuned: bool, keep: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     none = {"people": "unknown", "semeval2010": "Other"}[name]
     train = [row for row in read(ROOT / "examples" / name / "data/train.jsonl") if len(row["spans"]) == 2]
     corpus, lines = corpus_of(name, train, none, limit)
@@ -218,10 +219,12 @@ def measure(name: str, limit: int, epochs: int, tuned: bool) -> dict[str, Any]:
         for arm in TUNED if tuned else ():
             made = spec(name, folder, "corpus.jsonl", labellers(name, folder, arm, none), arm == "all, auto", epochs)
             found["test"][arm] = test_f1(run(made, folder, None))
+            keep(found)
             print(name, "tuned on", arm, found["test"][arm], flush=True)
         for arm, source in (("gold alone", "gold.jsonl"), ("all true labels", "labelled.jsonl")) if tuned else ():
             more = 4 if arm == "gold alone" else 1  # few records need more passes
             found["test"][arm] = test_f1(run(spec(name, folder, source, None, False, epochs * more), folder, None))
+            keep(found)
             print(name, arm, found["test"][arm], flush=True)
     return found
 
@@ -253,19 +256,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", choices=[*MODES], default=[*MODES])
     parser.add_argument("--limit", type=int, default=1500, help="sentences of the training side")
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=0, help="0: as many as tuning chooses by itself")
     parser.add_argument("--labels-only", action="store_true")
     asked = parser.parse_args()
     stored = RESULTS.with_suffix(".json")
     found = json.loads(stored.read_text("utf-8")) if stored.exists() else {}
     for name in asked.names:
-        measured = measure(name, asked.limit, asked.epochs, not asked.labels_only)
-        if asked.labels_only:
-            continue
-        found[name] = measured
-        stored.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
-        command = f"python benchmarks/construct_relations.py --limit {asked.limit} --epochs {asked.epochs}"
-        RESULTS.with_suffix(".md").write_text(table(found, command) + "\n", "utf-8")
+
+        def keep(measured: dict[str, Any], name: str = name) -> None:
+            found[name] = measured
+            stored.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
+            command = f"python benchmarks/construct_relations.py {name} --limit {asked.limit}"
+            RESULTS.with_suffix(".md").write_text(table(found, command) + "\n", "utf-8")
+
+        measure(name, asked.limit, asked.epochs, not asked.labels_only, keep)
 
 
 if __name__ == "__main__":

@@ -92,7 +92,7 @@ def _english(text: str) -> list[Candidate]:
                         continue
                 elif start in begins and " " not in match[0]:
                     continue  # the first word of a sentence is no name by its capital
-            if kind == "name" and _describes(text, start, end):
+            if kind == "name" and " " not in text[start:end] and _describes(text, start, end):
                 continue
             if not any(one.start < end and start < one.end for one in found):
                 found.append(Candidate(start, end, kind))
@@ -222,7 +222,7 @@ _IS_A = re.compile(
     r"(?P<said>(?:an?|the|one of|any|a kind of)\b[^.;]{8,200})"
 )
 _SHI = re.compile(
-    r"^(?P<term>[^，。；：、！？\s]{2,20}?)(?:（[^）]{1,60}）)?[，,]?(?P<verb>是指|指的是|是|为|即)(?P<said>(?:一|[^，。；]{0,8}的|位于|指|对|由|用)[^。；！？]{5,120})"
+    r"^(?P<term>[^，。；：、！？\s]{2,20}?)(?:（[^）]{1,60}）)?[，,]?(?P<verb>是指|指的是|是|为|即)(?P<said>(?:一|[^，。；]{0,25}的|位于|指|对|由|用)[^。；！？]{5,120})"
 )
 _EMPTY = re.compile(r"[（(]\s*[，,；;]?\s*[）)]")
 _NOT_TERMS = re.compile(

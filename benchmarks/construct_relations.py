@@ -62,6 +62,7 @@ RULES = {
         "Product-Producer": r"{head}.{0,25}\b(?:made by|produced by|built by|created by|written by|founded by|constructed by|by)\b.{0,15}{tail}|{tail}.{0,25}\b(?:makes?|made|produces?|produced|builds?|built|wrote|founded|constructed|created|invented|develops?|developed)\b.{0,25}{head}|{tail}'s {head}",
     },
 }  # fmt: skip
+SUPERVISED = {"gold alone": "gold.jsonl", "all true labels": "labelled.jsonl"}
 MODES = {"people": "named", "semeval2010": "all"}
 
 
@@ -209,14 +210,13 @@ class Corpus:
         write(folder / "gold.jsonl", self.gold)
 
     def spec(self, arm: str, epochs: int = 0) -> dict[str, Any]:
-        sources = {"gold alone": "gold.jsonl", "all true labels": "labelled.jsonl"}
-        if arm in sources:
-            return spec(self.name, self.folder, sources[arm], None, False, epochs)
+        if arm in SUPERVISED:
+            return spec(self.name, self.folder, SUPERVISED[arm], None, False, epochs)
         construct = labellers(self.name, self.folder, arm, self.none)
         return spec(self.name, self.folder, "corpus.jsonl", construct, arm == "all, auto", epochs)
 
 
-def regression(made: Path, corpus: Corpus) -> float:
+def regression(made: Path | None, corpus: Corpus, arm: str) -> float:
     """Micro F1 on the test side of the task's regression on words, learnt from what was constructed."""
     from burnish.core.artifacts import Records
     from burnish.core.files import read_table
@@ -224,7 +224,10 @@ def regression(made: Path, corpus: Corpus) -> float:
     from burnish.core.tasktypes import open_task
 
     task = open_task(load(corpus.folder / "burnish.yaml").task)
-    train = Records.from_parquet(made / "construct/records.parquet").table()
+    if made is None:
+        train = read_table(corpus.folder / SUPERVISED[arm])
+    else:
+        train = Records.from_parquet(made / "construct/records.parquet").table()
     train = train.filter(task.labelled(train) & train["keep"].to_numpy(zero_copy_only=False))
     test = read_table(ROOT / "examples" / corpus.name / "data/test.jsonl")
     found = [
@@ -243,15 +246,15 @@ def measure(name: str, keep: Callable[[dict[str, Any]], None], found: dict[str, 
             "sentences": len(corpus.rows), "renamed": sum(bool(row.get("renamed")) for row in corpus.rows),
             "triples": corpus.triples, "gold": len(corpus.gold), "labels": {}, "words": {},
         }  # fmt: skip
-        for arm in (*ARMS, "gold alone", "all true labels"):
+        for arm in (*ARMS, *SUPERVISED):
             began = time.perf_counter()
-            made = run(corpus.spec(arm), corpus.folder, "construct")
-            if arm in ARMS:
+            made = run(corpus.spec(arm), corpus.folder, "construct") if arm in ARMS else None
+            if made is not None:
                 found["labels"][arm] = {
                     **label_quality(made, corpus.rows, corpus.none),
                     "seconds": round(time.perf_counter() - began, 1),
                 }
-            found["words"][arm] = regression(made, corpus)
+            found["words"][arm] = regression(made, corpus, arm)
             print(name, arm, found["labels"].get(arm), round(found["words"][arm], 3), flush=True)
             keep(found)
 
@@ -281,7 +284,7 @@ def table(found: dict[str, Any]) -> str:
             "| source | precision | recall | label F1 | sentences with a target | test F1, regression on words | test F1, tuned encoder |",
             "|---|--:|--:|--:|--:|--:|--:|",
         ]  # fmt: skip
-        for arm in (*ARMS, "gold alone", "all true labels"):
+        for arm in (*ARMS, *SUPERVISED):
             q, tuned = one["labels"].get(arm), one.get("tuned", {}).get(arm)
             said = f"{q['precision']:.3f} | {q['recall']:.3f} | {q['f1']:.3f} | {q['covered']:.1%}" if q else "1 | | | "
             shown = f"{tuned['f1']:.3f} ({tuned['sentences']:,} sentences)" if tuned else ""

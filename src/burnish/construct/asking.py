@@ -45,7 +45,55 @@ _STARTERS = frozenset(
     ["The", "A", "An", "In", "On", "At", "He", "She", "It", "They", "This", "That", "These", "Those", "But", "And", "Or", "As", "By", "For", "From", "If", "When", "While", "Although", "After", "Before", "Since", "With", "However", "There", "His", "Her", "Its", "Their", "Many", "Most", "Some", "Several", "One", "Two", "Three", "During", "Because", "Such", "Other", "Another"]
 )  # fmt: skip
 _AFTER_NAMES = frozenset(
-    ["is", "are", "was", "were", "has", "have", "had", "and", "or", "of", "in", "on", "at", "to", "by", "for", "from", "with", "as", "who", "which", "that", "when", "where", "while", "during", "after", "before", "since", "until", "into", "over", "under", "between", "did", "does", "can", "could", "will", "would", "may", "might", "must", "should", "also", "became", "began"]
+    [
+        "is",
+        "are",
+        "was",
+        "were",
+        "has",
+        "have",
+        "had",
+        "and",
+        "or",
+        "of",
+        "in",
+        "on",
+        "at",
+        "to",
+        "by",
+        "for",
+        "from",
+        "with",
+        "as",
+        "who",
+        "which",
+        "that",
+        "when",
+        "where",
+        "while",
+        "during",
+        "after",
+        "before",
+        "since",
+        "until",
+        "into",
+        "over",
+        "under",
+        "between",
+        "did",
+        "does",
+        "can",
+        "could",
+        "will",
+        "would",
+        "may",
+        "might",
+        "must",
+        "should",
+        "also",
+        "became",
+        "began",
+    ]
 )
 _PEOPLE = re.compile(r"\b(?:born|died|wrote|married|said|argued|invented|he|she|his|her|who)\b", re.IGNORECASE)
 _PART_OF = frozenset("府队区市县镇乡村路街站州省国语族党军杯奖社报大学院馆城山河湖岛式教派")
@@ -222,7 +270,7 @@ _IS_A = re.compile(
     r"(?P<said>(?:an?|the|one of|any|a kind of)\b[^.;]{8,200})"
 )
 _SHI = re.compile(
-    r"^(?P<term>[^，。；：、！？\s]{2,20}?)(?:（[^）]{1,60}）)?[，,]?(?P<verb>是指|指的是|是|为|即)(?P<said>(?:一|[^，。；]{0,25}的|位于|指|对|由|用)[^。；！？]{5,120})"
+    r"^(?P<term>[^，。；：、！？\s]{2,20}?)(?:（[^）]{1,60}）)?[，,]?(?P<verb>是指|指的是|是|为|即)(?P<said>(?:一|[^，。；]{0,25}的|位于|指|对|由|用)[^。；！？]{2,120})"
 )
 _EMPTY = re.compile(r"[（(]\s*[，,；;]?\s*[）)]")
 _NOT_TERMS = re.compile(

@@ -34,13 +34,24 @@ def written(folder: Path, kind: str, use: str) -> Path:
     return path
 
 
+# what functions, old targets and other models say of these is counted; the rest reads whole records
+VOTED = {"relation_extraction", "question_answering"}
+ANY_TARGET = {"functions", "existing", "model"}
+
+
 @pytest.mark.parametrize("use", LABELLERS)
 @pytest.mark.parametrize("kind", sorted(set(SAMPLES) - {"classification"}))
 def test_a_labeller_says_which_task_it_is_not_for(tmp_path: Path, kind: str, use: str) -> None:
+    if kind in VOTED and use in ANY_TARGET:
+        assert load(written(tmp_path, kind, use)).steps
+        return
     with pytest.raises(SpecError) as caught:
         load(written(tmp_path, kind, use))
     told = [one for one in caught.value.problems if f"construct.{use}" in one.message]
     assert len(told) == 1 and told[0].line
+    if kind in VOTED and use == "self_training":
+        assert "self-training is not for" in told[0].message
+        return
     assert f"a target of {kind}" in told[0].message and "labelled records as a source" in told[0].hint
 
 

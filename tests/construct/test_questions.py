@@ -302,7 +302,10 @@ def test_answers_that_overlap_support_each_other(context: Context, tmp_path: Pat
     )
     assert next(iter(plain)).answer == {"text": "Paris", "start": 32}
     found = list(made)
-    assert found[0].answer == {"text": "the spring of 1889", "start": 10} and found[1].answer == {"text": "", "start": None}
+    assert found[0].answer == {"text": "the spring of 1889", "start": 10} and found[1].answer == {
+        "text": "",
+        "start": None,
+    }
     assert found[0].confidence is not None and 0.3 < found[0].confidence < 0.8
     assert found[0].votes[0]["text"] == "the spring of 1889"
 

@@ -65,11 +65,11 @@ def relation_patterns(
     allowed = read_types(types, context.task, "construct.relation_patterns: types")
     seen = _voted(votes)
     if not seen:
-        raise BurnishError(
-            "no relation was voted on before it",
-            where="construct.relation_patterns",
-            hint="put it behind a labeller of relations: knowledge_base, functions, pair_regex, existing, teacher",
+        context.progress.tell(
+            f"  {called}: no relation was voted on before it, so it learns nothing; put it behind a labeller of relations: "
+            "knowledge_base, pair_regex, functions, existing, model"
         )
+        return Ballot().votes([Labeller(called, "relation_patterns", (), "no pattern", trust)])
     learnt = _learn(records, seen, context)
     score = _Scores(learnt, float(smoothing), min_precision, min_pairs, none_of(context.task))
     ballot, cast = Ballot(), Counter[str]()

@@ -149,7 +149,7 @@ def unanswerable(
     ratio: Ratio = 0.5,
     confidence: Share = 0.8,
 ) -> Records:
-    """Make questions that have no answer where they are asked, but look as if they had (Rajpurkar et al. 2018, SQuAD 2.0).
+    """Make questions without an answer that look as if they had one.
 
     how: near puts a question to another section of its document: the one that shares most with it, does not hold the
         answer, and holds something of the kind that is asked for; of a document with one section, to the nearest of the
@@ -157,7 +157,7 @@ def unanswerable(
     ratio: such questions to one with an answer, at most, in turn of `how`.
     confidence: how sure it is taken to be in training that there is no answer, 0..1.
 
-    Memory: the distinct contexts and the made questions.
+    As people wrote them for SQuAD 2.0 (Rajpurkar et al. 2018): plausible, by kind and place. Memory: the distinct contexts and the made questions.
     """
     by = "construct.unanswerable"
     questions = [one for one in records if _is_made(one)]

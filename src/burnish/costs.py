@@ -46,18 +46,21 @@ def estimate(spec: Spec, *, to: str | None = None) -> list[Cost]:
             records, characters = (records or 0) + seen, max(mean, characters)
         tokens = round(records * _tokens(characters, spec)) if records is not None and characters else None
         told = _estimate(planned, spec, records, tokens) if not planned.made else None
+        asked = getattr(told, "requests", None)  # of a teacher: it reads and writes other tokens than the records have
         seconds, basis = (
             (planned.seconds, "it took") if planned.made else _seconds(planned, store, records, tokens, told)
         )
+        if told is not None and asked is not None and basis != str(told.basis):
+            basis = f"{told.basis}; time {basis}"
         costs.append(
             Cost(
                 planned.step.address,
                 planned.key,
                 "kept" if planned.made else "to do",
                 records,
-                tokens,
+                tokens if asked is None else told.tokens,
                 seconds,
-                0.0,
+                getattr(told, "money", 0.0),
                 basis,
                 told.bytes if told else None,
             )
@@ -119,9 +122,10 @@ def _seconds(
 
 def table(costs: list[Cost]) -> str:
     """The plan as people read it."""
-    lines = [f"{'step':<28} {'state':<6} {'records':>9} {'tokens':>11} {'time':>9} {'memory':>9}  from"]
+    lines = [f"{'step':<28} {'state':<6} {'records':>9} {'tokens':>11} {'time':>9} {'memory':>9} {'money':>9}  from"]
     lines += [
-        f"{c.step:<28} {c.state:<6} {_count(c.records):>9} {_count(c.tokens):>11} {_time(c.seconds):>9} {_size(c.memory):>9}  {c.basis}"
+        f"{c.step:<28} {c.state:<6} {_count(c.records):>9} {_count(c.tokens):>11} {_time(c.seconds):>9} {_size(c.memory):>9}"
+        f" {_money(c.money):>9}  {c.basis}"
         for c in costs
     ]
     todo = [c for c in costs if c.state == "to do"]
@@ -130,7 +134,7 @@ def table(costs: list[Cost]) -> str:
     lines.append(
         f"\n{len(costs) - len(todo)} kept, {len(todo)} to do: about {_time(known)}"
         + (f" and {unknown} without an estimate" if unknown else "")
-        + ", no money"
+        + (f", {_money(money)} of money" if (money := sum(c.money for c in todo)) else ", no money")
     )
     return "\n".join(lines)
 
@@ -141,6 +145,10 @@ def _count(value: int | None) -> str:
 
 def _size(value: int | None) -> str:
     return "" if value is None else f"{value / 1e9:.1f} GB"
+
+
+def _money(value: float) -> str:
+    return "" if not value else f"{value:.2f}" if value >= 0.01 else f"{value:.2g}"
 
 
 def _time(seconds: Any) -> str:

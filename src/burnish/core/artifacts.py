@@ -195,12 +195,14 @@ class Votes(Artifact):
     (of an answer or an output).
     A labeller that takes `Gold | None` votes on the checked records too, so that it can be weighed: row -1 is the first
     gold record, -2 the second, and so on. These votes label nothing.
+    files: name -> path of a file that goes with them (a teacher's ledger of failures).
     """
 
     SCHEMA = pa.schema([("row", pa.int64()), ("labeller", pa.string()), *SAID])
 
     def __init__(self, labellers: Sequence[Labeller], table: pa.Table) -> None:
         self.labellers, self.table = list(labellers), table
+        self.files: Mapping[str, Path] = {}
 
     @classmethod
     def from_rows(cls, labellers: Sequence[Labeller], rows: Iterable[tuple[int, str, str, float]]) -> Votes:
@@ -216,6 +218,8 @@ class Votes(Artifact):
     def save(self, folder: Path) -> dict[str, Any]:
         pq.write_table(self.table.cast(self.SCHEMA), folder / "votes.parquet", compression="zstd")
         write_json(folder / "labellers.json", [vars(labeller) for labeller in self.labellers])
+        for name, path in self.files.items():
+            shutil.copy2(path, folder / name)
         return {"labellers": len(self.labellers), "votes": len(self.table)}
 
     @classmethod

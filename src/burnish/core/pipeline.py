@@ -399,6 +399,8 @@ def _shown_name(step: Step, name: str) -> str:
     renamed = RENAMED.get((step.room, step.use, name))
     if renamed:
         return renamed
+    if name == "quarantine.jsonl" and step.room == "construct":  # of a maker: it must not hide that of the sources
+        return f"{step.use}.quarantine.jsonl"
     if name == "facts.json":
         return f"{step.use}.json" if step.use != "report" else "facts.json"
     if name in ("report.json", "report.html") and step.use != "report" and step.stage.makes == "Report":

@@ -176,7 +176,8 @@ class Setting:
             return self._adapter.validate_python(value, strict=False), ""
         except pydantic.ValidationError as error:
             first = error.errors(include_url=False)[0]
-            return None, f"{first['msg'][0].lower()}{first['msg'][1:]}, got {value!r}"
+            shown = getattr(self.family, "shown", repr)  # a value may hold what no message may repeat
+            return None, f"{first['msg'][0].lower()}{first['msg'][1:]}, got {shown(value)}"
 
     def schema(self) -> dict[str, Any]:
         """JSON Schema of the value."""

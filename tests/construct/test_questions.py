@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from upstream import answering
 
 from burnish.construct.aggregate import aggregate
 from burnish.construct.asking import Candidate, asking_heading, candidates, cloze, definition, faq_pairs
 from burnish.construct.question_checks import round_trip, unanswerable
 from burnish.construct.questions import cloze_questions, definition_questions, faq_questions, heading_questions
+from burnish.construct.teacher_questions import teacher_questions
 from burnish.core.artifacts import Gold, Labeller, Records, Votes
 from burnish.core.progress import Silent
 from burnish.core.records import Record
@@ -323,3 +327,44 @@ def test_gold_says_whose_answers_count(context: Context, tmp_path: Path) -> None
     )
     assert next(iter(made)).answer == {"text": "1889", "start": 10}
     assert made.facts["best_single"]["name"] == "good" and made.facts["gold"] == 12
+
+
+# ---- a teacher's questions
+
+
+def test_a_teacher_writes_questions_whose_answers_stand_in_the_text(context: Context, tmp_path: Path) -> None:
+    def said(body: dict[str, Any], number: int) -> str:
+        text = body["messages"][-1]["content"]
+        if "Nothing" in text:
+            return "no idea"
+        if "绍兴" in text:
+            return json.dumps({"questions": [{"question": "鲁迅在哪里出生？", "answer": "绍兴"}]}, ensure_ascii=False)
+        return json.dumps(
+            {
+                "questions": [
+                    {"question": "When was it built?", "answer": "1889"},
+                    {"question": "By whom?", "answer": "Napoleon"},
+                ]
+            }
+        )
+
+    rows = [
+        Record(text="The tower was built in 1889 by an engineer.", id="en", group="doc"),
+        Record(text="鲁迅于一八八一年出生在浙江绍兴的一个没落的士大夫家庭，原名周樟寿，后改名周树人。", id="zh"),
+        Record(text="Nothing of use stands in this text at all.", id="bad"),
+    ]
+    with answering(said) as server:
+        made = saved(
+            teacher_questions(
+                saved(Records.from_rows(rows), tmp_path / "in"), context, teacher={"base_url": server.url, "model": "m"}
+            ),
+            tmp_path / "out",
+        )
+    born = [one for one in made if one.text_b is not None]
+    assert [(one.text, (one.answer or {})["text"], one.group) for one in born] == [
+        ("When was it built?", "1889", "doc"),
+        ("鲁迅在哪里出生？", "绍兴", "zh"),
+    ]
+    row = made.facts["makers"][0]
+    assert row["refused"]["an answer that does not stand in the text"] == 1 and row["made"] == 2
+    assert made.facts["teacher"][0]["failures"] == 1 and made.quarantine() is not None  # asked twice, then set aside

@@ -215,7 +215,7 @@ def _written(
                         new[name][i] = None
                 continue
             spans, place = _spans(new["spans"][i], items.places[mine])
-            relations = []
+            relations: list[dict[str, Any]] = []
             for item in mine:
                 label = items.labels[int(beliefs[item].argmax())]
                 if label != items.none or say_none:

@@ -76,8 +76,8 @@ def _page(page: Any, number: int) -> list[_Line | Block]:
 def _blocks(lines: list[_Line | Block]) -> Iterator[Block]:
     told = [line for line in lines if isinstance(line, _Line)]
     body = Counter[float]()
-    for line in told:
-        body[line.size] += len(line.text)
+    for one in told:
+        body[one.size] += len(one.text)
     usual = body.most_common(1)[0][0]
     running = _running_heads(told)
     larger = sorted({line.size for line in told if line.size >= LARGER * usual and len(line.text) <= LONGEST_HEADING})

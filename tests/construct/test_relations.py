@@ -269,6 +269,22 @@ def test_a_pattern_of_many_relations_does_not_vote(context: Context) -> None:
     assert not len(relation_patterns(Records.from_rows(rows), [votes], None, context).table)
 
 
+def test_words_of_pairs_nobody_voted_on_tell_of_no_relation(context: Context) -> None:
+    rows = [marked(f"A{i}x和B{i}x", f"A{i}x", f"B{i}x") for i in range(24)]
+    rows += [marked(f"C{i}x娶D{i}x", f"C{i}x", f"D{i}x") for i in range(8)]
+    votes = Votes(
+        [Labeller("kb", "knowledge_base", LABELS)],
+        Votes.tabled(
+            {"row": i, "labeller": "kb", "label": "spouse", "confidence": 1.0, "start": 0, "end": 3, "tail_start": 4, "tail_end": 7}
+            for i in (0, 1, 2, 24, 25, 26)
+        ),
+    )  # fmt: skip
+    records = Records.from_rows(rows)
+    found = said(relation_patterns(records, [votes], None, context), rows)
+    assert {row for row, *_ in found} == set(range(24, 32)) and {head[0] for _, head, _, _ in found} == {"C"}
+    assert len(relation_patterns(records, [votes], None, context, unvoted=0).table) == 32
+
+
 def test_expressions_name_head_and_tail(context: Context) -> None:
     rows = [marked("Bob is the husband of Ann.", "Ann", "Bob"), marked("Ann met Bob", "Ann", "Bob")]
     votes = pair_regex(

@@ -43,6 +43,7 @@ def relation_patterns(
     min_precision: Share = 0.6,
     min_pairs: Positive = 2,
     smoothing: Positive = 2,
+    unvoted: Share = 0.2,
     types: Types | None = None,
     trust: Share | None = None,
     name: str | None = None,
@@ -52,6 +53,8 @@ def relation_patterns(
     min_precision: share of the pairs of a pattern that have its relation, smoothed, from which it votes, 0..1.
     min_pairs: different pairs of names that a pattern must be seen with in its relation.
     smoothing: pairs that the share of the relation over all counts for in a pattern's precision.
+    unvoted: what a pair that nobody voted on counts for against a pattern that it stands in, 0..1: most pairs of a text have
+        no relation, and those that have one are not all known.
     types: relation -> [types of head, types of tail] that may stand in it.
     trust: how often it is right, 0..1, when you know; gold decides more as it grows.
     name: in votes and reports.
@@ -72,6 +75,8 @@ def relation_patterns(
         return Ballot().votes([Labeller(called, "relation_patterns", (), "no pattern", trust)])
     learnt = _learn(records, seen, context)
     score = _Scores(learnt, float(smoothing), min_precision, min_pairs, none_of(context.task))
+    if unvoted:
+        score.count_against(_elsewhere(records, seen, set(score.good), context), unvoted)
     ballot, cast = Ballot(), Counter[str]()
     with context.progress.bar(called, len(records)) as bar:
         for rows, batch in walk(records, gold, ["text", "spans", "relations"]):
@@ -145,6 +150,25 @@ def _learn(records: Records, seen: Mapping[int, Mapping[tuple[int, ...], Counter
     return _Learnt(dict(pairs), examples, Counter(by_bag.values()))
 
 
+def _elsewhere(
+    records: Records, seen: Mapping[int, Mapping[tuple[int, ...], Any]], patterns: set[str], context: Context
+) -> Counter[str]:
+    """In how many pairs that nobody voted on each pattern stands; a pair that was voted on the other way round is none."""
+    count: Counter[str] = Counter()
+    at = 0
+    for batch in records.batches(["text", "spans", "relations"]):
+        for one in batch.to_pylist():
+            voted = seen.get(at, {})
+            either = {*voted, *((c, d, a, b) for a, b, c, d in voted)}
+            text, spans = one["text"] or "", one["spans"] or []
+            for head, tail in pairs_of(one, spans, context.task):
+                a, b = spans[head], spans[tail]
+                if (a["start"], a["end"], b["start"], b["end"]) not in either:
+                    count.update(patterns.intersection(patterns_of(text, a, b)))
+            at += 1
+    return count
+
+
 class _Scores:
     """What each pattern is worth. good: (pattern, relation) that may vote -> (pairs with it, pairs of the pattern)."""
 
@@ -152,14 +176,27 @@ class _Scores:
         self.learnt, self.smoothing, self.least, self.min_pairs = learnt, smoothing, min_precision, min_pairs
         total = sum(learnt.shares.values())
         self.share = {label: count / total for label, count in learnt.shares.items()}
+        self.against: dict[str, float] = {}
         self.good: dict[str, tuple[str, int, int]] = {}
         for pattern, bags in learnt.pairs.items():
             label, count = Counter(bags.values()).most_common(1)[0]
-            if label != none and count >= min_pairs and self._precision(label, count, len(bags)) >= min_precision:
+            if (
+                label != none
+                and count >= min_pairs
+                and self._precision(pattern, label, count, len(bags)) >= min_precision
+            ):
                 self.good[pattern] = label, count, len(bags)
 
-    def _precision(self, label: str, count: int, of: int) -> float:
-        return (count + self.smoothing * self.share.get(label, 0.0)) / (of + self.smoothing)
+    def _precision(self, pattern: str, label: str, count: int, of: int) -> float:
+        other = self.against.get(pattern, 0.0)
+        return (count + self.smoothing * self.share.get(label, 0.0)) / (of + other + self.smoothing)
+
+    def count_against(self, elsewhere: Mapping[str, int], weight: float) -> None:
+        """Take pairs that nobody voted on into account, each for `weight` of a pair."""
+        self.against = {pattern: weight * count for pattern, count in elsewhere.items()}
+        self.good = {
+            pattern: found for pattern, found in self.good.items() if self._precision(pattern, *found) >= self.least
+        }
 
     def best(self, patterns: Sequence[str], bag: Bag) -> tuple[str, float] | None:
         """The relation and precision of the best pattern of a pair, judged without the pair itself."""
@@ -170,7 +207,7 @@ class _Scores:
             label, count, of = self.good[pattern]
             own = self.learnt.pairs[pattern].get(bag)
             count, of = count - (own == label), of - (own is not None)
-            precision = self._precision(label, count, of)
+            precision = self._precision(pattern, label, count, of)
             score = precision * math.log2(1 + max(count, 0))
             if count >= self.min_pairs and precision >= self.least and (found is None or score > found[0]):
                 found = score, label, precision
@@ -180,7 +217,7 @@ class _Scores:
         """The best patterns of each relation, with how many pairs they were seen with and one of them."""
         by_label: dict[str, list[tuple[float, int, str]]] = defaultdict(list)
         for pattern, (label, count, of) in self.good.items():
-            score = self._precision(label, count, of) * math.log2(1 + count)
+            score = self._precision(pattern, label, count, of) * math.log2(1 + count)
             by_label[label].append((-score, -len(pattern), pattern))  # of equal ones the longest says most
         for label in sorted(by_label):
             said = []

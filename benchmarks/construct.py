@@ -27,13 +27,13 @@ import numpy as np
 from burnish.construct import evidence
 from burnish.construct.label_models import METHODS, Ballots, collapsed
 from burnish.construct.self_training import train_rounds
-from burnish.construct.teaching import continued, softmax
 from burnish.construct.words import regex
 from burnish.core.artifacts import Records
 from burnish.core.progress import Plain, Silent
 from burnish.core.records import Record
 from burnish.core.stage import Context, TaskSpec
 from burnish.nn.backbones import resolve
+from burnish.nn.continuing import continued, softmax
 from burnish.nn.embeddings import embed
 from burnish.nn.probe import Probe
 

@@ -26,9 +26,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import yaml
 
-from burnish.construct.teaching import continued, softmax
 from burnish.core.progress import Plain
 from burnish.nn.backbones import resolve
+from burnish.nn.continuing import continued, softmax
 from burnish.nn.embeddings import embed
 from burnish.nn.probe import Probe
 

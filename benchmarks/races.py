@@ -280,7 +280,7 @@ def _token_peer(race: Race, folder: str, seed: int) -> Peer:
         sides.append(_features(made, labels=targets))
 
     def score(outputs: list[np.ndarray]) -> float:
-        from burnish.sources.conll import spans
+        from burnish.formats.conll import spans
 
         said = []
         for read, feature, logits in zip(words[1], sides[1], outputs, strict=True):

@@ -26,7 +26,7 @@ def conll2003(data: Path) -> Sides:
 
 
 def _conll(path: Path, dirt: Counter[str]) -> list[Row]:
-    from burnish.sources.conll import joined, spans
+    from burnish.formats.conll import joined, spans
 
     rows: list[Row] = []
     document = 0
@@ -134,7 +134,7 @@ def atis_slots(data: Path) -> Sides:
 
 
 def _slots(folder: Path, dirt: Counter[str]) -> list[Row]:
-    from burnish.sources.conll import joined, spans
+    from burnish.formats.conll import joined, spans
 
     rows = []
     for said, tagged, label in zip(*(lines(folder / name) for name in ("seq.in", "seq.out", "label")), strict=True):

@@ -47,7 +47,7 @@ def sides(args: argparse.Namespace) -> tuple[list[Row], list[Row], list[Row]]:
 def table_of(rows: list[Row]) -> Any:
     """As records; tokens joined by blanks."""
     from burnish.core.records import Record, to_table
-    from burnish.sources.conll import joined, spans
+    from burnish.formats.conll import joined, spans
 
     made = []
     for tokens, tags in rows:

@@ -45,7 +45,7 @@ def text(folder: Path, model: Facts) -> str:
         _purpose(run, model),
         "## How good it is\n\n" + _figures(judged),
         "## Where it fails\n\n" + _limits(judged, model),
-        "## What it learnt from\n\n" + _learnt_from(model, data),
+        "## What it learnt from\n\n" + _learnt_from(model, data) + _certified(folder),
         "## How it was trained\n\n" + _training(model),
         "## Use\n\n" + _use(folder, model),
         f"Made by burnish {run.get('burnish', '')}, run {run.get('id', '')}, model version {model.get('version', '')}. "
@@ -150,6 +150,33 @@ def _learnt_from(model: Facts, data: Facts) -> str:
         if known:
             lines.append(f"- {said}: " + ", ".join(f"{name} ({n:,})" for name, n in known))
     return "\n".join(lines)
+
+
+def _certified(folder: Path) -> str:
+    """What people found on a sample of the labels, where they looked; "" else."""
+    from burnish.certify import newest
+
+    numbers = newest(folder)
+    found = numbers.get("accuracy")
+    if not found:
+        return ""
+    said = numbers["said"]["en"]
+    lines = [f"- Certificate: {said['verdict']} Interval: {found['method']}, {numbers['asked']['confidence']:.0%}."]
+    if numbers["stale"]:
+        lines.append("- The certificate is older than the labels: they were made anew since.")
+    rows = [one for one in numbers.get("labels") or () if one["checked"]]
+    for one in sorted(rows, key=lambda row: row["precision"]["low"])[:3]:
+        low, high = one["precision"]["low"], one["precision"]["high"]
+        lines.append(
+            f"- Labelled `{one['label']}`: {one['precision']['value']:.1%} right ({low:.1%} to {high:.1%}, {one['checked']} checked)."
+        )
+    if mentions := numbers.get("mentions"):
+        for name in ("precision", "recall", "f1"):
+            one = mentions[name]
+            lines.append(
+                f"- {title(name)} of its mentions: {one['value']:.3f} ({one['low']:.3f} to {one['high']:.3f})."
+            )
+    return "\n" + "\n".join(lines)
 
 
 def _training(model: Facts) -> str:

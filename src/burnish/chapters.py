@@ -14,6 +14,7 @@ from burnish.core.figures import word
 
 Facts = Mapping[str, Any]
 SHOWN_REJECTS = 12
+SHOWN_LOOKS = 20
 
 
 def came_in(folder: Path, run: Facts) -> p.Section:
@@ -154,16 +155,109 @@ def _effect(effect: Any) -> str | None:
     return f"{value:+.1f} points ({low:+.1f} to {high:+.1f})"
 
 
+def certified(numbers: Facts) -> p.Section:
+    """How many of the constructed targets are right, as people found on a sample."""
+    if not numbers:
+        return p.section("Certificate")
+    from burnish.review.certificate_page import chapter
+
+    return chapter(numbers, numbers["page"])
+
+
+def reviewed(facts: Facts) -> p.Section:
+    """What people decided, how far they agree, and what is worth a look next."""
+    if "progress" not in facts:
+        return p.section("What people decided")
+    done, waits = facts["progress"], facts["queue"]
+    tiles = [p.Tile("records looked at", done["looked"]), p.Tile("in the queue", len(waits))]
+    if done["decided"]:
+        tiles += [p.Tile(said, done[name], note=p.share(done[name] / done["decided"])) for name, said in (("accept", "accepted"), ("change", "changed"), ("reject", "rejected"))]  # fmt: skip
+    tiles += [p.Tile("disputed", done["disputed"], tone="look")] if done["disputed"] else []
+    rows = [
+        (name, one["verdicts"], one["accept"], one["change"], one["reject"], one["skip"], one["seconds"] / max(one["verdicts"], 1))
+        for name, one in sorted(done["reviewers"].items())
+    ]  # fmt: skip
+    heads = ["reviewer", "decisions", "accepted", "changed", "rejected", "skipped", "seconds each"]
+    by = {"defaults": "weights that are set", "decisions": f"{facts['valued_by']['decisions']} decisions"}
+    return p.section(
+        "What people decided",
+        p.tiles(tiles),
+        p.table(heads, rows) if rows else "",
+        *_agreed(facts["agreement"]),
+        p.fold(f"Worth a look next: the first {min(len(waits), SHOWN_LOOKS)} of {len(waits):,}", _looks(waits))
+        if waits
+        else "",
+        lead=f"The worth of a look is estimated by {by[facts['valued_by']['by']]}; `burnish review` opens the page.",
+    )
+
+
+def _agreed(found: Facts) -> list[p.Part]:
+    """Agreement of reviewers, where two or more looked at the same records."""
+    drawn: list[p.Part] = []
+    for one in found.get("editors", []):
+        rows = [(f"{pair['a']}, {pair['b']}", pair["records"], p.share(pair["same"]), pair.get("kappa"), pair.get("f1")) for pair in one["pairs"]]  # fmt: skip
+        known = [("Krippendorff's alpha", one["alpha"]), ("by character", one.get("alpha_by_character")), ("Fleiss' kappa", one.get("fleiss"))]  # fmt: skip
+        said = ", ".join(f"{name} {value:.3f}" for name, value in known if value is not None)
+        caption = f"{one['name'] or one['kind']}: {said or 'no figure yet'} ({one['difference']})"
+        drawn.append(p.table(["reviewers", "records", "the same", "Cohen's kappa", "F1"], rows, caption=caption))
+    return drawn
+
+
+def _looks(waits: Sequence[Facts]) -> p.Html:
+    from burnish.review.say import reasons
+
+    rows = [(one["id"], one["value"], " ".join(why["sentence"] for why in reasons(one["why"]))) for one in waits]
+    return p.table(["record", "value", "because"], rows[:SHOWN_LOOKS], sort=False)
+
+
 def divided(run: Facts, facts: Facts) -> p.Section:
     """The sides, and what was checked about them."""
     counts: dict[str, Any] = next(
         (step["counts"] for step in reversed(run.get("steps", [])) if step["room"] == "split"), {}
     )
     sides = {side: counts[side] for side in ("train", "validation", "test") if counts.get(side)}
-    body = [p.stacked([("records", {f"{side} {count:,}": count for side, count in sides.items()})])] if sides else []
+    body: list[p.Part] = (
+        [p.stacked([("records", {f"{side} {count:,}": count for side, count in sides.items()})])] if sides else []
+    )
+    cleaned = facts.get("decontaminated") or []
+    facts = {name: value for name, value in facts.items() if name != "decontaminated"}
     if facts:
         body.append(p.fold("How it was drawn, and what was checked", p.facts(_flat(facts))))
+    for one in cleaned:
+        body += _decontaminated(one)
     return p.section("Who teaches and who judges", *body)
+
+
+def _decontaminated(one: Facts) -> list[p.Part]:
+    """The proof for one test set: counts, thresholds, and pairs side by side, those that stayed too."""
+    by = ", ".join(f"{count:,} by {way}" for way, count in one["by"].items()) or "none"
+    said = (
+        f"{one['set_aside']:,} of {one['records_looked_at']:,} records set aside ({by}); they are like "
+        f"{one['test_records_met']:,} of {one['test_records']:,} test records. Looked for again: {one['leaks_after']:,} left."
+    )
+    fields = ", ".join(f"{name} ({count:,})" for name, count in one["looked_at"].items())
+    known = [
+        ("fields of the test set", fields),
+        ("thresholds", _plain({name: value for name, value in one["thresholds"].items() if value is not None})),
+        ("meaning", "not looked at: no threshold is set" if one["thresholds"]["meaning"] is None else "looked at"),
+        ("test fields too short for runs of words", one["too_short_for_runs"]),
+        ("test fields in many test records, taken for instructions", one["boilerplate"]),
+    ]
+    pairs = [pair for way in one["pairs"].values() for pair in way]
+    return [
+        p.heading(f"No record of {one['test_set']}"),
+        said,
+        p.facts(known),
+        p.fold(f"{len(pairs)} pairs that were set aside", _pairs(pairs)) if pairs else "",
+        p.fold("The nearest pairs among those that stayed", _pairs(one["nearest_that_stayed"]))
+        if one["nearest_that_stayed"]
+        else "",
+    ]
+
+
+def _pairs(pairs: Sequence[Facts]) -> p.Html:
+    rows = [(one["by"], one["score"], p.quote(one["text"]), p.quote(one["test_text"])) for one in pairs]
+    return p.table(["by", "score", "record", "test record"], rows, sort=False)
 
 
 def trained(model: Facts) -> p.Section:

@@ -170,6 +170,31 @@ def run(
 
 
 @app.command()
+def propose(
+    spec: SpecFile = DEFAULT_SPEC,
+    per_label: Annotated[int, typer.Option(help="At most this many words a label.")] = 8,
+    accept: Annotated[
+        str | None, typer.Option(metavar="1,3-5", help="Write these of the list into the spec; `all` takes every one.")
+    ] = None,
+    sets: Sets = None,
+    limit: Limit = None,
+    as_json: Json = False,
+) -> None:
+    """Look for rules that the gold records suggest: words with how often they would be right, for you to accept."""
+    from burnish import propose as door
+    from burnish.core.progress import for_stderr
+    from burnish.core.spec import load
+
+    found = door.proposals(load(spec, overrides=sets or (), limit=limit), per_label=per_label, progress=for_stderr())
+    _print([one.plain() for one in found] if as_json else door.table(found))
+    if accept and found:
+        written = door.add(spec, door.steps(door.chosen(found, accept)))
+        print(f"written into {spec}:\n{written}", file=sys.stderr)
+    elif found and not as_json:
+        print("\naccept with: burnish propose --accept 1,3-5   (or all)", file=sys.stderr)
+
+
+@app.command()
 def why(spec: SpecFile = DEFAULT_SPEC, sets: Sets = None, as_json: Json = False) -> None:
     """Say for every step why it is kept, or what changed so that it would be made again."""
     from burnish.core.pipeline import why as reasons
@@ -261,6 +286,43 @@ def predict(
     _print(predict_file(model, read, out, text=text, progress=for_stderr()))
 
 
+FormatName = Annotated[str, typer.Option("--format", "-F", help="alpaca, sharegpt, openai, dpo, conll, squad, ...")]
+FormatSets = Annotated[list[str] | None, typer.Option("--with", metavar="KEY=VALUE", help="A setting of the format. Repeatable.")]
+
+
+@app.command("import")
+def import_(
+    read: Annotated[Path, typer.Argument(metavar="FILE", help="A file, a folder, or a glob in quotes.")],
+    out: Annotated[Path, typer.Option("-o", "--output", help="Records: .jsonl or .parquet.")],
+    format: FormatName = "auto",
+    sets: FormatSets = None,
+    licence: Annotated[str, typer.Option(help="Of the records that do not carry their own.")] = "",
+    limit: Limit = None,
+) -> None:
+    """Turn a file of another tool into records; without --format it says what it took it for, and why."""
+    from burnish.convert import import_file
+    from burnish.core.progress import for_stderr
+
+    _print(
+        import_file(read, out, format=format, settings=sets or (), licence=licence, limit=limit, progress=for_stderr())
+    )
+
+
+@app.command()
+def export(
+    source: Annotated[Path, typer.Argument(metavar="RUN|FILE", help="A run folder, or a file of records.")],
+    out: Annotated[Path, typer.Option("-o", "--output", help="A file; a folder for all sides of a run.")],
+    format: FormatName,
+    side: Annotated[str, typer.Option(help="Of a run's split: train, validation, test.")] = "",
+    sets: FormatSets = None,
+) -> None:
+    """Write records as another tool reads them; say what found no room there."""
+    from burnish.convert import export as write
+    from burnish.core.progress import for_stderr
+
+    _print(write(source, out, format=format, settings=sets or (), side=side, progress=for_stderr()))
+
+
 @app.command()
 def serve(
     run_folders: Annotated[
@@ -276,6 +338,84 @@ def serve(
     from burnish.deploy import serve as start
 
     start(run_folders, host=host, port=port, token_file=token_file)
+
+
+@app.command()
+def certify(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder with constructed records.")],
+    precision: Annotated[
+        float | None,
+        typer.Option("--precision", "--min-accuracy", help="Share of targets that must be right; exit 3 if not."),
+    ] = None,
+    width: Annotated[float, typer.Option(help="Half the width of the interval that is asked for.")] = 0.02,
+    confidence: Annotated[float, typer.Option(help="Of the interval.")] = 0.95,
+    verdicts: Annotated[
+        Path | None, typer.Option(help="What people decided; NAME.verdicts.jsonl beside the spec by default.")
+    ] = None,
+    sample: Annotated[
+        int | None, typer.Option(min=1, help="Draw this many in all, instead of as many as the width needs.")
+    ] = None,
+    worth: Annotated[bool, typer.Option(help="Also measure whether the constructed labels are worth it.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Draw the records a person must check, and say how many targets are right by what is checked so far."""
+    from burnish.certify import certify as certified
+    from burnish.certify import told
+    from burnish.core.progress import for_stderr
+
+    numbers = certified(
+        run_folder, precision=precision, width=width, confidence=confidence, verdicts=verdicts, sample=sample,
+        worth=worth, progress=for_stderr(),
+    )  # fmt: skip
+    _print(numbers if as_json else told(numbers))
+    if precision is not None and not numbers["holds"] and "accuracy" in numbers:
+        from burnish.core.errors import GateError
+
+        raise GateError(numbers["verdict"], where=str(run_folder), hint=numbers["next"][0])
+
+
+@app.command()
+def review(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    host: Annotated[str, typer.Option(help="Beyond 127.0.0.1 the address carries a token.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8090,
+    verdicts: Annotated[Path | None, typer.Option(help="Over NAME.verdicts.jsonl beside the spec.")] = None,
+    guidelines: Annotated[Path | None, typer.Option(help="Rules to label by, in Markdown.")] = None,
+    to_label_studio: Annotated[
+        Path | None, typer.Option(help="Open no page: write records and verdicts as its JSON, its interface beside.")
+    ] = None,
+    to_argilla: Annotated[Path | None, typer.Option(help="Open no page: write them as Argilla's records.")] = None,
+    from_label_studio: Annotated[Path | None, typer.Option(help="Open no page: take in an export in JSON.")] = None,
+    from_argilla: Annotated[Path | None, typer.Option(help="Open no page: take in records.to_json.")] = None,
+    shared: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Share of records that every reviewer looks at; one is enough for others."),
+    ] = 0.1,
+) -> None:
+    """Open a page where people decide records; every decision is on disk at once."""
+    from burnish.core.progress import for_stderr
+    from burnish.reviewing import exchange
+    from burnish.reviewing import review as start
+
+    files = {
+        "to_label_studio": to_label_studio,
+        "to_argilla": to_argilla,
+        "from_label_studio": from_label_studio,
+        "from_argilla": from_argilla,
+    }
+    if any(files.values()):
+        for told in exchange(run_folder, files, verdicts=verdicts, progress=for_stderr()):
+            _print(told)
+        return
+    start(
+        run_folder,
+        host=host,
+        port=port,
+        verdicts=verdicts,
+        guidelines=guidelines,
+        shared=shared,
+        progress=for_stderr(),
+    )
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -58,7 +59,7 @@ def estimate(spec: Spec, *, to: str | None = None) -> list[Cost]:
                 planned.key,
                 "kept" if planned.made else "to do",
                 records,
-                tokens if asked is None else told.tokens,
+                tokens if told is None or asked is None else told.tokens,
                 seconds,
                 getattr(told, "money", 0.0),
                 basis,
@@ -71,11 +72,13 @@ def estimate(spec: Spec, *, to: str | None = None) -> list[Cost]:
 def _source(planned: Planned, spec: Spec) -> tuple[int | None, float]:
     """Records and mean characters a record of a source's files, estimated from their first megabytes."""
     from burnish.core.files import sniff
-    from burnish.sources.conll import look
+    from burnish.formats.conll import look
 
     path = planned.settings.get("path")
     if planned.step.room != "sources" or not isinstance(path, Path | str):
         return None, 0.0
+    if planned.step.use == "import":
+        return _imported(spec.base / path, planned.settings)
     count, characters = 0, 0.0
     for file in expand(spec.base / path):
         columns = planned.step.use == "conll"
@@ -84,6 +87,28 @@ def _source(planned: Planned, spec: Spec) -> tuple[int | None, float]:
         characters = max(characters, float(seen.get("mean_characters") or 0.0))
     limit = int(planned.settings.get("limit") or 0)
     return min(count, limit) if limit else count, characters
+
+
+def _imported(path: Path, settings: Mapping[str, Any]) -> tuple[int | None, float]:
+    """The same of files of another tool, by the first 2,000 records of the first file."""
+    from itertools import islice
+
+    from burnish.core.lines import unpacked_size
+    from burnish.core.records import Reject
+    from burnish.formats.base import FORMATS
+
+    [part] = FORMATS.open(settings.get("format", "auto"))
+    found = part.files(path)
+    looked = list(islice(part.read(found[0], shown=found[0].name), 2000))
+    rows = [one for one in looked if not isinstance(one, Reject)]
+    if not rows:
+        return None, 0.0
+    texts = [row.get("text") or " ".join(turn["content"] for turn in row.get("messages") or ()) for _, row, _ in rows]
+    share = 1.0 if len(looked) < 2000 else unpacked_size(found[0]) / max(sum(len(raw.encode()) for *_, raw in rows), 1)
+    whole = sum(map(unpacked_size, found)) / max(unpacked_size(found[0]), 1)
+    limit = int(settings.get("limit") or 0)
+    count = round(len(rows) * max(share, 1.0) * whole)
+    return min(count, limit) if limit else count, round(sum(map(len, texts)) / len(texts), 1)
 
 
 def _format(use: str) -> Format:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from burnish import chapters, search_chapter
+from burnish.certify import newest
 from burnish.core.figures import title, word
 from burnish.core.pipeline import read_run
 
@@ -37,6 +38,8 @@ def _page(folder: Path) -> str:
         chapters.came_in(folder, run),
         chapters.labelled(_json(folder / "construct" / "labellers.json")),
         chapters.audited(_json(folder / "quality" / "report.json"), folder),
+        chapters.certified(newest(folder)),
+        chapters.reviewed(_json(folder / "review" / "queue.json")),
         chapters.divided(run, _split_facts(folder)),
         chapters.pretrained(_json(folder / "backbone" / "pretraining.json")),
         chapters.trained(card),
@@ -67,7 +70,7 @@ def summary(folder: Path) -> str:
     run, evaluation = read_run(folder), _json(folder / "evaluation" / "report.json")
     _, sentence, grounds = _verdict(run, evaluation)
     places = [
-        ("the whole story", "report.html"), ("evaluation", "evaluation/report.html"), ("data quality", "quality/report.html"),
+        ("the whole story", "report.html"), ("evaluation", "evaluation/report.html"), ("data quality", "quality/report.html"), ("certificate", "certificate/report.html"),
         ("labelled data", "construct/records.parquet"), ("rows set aside", "quarantine.jsonl"), ("backbone", "backbone"),
         ("model", "model"), ("model card", "model_card.md"),
         ("served model", "deploy"),
@@ -139,9 +142,11 @@ def _next(folder: Path, run: dict[str, Any]) -> list[str]:
 
 
 def _split_facts(folder: Path) -> dict[str, Any]:
-    """The facts of the split: the one JSON file of its room, under the name of its stage."""
+    """The facts of the split, under the name of its stage, and of the decontamination before it."""
+    cleaned = _json(folder / "split" / "decontaminate.json").get("decontaminated")
     files = sorted((folder / "split").glob("*.json")) if (folder / "split").is_dir() else []
-    return _json(files[-1]) if files else {}
+    drawn = [file for file in files if file.name != "decontaminate.json"]
+    return (_json(drawn[-1]) if drawn else {}) | ({"decontaminated": cleaned} if cleaned else {})
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -88,7 +88,7 @@ def ask_and_write(
 def _look(data: Path, task: str | None, text: str | None, ask: bool) -> tuple[dict[str, Any], Seen]:
     """What the files hold (as `sniff` says it, and the labels that stand in them), and what task they are for."""
     from burnish.core.files import sniff
-    from burnish.sources.conll import look
+    from burnish.formats.conll import look
 
     tokens = look(data) if task in (None, "tagging") and text is None else None
     if tokens is not None:

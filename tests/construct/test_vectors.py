@@ -7,7 +7,7 @@ import pytest
 
 from burnish.construct.nearest import refine, similarity
 from burnish.construct.self_training import confident, train_rounds
-from burnish.construct.teaching import continued
+from burnish.nn.continuing import continued
 
 
 def clouds(

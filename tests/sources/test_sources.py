@@ -16,7 +16,7 @@ from burnish.core.artifacts import Records
 from burnish.core.errors import DataError, MissingExtra
 from burnish.core.records import Record
 from burnish.core.stage import Context, stages
-from burnish.sources import conll as columns
+from burnish.formats import conll as columns
 from burnish.sources.collect import collect
 from burnish.sources.conll import conll
 from burnish.sources.files import csv, jsonl, parquet, text
@@ -54,6 +54,7 @@ def test_the_stages_pass_the_suite_that_every_part_passes(tmp_path: Path) -> Non
         "sources.jsonl": "a.jsonl",
         "sources.text": "a.jsonl",
         "sources.conll": "a.conll",
+        "sources.import": "a.jsonl",
         "gold.file": "gold.jsonl",
     }
     for one in [*stages("sources"), *stages("gold")]:

@@ -13,7 +13,7 @@ import burnish
 ROOT = Path(burnish.__file__).parent
 FLOORS = [
     {"core"},
-    {"text"},
+    {"text", "formats"},
     {"measures", "nn"},
     {"tasks"},
     {"sources", "gold", "construct", "quality", "review", "split", "train", "compress", "evaluate", "serve", "monitor"},

@@ -1,238 +1,166 @@
-"""Answers out of a context: readers and teachers vote spans, or that there is none; spans that overlap support each other.
+"""Which answer is best: by what came of it, and by how often people gave it to like questions.
 
-majority   the span that most labellers name to the character
-weighted   the same, votes weighed by how well each labeller answers
-consensus  the span that agrees most with all that was said: the greatest weighed sum of its F1 with every vote (minimum
-           Bayes risk, Kumar & Byrne 2004; F1 as SQuAD and CMRC count it)
+An answer stands as high as the lower end of Wilson's interval (1927) of its outcomes: given twenty times and right
+sixteen it stands above one that was right the single time it was given. Outcomes nobody knows count as the mean of those
+somebody does (one half where nobody knows any): then it is frequency that decides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import numpy as np
-import pyarrow as pa
+from annotated_types import Gt, Le
 
-from burnish.construct.evidence import MIN_GOLD
-from burnish.construct.forms import Form, Said
-from burnish.construct.label_models import DEFAULT_ACCURACY
-from burnish.construct.making import was_made
-from burnish.construct.one_label import joined, nobody_voted
-from burnish.construct.votes_column import votes_of_rows
-from burnish.core.artifacts import Gold, Labeller, Records, Votes
-from burnish.core.stage import Context, TaskSpec
-from burnish.measures.answers import answer_scores, f1
+from burnish.construct.fields import value_of
+from burnish.core.records import Record
+from burnish.core.stage import Context
+from burnish.measures.duplicates import near_duplicates
+from burnish.text.normalise import normalise
 
-TARGET = ("answer", "confidence", "label_from")
-METHODS = ("majority", "weighted", "consensus")
-PRIOR = 4.0  # answers that what is claimed of a labeller, or common to all, counts for
-Vote = dict[str, Any]
-
-
-class Answers(Form):
-    """One answer that stands in the context, or none."""
-
-    name, methods, about = "answer", METHODS, "an answer out of a context"
-
-    def said(self, answer: Mapping[str, Any], record: Mapping[str, Any], task: TaskSpec) -> list[Said]:
-        text, context = answer.get("text"), record.get("text_b") or ""
-        if text is None:
-            return []
-        sure = answer.get("score")
-        confidence = 1.0 if sure is None else float(sure)
-        if not text.strip():
-            return [Said(text="", confidence=confidence)]
-        start = answer.get("start")
-        if start is None or context[start : start + len(text)] != text:
-            start = context.find(text)
-        if start < 0:
-            raise ValueError(f"the answer {text[:60]!r} does not stand in the context")
-        return [Said(text=text, start=start, end=start + len(text), confidence=confidence)]
-
-    def returned(self, value: Any) -> Mapping[str, Any]:
-        text, sure = value if isinstance(value, tuple) and len(value) == 2 else (value, 1.0)
-        if not isinstance(text, str) or not isinstance(sure, int | float) or not 0 <= sure <= 1:
-            raise ValueError(
-                'return the answer as it stands in the context ("" for none), or (answer, confidence), or None'
-            )
-        return {"text": text, "score": float(sure)}
-
-    def aggregate(
-        self,
-        records: Records,
-        votes: Sequence[Votes],
-        gold: Gold | None,
-        context: Context,
-        *,
-        method: str,
-        min_confidence: float,
-    ) -> Records:
-        labellers, table = joined(votes)
-        by_row: dict[int, list[Vote]] = {}
-        for vote in table.to_pylist():
-            by_row.setdefault(vote["row"], []).append(vote)
-        covered = np.array([row for row in by_row if row >= 0])
-        nobody_voted(covered >= 0)
-        truth = _gold(gold, context.task)
-        skill = _skill(by_row, truth, labellers)
-        judged = [_judge(name, by_row, truth, labellers) for name in METHODS]
-        used, why = _choose(method, judged)
-        made = Records.stream(_written(records, table, by_row, used, skill, min_confidence))
-        made.facts = {
-            "method": used,
-            "why": why,
-            "records": len(records),
-            "coverage": len(covered) / max(len(records), 1),
-            "gold": len(truth),
-            "methods": judged,
-            "best_single": _best_single(by_row, truth, labellers),
-            "labellers": [_worth(one, by_row, truth, skill[one.name], len(records)) for one in labellers],
-        }
-        made.facts["story"] = _story(made.facts)
-        return made
+Threshold = Annotated[float, Gt(0), Le(1)]
+_Z2 = 1.959964**2  # of a 95% interval
+EVERYDAY_WEIGHT = 30
+# Questions of many kinds: where a backbone puts a question about anything.
+EVERYDAY: Mapping[str, Sequence[str]] = {
+    "en": (
+        "What time does the shop open?", "How do I get to the station?", "My phone does not start any more.",
+        "Can you recommend a good book?", "I would like to book a table for two.", "How much does it cost?",
+        "What is the weather like tomorrow?", "I forgot my password.", "Where can I park my car?",
+        "Is there a doctor near here?", "Please send me the invoice.", "How do I cook rice?",
+    ),
+    "zh": (
+        "你们几点开门？", "去火车站怎么走？", "我的手机开不了机了。", "能推荐一本好书吗？", "我想订一张两个人的桌子。", "这个多少钱？",
+        "明天天气怎么样？", "我忘记密码了。", "哪里可以停车？", "附近有医院吗？", "请把发票寄给我。", "米饭怎么煮？",
+    ),
+}  # fmt: skip
+_GOOD = "true yes y 1 resolved solved closed positive good satisfied 是 已解决 解决 已完成 完成 满意 非常满意 好评 有用"
+_BAD = (
+    "false no n 0 unresolved unsolved open negative bad dissatisfied unsatisfied 否 未解决 没解决 未完成 不满意 非常不满意 "
+    "差评 没用 无用"
+)
 
 
-FORM = Answers()
+def resolved(value: Any) -> float | None:
+    """1 for a word or number that says it helped, 0 for one that says it did not, None for what says neither."""
+    if isinstance(value, bool):
+        return float(value)
+    said = normalise(str(value if value is not None else ""))
+    said = said.removesuffix(".0")
+    return 1.0 if said in _GOOD.split() else 0.0 if said in _BAD.split() else None
 
 
-def _gold(gold: Gold | None, task: TaskSpec) -> dict[int, list[str]]:
-    """Row of a gold record -> the answers that are right, [] where there is none."""
-    from burnish.tasks.question_answering import gold_answers
-
-    found = {}
-    for at, row in enumerate(gold.table(["answer", "meta"]).to_pylist() if gold is not None else ()):
-        answers = gold_answers(row)
-        if answers is not None:
-            found[-1 - at] = [one["text"] for one in answers]
-    return found
-
-
-def _score(said: str, right: Sequence[str]) -> float:
-    return float(answer_scores([said], [list(right)])[0, 1])
+def rated(value: Any, *, best: float) -> float | None:
+    """A rating from 1 to `best` (or 0 to 1) as 0..1; words as `resolved` reads them; None for what is no rating."""
+    if isinstance(value, bool) or value is None:
+        return resolved(value)
+    try:
+        number = float(str(value).strip())
+    except ValueError:
+        return resolved(value)
+    low = 0.0 if best <= 1 else 1.0
+    return (number - low) / (best - low) if low <= number <= best else None
 
 
-def _skill(
-    by_row: Mapping[int, list[Vote]], truth: Mapping[int, list[str]], labellers: Sequence[Labeller]
-) -> dict[str, float]:
-    """How well each labeller answers: mean F1 on gold, drawn to what is claimed; without gold, mean F1 with the others."""
-    scores: dict[str, list[float]] = {one.name: [] for one in labellers}
-    for row, votes in by_row.items():
-        for vote in votes:
-            if truth:
-                if row in truth:
-                    scores[vote["labeller"]].append(_score(vote["text"], truth[row]))
-            else:
-                others = [f1(vote["text"], one["text"]) for one in votes if one["labeller"] != vote["labeller"]]
-                scores[vote["labeller"]] += [float(np.mean(others))] if others else []
-    everything = [one for many in scores.values() for one in many]
-    common = (sum(everything) + PRIOR * DEFAULT_ACCURACY) / (len(everything) + PRIOR)
-    centre = {one.name: one.trust if one.trust is not None else common for one in labellers}
-    return {name: (sum(many) + PRIOR * centre[name]) / (len(many) + PRIOR) for name, many in scores.items()}
+def first_hand(record: Record) -> bool:
+    """Whether a record tells what people said: a FAQ or a preference made of it would count the same answers again."""
+    return record.keep and record.label_from not in ("construct.faq", "construct.preferences")
 
 
-def _decided(votes: Sequence[Vote], method: str, skill: Mapping[str, float]) -> tuple[Vote, float]:
-    """The vote that stands for all, and the share of the weight that is for it, 0..1."""
-    weight = [
-        1.0 if method == "majority" else skill[vote["labeller"]] * max(vote["confidence"], 1e-3) for vote in votes
-    ]
-    same = np.array([[_same(one, other, method) for other in votes] for one in votes])
-    support = same @ np.array(weight)
-    best = int(support.argmax())
-    return votes[best], float(support[best] / sum(weight))
+def outcome_of(record: Record, field: str, best: float = 1) -> float | None:
+    """What came of a record's answer, 0..1: a number from 0 to 1, a rating from 1 to `best`, a word that says yes or no."""
+    return rated(value_of(record, field), best=best)
 
 
-def _same(one: Vote, other: Vote, method: str) -> float:
-    if method == "consensus":
-        return f1(one["text"], other["text"]) if one["text"] and other["text"] else float(one["text"] == other["text"])
-    return float((one["text"], one["start"]) == (other["text"], other["start"]))
+def standing(outcomes: Sequence[float | None], prior: float = 0.5) -> float:
+    """0..1: the lower end of the 95% interval of the mean outcome of an answer, given len(outcomes) times."""
+    total = len(outcomes)
+    if not total:
+        return 0.0
+    share = sum(prior if one is None else one for one in outcomes) / total
+    middle = share + _Z2 / (2 * total)
+    half = (_Z2 * (share * (1 - share) / total + _Z2 / (4 * total**2))) ** 0.5
+    low: float = (middle - half) / (1 + _Z2 / total)
+    return max(0.0, low)
 
 
-def _judge(
-    method: str, by_row: Mapping[int, list[Vote]], truth: Mapping[int, list[str]], labellers: Sequence[Labeller]
-) -> dict[str, Any]:
-    """Mean F1 of a method on the gold records that votes cover, labellers weighed by the other gold records."""
-    scores = []
-    for row in (row for row in truth if row in by_row):
-        skill = _skill(by_row, {one: right for one, right in truth.items() if one != row}, labellers)
-        scores.append(_score(_decided(by_row[row], method, skill)[0]["text"], truth[row]))
-    mean = float(np.mean(scores)) if scores else None
-    return {"method": method, "gold": len(scores), "accuracy": mean, "f1": mean, "refused": None}
+@dataclass(frozen=True)
+class Answer:
+    """One answer to like questions: where it was given (positions), what came of it, how high it stands."""
+
+    text: str
+    rows: tuple[int, ...]
+    outcomes: tuple[float | None, ...]
+    standing: float
+
+    @property
+    def outcome(self) -> float | None:
+        known = [one for one in self.outcomes if one is not None]
+        return sum(known) / len(known) if known else None
 
 
-def _choose(method: str, judged: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
-    if method != "auto":
-        return method, "the spec says so"
-    if judged[0]["gold"] < MIN_GOLD:
-        return (
-            "consensus",
-            f"{judged[0]['gold']} gold records with votes say too little; answers that overlap support each other",
-        )
-    best = max(judged, key=lambda one: (one["f1"], one["method"] == "consensus"))
-    return str(
-        best["method"]
-    ), f"on {best['gold']} gold records, each judged without itself, its F1 is {best['f1']:.1%}"
+class Answers:
+    """n answers that were given, and how they ended; those that say nearly the same are one answer.
+
+    outcomes: (n,) 0..1, None where nobody knows.
+    """
+
+    def __init__(self, texts: Sequence[str], outcomes: Sequence[float | None], *, near: float = 0.6) -> None:
+        self.texts, self.outcomes = list(texts), list(outcomes)
+        self.same = near_duplicates(self.texts, threshold=near).label if self.texts else np.empty(0, dtype=np.int64)
+        known = [one for one in self.outcomes if one is not None]
+        self.prior = sum(known) / len(known) if known else 0.5
+
+    def ranked(self, rows: Iterable[int]) -> list[Answer]:
+        """The different answers among some of them, best first; of equal ones the first given. A text of each is the one
+        given most often."""
+        groups: dict[int, list[int]] = {}
+        for row in rows:
+            groups.setdefault(int(self.same[row]), []).append(int(row))
+        found = []
+        for members in groups.values():
+            outcomes = tuple(self.outcomes[row] for row in members)
+            text = Counter(self.texts[row] for row in members).most_common(1)[0][0]
+            found.append(Answer(text, tuple(members), outcomes, standing(outcomes, self.prior)))
+        return sorted(found, key=lambda one: (-one.standing, one.rows[0]))
 
 
-def _best_single(
-    by_row: Mapping[int, list[Vote]], truth: Mapping[int, list[str]], labellers: Sequence[Labeller]
-) -> dict[str, Any] | None:
-    """The labeller with the best F1 over the gold records that anybody votes on; silence counts as 0."""
-    rows = [row for row in truth if row in by_row]
-    if not rows:
-        return None
-    means = {}
-    for one in labellers:
-        said = {row: vote["text"] for row in rows for vote in by_row[row] if vote["labeller"] == one.name}
-        means[one.name] = float(np.mean([_score(said[row], truth[row]) if row in said else 0.0 for row in rows]))
-    best = max(means, key=lambda name: means[name])
-    return {"name": best, "accuracy": means[best], "f1": means[best]}
+def like_questions(questions: Sequence[str], *, threshold: float | None, backbone: str, context: Context) -> np.ndarray:
+    """(n,) the smallest index of each question's cluster: those that mean the same, by their vectors; equal wordings always.
+
+    threshold: mean cosine, centred, from which two clusters are one; None puts only equal wordings together.
+    """
+    forms: dict[str, int] = {}
+    first = np.array([forms.setdefault(normalise(one), at) for at, one in enumerate(questions)], dtype=np.int64)
+    if threshold is None or len(forms) < 2:
+        return first
+    from burnish.measures.clusters import alike
+
+    unique = np.unique(first)
+    cluster = alike(question_vectors([questions[at] for at in unique], backbone, context), threshold=threshold)
+    place = np.zeros(len(questions), dtype=np.int64)
+    place[unique] = unique[cluster]
+    return place[first]
 
 
-def _worth(
-    one: Labeller, by_row: Mapping[int, list[Vote]], truth: Mapping[int, list[str]], skill: float, count: int
-) -> dict[str, Any]:
-    cast = [(row, vote) for row, votes in by_row.items() for vote in votes if vote["labeller"] == one.name]
-    here = [row for row, _ in cast if row >= 0]
-    return {
-        "name": one.name, "kind": one.kind, "says": list(one.says), "about": one.about, "votes": len(here),
-        "coverage": len(set(here)) / max(count, 1), "accuracy": skill, "gold_votes": sum(row in truth for row, _ in cast),
-        "claimed": one.trust,
-    }  # fmt: skip
+def question_vectors(questions: Sequence[str], backbone: str, context: Context) -> np.ndarray:
+    """Vectors (n, d) of length 1 of questions, centred, so that cosines of any backbone mean about the same.
 
+    The centre is the mean of the questions and of everyday ones, which count as much as EVERYDAY_WEIGHT of them: the mean of
+    three like questions alone would lie among them and drive them apart.
+    """
+    from burnish.nn.backbones import resolve
+    from burnish.nn.embeddings import embed
 
-def _story(facts: Mapping[str, Any]) -> list[str]:
-    lines = [
-        f"{len(facts['labellers'])} labellers answer {facts['coverage']:.1%} of {facts['records']:,} questions",
-        f"aggregation: {facts['method']}, because {facts['why']}",
-    ]
-    if single := facts["best_single"]:
-        said = ", ".join(f"{one['method']} {one['f1']:.1%}" for one in facts["methods"] if one["f1"] is not None)
-        lines.append(f"F1 on gold: {said}; best single labeller ({single['name']}) {single['f1']:.1%}")
-    return lines
-
-
-def _written(
-    records: Records,
-    table: pa.Table,
-    by_row: Mapping[int, list[Vote]],
-    method: str,
-    skill: Mapping[str, float],
-    least: float,
-) -> Iterator[pa.Table]:
-    for at, batch, cast in votes_of_rows(records, table):
-        new: dict[str, list[Any]] = {name: batch[name].to_pylist() for name in (*TARGET, "trail")}
-        for i in range(len(batch)):
-            best, sure = _decided(by_row[at + i], method, skill) if at + i in by_row else (None, 0.0)
-            if best is not None and sure >= least:
-                new["answer"][i] = {"text": best["text"], "start": best["start"]}
-                new["confidence"][i], new["label_from"][i] = sure, f"aggregate:{method}"
-                said = best["text"][:60] or "no answer"
-                new["trail"][i] = [*(new["trail"][i] or []), f"aggregate:{method}: {said} {sure:.2f}"]
-            elif not was_made(new["label_from"][i]):
-                for name in TARGET:
-                    new[name][i] = None
-        for name, values in new.items():
-            place = batch.schema.get_field_index(name)
-            batch = batch.set_column(place, name, pa.array(values, batch.schema.field(name).type))
-        yield batch.set_column(batch.schema.get_field_index("votes"), "votes", cast)
+    folder = resolve(backbone, languages=context.task.languages, progress=context.progress)
+    everyday = [one for language in context.task.languages for one in EVERYDAY.get(language, ())] or EVERYDAY["en"]
+    said = [*questions, *everyday]
+    vectors = embed(said, folder, cache=context.cache, progress=context.progress)
+    own, usual = vectors[: len(questions)], vectors[len(questions) :].mean(0)
+    centre = (own.sum(0) + EVERYDAY_WEIGHT * usual) / (len(own) + EVERYDAY_WEIGHT)
+    moved = own - centre
+    scaled: np.ndarray = moved / np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), 1e-9)
+    return scaled

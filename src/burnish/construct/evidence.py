@@ -15,10 +15,10 @@ from burnish.construct.label_models import (
     Method,
     VoteModel,
     collapsed,
-    natural_weights,
     vote_accuracy,
 )
 from burnish.core.artifacts import Labeller
+from burnish.nn.continuing import natural_weights
 
 MIN_GOLD = 10  # covered gold records below which agreement decides
 VOTING = ("majority", "weighted")

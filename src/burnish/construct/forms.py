@@ -4,7 +4,7 @@ label    one label a record (`one_label`)
 labels   any number of them (`several_labels`)
 node     one node of a tree of labels (`tree_of_labels`)
 relations  one relation, or none, an ordered pair of spans (`relations`)
-answer   one answer out of a context, or that it has none (`answers`)
+answer   one answer out of a context, or that it has none (`one_answer`)
 
 Labellers, aggregation and self-training ask the form of the task; nobody asks which task it is. Who does not vote on a
 record, a span, a pair, abstains: silence is never a vote that there is nothing.
@@ -29,7 +29,7 @@ FORMS = {
     "labels": "several_labels",
     "node": "tree_of_labels",
     "relations": "relations",
-    "answer": "answers",
+    "answer": "one_answer",
 }
 
 Problem = tuple[str, str, str]

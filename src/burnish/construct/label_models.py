@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from burnish.nn.continuing import natural_weights
+
 DEFAULT_ACCURACY = 0.75  # of a labeller about which nothing is known: rules people write are right this often (WRENCH)
 _MOST_EVIDENCE = 0.995  # no single labeller is believed beyond this, so that two others can always outvote it
 
@@ -286,21 +288,6 @@ def vote_accuracy(ballots: Ballots, known: np.ndarray, claimed: np.ndarray) -> n
     whole = (hits.sum(1) + strength * centre) / (tries.sum(1) + strength)
     accuracy: np.ndarray = (hits + strength * whole[:, None]) / (tries + strength)
     return accuracy
-
-
-def natural_weights(known: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """(n,) weights, mean 1 over known rows, that bring their labels to the expected `shares` (k,).
-
-    People check a few records of every label, whatever its share; unweighed, a rule for a rare label looks better than
-    it is. Expected shares are themselves estimates, so no label counts more than four times or less than a quarter.
-    """
-    weights = np.zeros(len(known))
-    rows = np.flatnonzero(known >= 0)
-    if len(rows):
-        have = np.bincount(known[rows], minlength=len(shares)) / len(rows)
-        ratio = np.clip((shares + 0.01) / (have + 0.01), 0.25, 4.0)
-        weights[rows] = ratio[known[rows]] / ratio[known[rows]].mean()
-    return weights
 
 
 def _strength(hits: np.ndarray, tries: np.ndarray, centre: np.ndarray) -> float:

@@ -226,6 +226,8 @@ def _about(column: Any, bad: dict[int, str]) -> dict[str, list[Any]]:
             about[name] = v.names(given, name, bad)
     if (given := column("time")) is not None:
         about["time"] = v.times(given, bad)
+    if (given := column("votes")) is not None:  # only where a format is asked for them
+        about["votes"] = v.votes(given, bad)
     return about
 
 

@@ -138,7 +138,7 @@ def load(path: str | Path, *, overrides: Sequence[str] = (), seed: int | None = 
             hint = nearest(str(section), SECTIONS, "sections are")
             problems.append(Problem(source.line(section), f"unknown section {section!r}", hint))
     name = _name(source, path, problems)
-    task = _task(source, problems, path.parent.resolve())
+    task = replace(_task(source, problems, path.parent.resolve()), run=name)
     steps = _steps(source, task, problems)
     if limit is not None:
         steps = [

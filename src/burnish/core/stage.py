@@ -63,6 +63,7 @@ class TaskSpec:
     languages: tuple[str, ...] = ("en",)
     options: Mapping[str, Any] = field(default_factory=dict)
     base: Path | None = field(default=None, compare=False)  # the spec's folder; a model's card has none
+    run: str = field(default="", compare=False)  # the spec's name: files beside it are called after it
 
     def plain(self) -> dict[str, Any]:
         """As JSON."""

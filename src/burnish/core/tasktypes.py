@@ -19,7 +19,11 @@ def _own() -> tuple[str, ...]:
     package = importlib.import_module("burnish.tasks")
     names = (found.name for found in pkgutil.iter_modules(package.__path__))
     return tuple(
-        sorted(name for name in names if name not in ("base", "baselines", "predictor") and not name.startswith("_"))
+        sorted(
+            name
+            for name in names
+            if name not in ("base", "baselines", "editors", "predictor") and not name.startswith("_")
+        )
     )
 
 

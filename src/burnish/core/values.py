@@ -250,6 +250,20 @@ def answers(values: list[Any], over: Sequence[str | None], bad: Bad) -> list[dic
     return clean
 
 
+def votes(values: list[Any], bad: Bad) -> list[list[dict[str, Any]] | None]:
+    """What labellers said: {labeller, confidence} and of label, start, end, tail_start, tail_end, text what they say."""
+    clean: list[list[dict[str, Any]] | None] = []
+    for i, value in enumerate(map(parsed, values)):
+        clean.append(None)
+        if value is None:
+            continue
+        if not isinstance(value, list) or not all(_has_types(one, labeller=str) for one in value):
+            bad.setdefault(i, "wrong type: votes is not a list of objects with a labeller")
+        else:
+            clean[i] = value
+    return clean
+
+
 def _has_types(value: Any, **types: type) -> bool:
     return isinstance(value, dict) and all(type(value.get(key)) is kind for key, kind in types.items())
 

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from burnish.core.artifacts import Records
 from burnish.core.errors import DataError, MissingExtra
-from burnish.core.formats import from_arrow, parquet_batches, shown_name
+from burnish.core.formats import from_arrow, shown_name
 from burnish.core.lines import BROKEN_STREAM
 from burnish.core.records import Reject
 from burnish.core.rows import MAX_CHARS, Chunk, Wanted, to_records
-from burnish.core.stage import Context, Count, Positive, nearest, stage
+from burnish.core.stage import Context, Count, Positive, stage
 from burnish.core.tasktypes import targets_of
+from burnish.formats.huggingface import arrow_batches, class_names, data_files, features
 
 
 @stage("sources.huggingface")
@@ -46,8 +43,8 @@ def huggingface(
     label_names: label as it stands in the data -> label, in place of the features' names; "" for none.
     max_chars: a text of more characters is set aside.
     """
-    found = _data_files(path, split)
-    names = label_names or _class_names(_features(found[0]), (fields or {}).get("label", "label"))
+    found = data_files(path, split)
+    names = label_names or class_names(features(found[0]), (fields or {}).get("label", "label"))
     wanted = Wanted(
         fields or {}, name or shown_name(path, context.base), licence, names, max_chars, targets_of(context.task)
     )
@@ -83,78 +80,16 @@ def hub(
     max_chars: a text of more characters is set aside.
     """
     rows = _open_hub(dataset, config, split, revision)
-    names = label_names or _class_names(_as_json(rows.features), (fields or {}).get("label", "label"))
+    names = label_names or class_names(_as_json(rows.features), (fields or {}).get("label", "label"))
     wanted = Wanted(fields or {}, name or dataset, licence, names, max_chars, targets_of(context.task))
     return Records.stream(to_records(_streamed(rows, dataset), wanted, limit=limit))
-
-
-def _data_files(path: Path, split: str) -> list[Path]:
-    """The files in their own order. A cache file beside them is not data: state.json names those that are."""
-    if (path / "dataset_dict.json").exists():
-        splits = json.loads((path / "dataset_dict.json").read_text("utf-8"))["splits"]
-        if split and split not in splits:
-            raise DataError(f"there is no split {split!r}", where=str(path), hint=nearest(split, splits, "splits"))
-        return [file for one in ([split] if split else splits) for file in _data_files(path / one, "")]
-    if (path / "state.json").exists():
-        state = json.loads((path / "state.json").read_text("utf-8"))
-        return [path / one["filename"] for one in state["_data_files"]]
-    files = [path] if path.is_file() else sorted([*path.rglob("*.parquet"), *path.rglob("*.arrow")])
-    # the hub's layouts: data/train-00000-of-00001.parquet, and config/train/0000.parquet
-    chosen = [
-        one for one in files if not split or one.name.startswith((f"{split}-", f"{split}.")) or one.parent.name == split
-    ]
-    if not chosen:
-        what = f"no Parquet or Arrow file of the split {split!r}" if split else "no Parquet or Arrow file"
-        raise DataError(
-            f"{what} here", where=str(path), hint="path is a save_to_disk folder, or holds .parquet or .arrow"
-        )
-    return chosen
-
-
-def _features(file: Path) -> dict[str, Any]:
-    """The data set's own description of its columns, which lies in the schema's metadata."""
-    try:
-        schema = pq.read_schema(file) if file.suffix == ".parquet" else _open_arrow(file).schema
-    except BROKEN_STREAM:
-        return {}  # reading it will say so
-    stored = (schema.metadata or {}).get(b"huggingface")
-    return json.loads(stored).get("info", {}).get("features", {}) if stored else {}
-
-
-def _class_names(features: Any, column: str) -> dict[str, str] | None:
-    feature = features.get(column, {}) if isinstance(features, dict) else {}
-    for one in (feature, feature.get("feature", {}) if isinstance(feature, dict) else {}):
-        if isinstance(one, dict) and one.get("_type") == "ClassLabel" and one.get("names"):
-            return {"-1": ""} | {str(number): label for number, label in enumerate(one["names"])}
-    return None
-
-
-def _open_arrow(file: Path) -> Any:
-    """`datasets` writes the stream format; other writers of .arrow write the file format."""
-    source = pa.memory_map(str(file))
-    if source.read(6) == b"ARROW1":
-        return pa.ipc.open_file(source)
-    source.seek(0)
-    return pa.ipc.open_stream(source)
-
-
-def _arrow_batches(file: Path) -> Iterator[pa.RecordBatch]:
-    if file.suffix == ".parquet":
-        with pq.ParquetFile(file) as parquet:
-            yield from parquet_batches(parquet)
-        return
-    reader = _open_arrow(file)
-    if hasattr(reader, "num_record_batches"):
-        yield from (reader.get_batch(number) for number in range(reader.num_record_batches))
-    else:
-        yield from reader
 
 
 def _local(found: list[Path], base: Path) -> Iterator[Chunk | Reject]:
     for file in found:
         shown, row = shown_name(file, base), 0
         try:
-            for batch in _arrow_batches(file):
+            for batch in arrow_batches(file):
                 yield from from_arrow(batch, shown, first=row, columns=tuple(batch.schema.names))
                 row += batch.num_rows
         except FileNotFoundError as error:

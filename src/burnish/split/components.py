@@ -1,10 +1,12 @@
-"""What must not be torn apart: near-duplicates, records of one document or person, and records made from one template."""
+"""What must not be torn apart: near-duplicates, records of one document, person or conversation, records made from one
+another, and those of one template."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ import pyarrow as pa
 
 from burnish.core.errors import BurnishError
 from burnish.measures.duplicates import near_duplicates
-from burnish.text.normalise import normalised
+from burnish.text.normalise import normalise, normalised
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -54,16 +56,57 @@ def group_values(table: pa.Table, group: str | None) -> list[str | None]:
 
 
 def links(
-    texts: Sequence[str], groups: Sequence[Sequence[str | None]], *, near: float, templates: bool
+    texts: Sequence[str],
+    groups: Sequence[Sequence[str | None]],
+    *,
+    near: float,
+    templates: bool,
+    origins: Sequence[Sequence[str]] = (),
+    talks: Sequence[Sequence[Mapping[str, str]] | None] = (),
 ) -> dict[str, Array]:
-    """Pairs (m, 2) of records that belong together, by reason: near_duplicate, group, template."""
+    """Pairs (m, 2) of records that belong together, by reason: near_duplicate, group, template, made_from, conversation.
+
+    origins: ids of a record and of what it was made from (`origins`). talks: conversations, None where there is none.
+    """
     pairs = near_duplicates(texts, threshold=near).pairs if len(texts) else np.empty((0, 2), dtype=np.int64)
     forms = normalised(list(texts)).to_list()
     return {
         "near_duplicate": pairs,
         "group": np.concatenate([np.empty((0, 2), dtype=np.int64), *(_equal(values) for values in groups)]),
         "template": _equal([template(form) or None for form in forms] if templates else []),
+        "made_from": _sharing(origins),
+        "conversation": _sharing(beginnings(talks)),
     }
+
+
+def origins(table: pa.Table) -> list[list[str]]:
+    """The ids of each record and of those it was made from (`meta.made_from`), so that makers' records stay with their
+    parents and with each other, also where the parent itself does not take part."""
+    made = []
+    for own, text in zip(table["id"].to_pylist(), table["meta"].to_pylist(), strict=True):
+        parents = json.loads(text).get("made_from") if text and "made_from" in text else None
+        parents = parents if isinstance(parents, list) else [parents] if isinstance(parents, str) else []
+        made.append([one for one in (own, *parents) if isinstance(one, str)])
+    return made
+
+
+def beginnings(talks: Sequence[Sequence[Mapping[str, str]] | None]) -> list[list[str]]:
+    """What a conversation is known by: its question (all turns before the last answer), and every question in it that is
+    another conversation's whole one. Greetings are too short to tell."""
+    questions: list[list[str]] = []
+    for talk in talks:
+        own, said, weight = [], hashlib.blake2b(digest_size=12), 0
+        for turn in talk or ():
+            if turn["role"] == "system":
+                continue
+            form = normalise(turn["content"] or "")
+            said.update(f"{turn['role']}\0{form}\0".encode("utf-8", "surrogatepass"))
+            weight += len(_LETTERS.findall(form)) + 2 * len(_HAN.findall(form))
+            if turn["role"] != "assistant" and weight >= LEAST_LETTERS:
+                own.append(said.hexdigest())
+        questions.append(own)
+    whole = {own[-1] for own in questions if own}
+    return [[one for one in own if one in whole] for own in questions]
 
 
 def components(pairs: Array, count: int) -> Array:
@@ -77,6 +120,13 @@ def components(pairs: Array, count: int) -> Array:
     np.minimum.at(first, component, np.arange(count))
     smallest: Array = first[component]
     return smallest
+
+
+def _sharing(keys: Sequence[Sequence[str]]) -> Array:
+    """Each record with the first that has one of its keys."""
+    first: dict[str, int] = {}
+    pairs = [(before, at) for at, own in enumerate(keys) for key in own if (before := first.setdefault(key, at)) != at]
+    return np.array(pairs, dtype=np.int64).reshape(-1, 2)
 
 
 def _equal(values: Sequence[str | None]) -> Array:

@@ -17,7 +17,7 @@ from burnish.core.records import TARGETS, Reject, content_hashes
 from burnish.core.stage import Context, Share, stage
 from burnish.core.tasktypes import open_task
 from burnish.measures.duplicates import leaks
-from burnish.split.components import components, group_values, links
+from burnish.split.components import components, group_values, links, origins
 from burnish.split.strata import Traits, shares, strata, traits
 from burnish.text.inputs import said
 
@@ -27,7 +27,7 @@ COLUMNS = ("id", "text", "text_b", "messages", *TARGETS, "group", "meta", "time"
 ROUNDS = 6  # of linking what the check still finds across sides; one is usual, for candidates are drawn by chance
 
 
-@stage("split.stratified")
+@stage("split.stratified", version=2)
 def stratified(
     records: Records,
     gold: Gold | None,
@@ -48,6 +48,7 @@ def stratified(
     near_duplicates: Jaccard similarity of character sequences from which two texts stay together, 0.5..1.
     templates: keep together what is equal once figures, addresses, accounts and quoted words are masked.
 
+    Records made of one another (`meta.made_from`) stay together, and conversations of which one asks what the other asks.
     Kept records with a target take part; the others are counted. They are drawn by label, rarest label, entity type or
     relation of a record, quantile of its number, or whether it has an answer, and `strata` in facts has the shares. What equals or resembles a gold record is left out, unless
     gold may be trained on. Within a class whole components are drawn in the order of a hash of seed and content, so the
@@ -81,7 +82,9 @@ def stratified(
     groups = [] if group == "none" else [group_values(chosen, field) for field in dict.fromkeys((None, group))]
     together = getattr(task, "together", ())  # a query and all its candidates
     groups += [chosen[name].to_pylist() for name in together]
-    joined = links(texts, groups, near=near_duplicates, templates=templates)
+    kin = origins(chosen)
+    talks = chosen["messages"].to_pylist() if chosen["messages"].null_count < len(chosen) else []
+    joined = links(texts, groups, near=near_duplicates, templates=templates, origins=kin, talks=talks)
     pairs = np.concatenate(list(joined.values()))
     for _ in range(ROUNDS):
         component = components(pairs, len(rows))
@@ -95,7 +98,7 @@ def stratified(
             f"split: {len(across)} near-duplicates are still on two sides after {ROUNDS} rounds",
             hint="curate near-duplicates before the split, or raise near_duplicates",
         )
-    _checked(side, component, groups, texts, gold_texts if guarded else [], near_duplicates)
+    _checked(side, component, [*groups, *_first_origins(kin)], texts, gold_texts if guarded else [], near_duplicates)
     _both_sides(side, component, test, validation)
     facts = _facts(found, side, component, joined, left_out, test, validation, time)
     facts["strata"] = {
@@ -242,6 +245,13 @@ def _checked(
         taught = [texts[at] for at in np.flatnonzero(side == TRAIN).tolist()]
         if len(leaks(gold, taught, threshold=near).pairs):
             raise BurnishError("split: a gold record is in train", hint="report this: it is an error of burnish")
+
+
+def _first_origins(kin: list[list[str]]) -> list[list[str | None]]:
+    """Origins as groups to be checked: the first parents, the second ones and so on; a record without one stands under its
+    own id, so that a child on another side than its parent is seen."""
+    most = min(max(map(len, kin), default=1), 9)
+    return [[own[at] if len(own) > at else own[0] if own else None for own in kin] for at in range(1, most)]
 
 
 def _both_sides(side: Array, component: Array, test: float, validation: float) -> None:

@@ -24,6 +24,7 @@ from burnish.nn.models import Head
 from burnish.tasks import base
 from burnish.tasks._demonstrations import Demonstrations
 from burnish.tasks.base import Answer, Answers, Input, Piece
+from burnish.tasks.editors import Editor
 
 OPTIONS: Mapping[str, Any] = {
     "architecture": "auto",  # encoder-decoder | decoder; auto is the task's own
@@ -289,6 +290,9 @@ class Writes(base.Task):
 
     def expected(self, row: Mapping[str, Any]) -> Answer | None:
         return {"text": row["output"]} if row.get("output") else None
+
+    def editors(self) -> tuple[Editor, ...]:
+        return (Editor("output", ("output",), panes={"text": "source"}),)
 
     def prompt(self, text: str, *, language: str = "en") -> str:
         return self.asks.get(language, self.asks["en"]).replace("{text}", text)

@@ -26,6 +26,7 @@ from burnish.nn.models import Head
 from burnish.tasks import base, baselines, classification
 from burnish.tasks.base import Answers, Input, Piece
 from burnish.tasks.classification import softmax
+from burnish.tasks.editors import Editor
 
 
 class Task(classification.Task):
@@ -236,6 +237,11 @@ class Task(classification.Task):
 
     def perfect(self, table: pa.Table) -> None:
         return None
+
+    def editors(self) -> tuple[Editor, ...]:
+        """Nodes above the leaves may be said too: nobody may know more."""
+        nodes = dict.fromkeys(node for label in self.labels for node in ancestors(label))
+        return (Editor("label", ("label",), tuple(nodes), self.spec.descriptions, separator="/"),)
 
     def pieces(self, given: Mapping[str, Any], answer: Mapping[str, Any] | None) -> list[Piece]:
         made = super().pieces(given, None)

@@ -20,6 +20,7 @@ from burnish.core.stage import nearest
 from burnish.nn.examples import Examples
 from burnish.tasks import base, baselines, classification
 from burnish.tasks.base import Answer, Answers, Input, Piece
+from burnish.tasks.editors import Editor
 
 LEAST_POSITIVE = 5  # validation records with a label from which it gets a threshold of its own
 
@@ -223,6 +224,9 @@ class Task(classification.Task):
         if row.get("labels") is not None:
             return {"labels": list(row["labels"])}
         return {"labels": [row["label"]]} if row.get("label") is not None else None
+
+    def editors(self) -> tuple[Editor, ...]:
+        return (Editor("labels", ("labels",), tuple(self.labels), self.spec.descriptions, clears=(("label",),)),)
 
     def prompt(self, text: str, *, language: str = "en") -> str:
         return PROMPTS.get(language, PROMPTS["en"]).format(labels=self.label_lines(), text=text)

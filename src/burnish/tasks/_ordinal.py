@@ -19,6 +19,7 @@ from burnish.nn.examples import Examples
 from burnish.nn.models import Head
 from burnish.tasks import base, classification
 from burnish.tasks.base import Answers, Input
+from burnish.tasks.editors import Editor
 
 
 class Task(classification.Task):
@@ -103,6 +104,9 @@ class Task(classification.Task):
 
     def headline(self, value: float, low: float, high: float, count: int) -> str:
         return base.Task.headline(self, value, low, high, count)
+
+    def editors(self) -> tuple[Editor, ...]:
+        return (Editor("label", ("label",), tuple(self.labels), self.spec.descriptions, ordered=True),)
 
     def losses(self, table: pa.Table, answers: Answers) -> np.ndarray:
         """How many labels the answer is off, and within that how sure it was."""

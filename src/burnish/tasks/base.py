@@ -5,7 +5,7 @@
 3. which head and loss                        `head`, `objective`
 4. how is output decoded                      `decode`, `calibrate`
 5. which scores                               `figure`, `tally`, `figures`, `details`, `losses`, `baselines`
-6. how is it shown and reviewed               `show`, `pieces`
+6. how is it shown and reviewed               `show`, `pieces`, `editors`
 7. what is a teacher asked                    `prompt`
 8. who labels when nobody wrote rules         `default_labellers`
 
@@ -32,6 +32,7 @@ from burnish.core.progress import Progress
 from burnish.core.records import Record, to_table
 from burnish.core.stage import TaskSpec, nearest
 from burnish.nn.models import Head
+from burnish.tasks.editors import KINDS, Editor
 from burnish.text import linearise
 
 COMMON = ("labels", "languages", "inputs")  # settings of every task's section
@@ -380,6 +381,12 @@ class Task(abc.ABC):
     def expected(self, row: Mapping[str, Any]) -> Answer | None:
         """The answer a labelled record asks for, in the shape of `decode`; None without a target."""
         return {"label": row["label"]} if row.get("label") is not None else None
+
+    def editors(self) -> tuple[Editor, ...]:
+        """What a person changes in review; one for every column of the target, which by default is of its column's kind."""
+        return tuple(
+            Editor(one, (one,), tuple(self.labels), self.spec.descriptions) for one in self.target if one in KINDS
+        )
 
     def perfect(self, table: pa.Table) -> np.ndarray | None:
         """Probabilities (n, C) that say what labelled records ask for; None where answers have none. For tests."""

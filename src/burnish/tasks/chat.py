@@ -22,6 +22,7 @@ from burnish.nn.examples import Examples, encode
 from burnish.tasks import _generation
 from burnish.tasks._generation import nearest_answers, said, texts_of
 from burnish.tasks.base import Answer, Answers, Input, Piece
+from burnish.tasks.editors import Editor
 
 Turns = list[dict[str, str]]
 
@@ -161,6 +162,9 @@ class Task(_generation.Writes):
         text = given.get("text")  # a column of the sources, where the file had one beside the messages
         made = [Piece(shown if not text or text in shown else f"{text}\n{shown}")]
         return made + ([Piece("\n→ " + answer["text"])] if answer else [])
+
+    def editors(self) -> tuple[Editor, ...]:
+        return (Editor("messages", ("messages",)),)
 
     def expected(self, row: Mapping[str, Any]) -> Answer | None:
         answer = answer_in(row.get("messages"))

@@ -28,6 +28,7 @@ from burnish.nn.examples import IGNORED, Examples
 from burnish.nn.models import Head
 from burnish.tasks import base
 from burnish.tasks.base import Answer, Answers, Input, Piece
+from burnish.tasks.editors import Editor
 
 SHARING = ("sequence", "token")  # kinds of head that `nn.several_heads` puts on one backbone
 SAMPLING = {"proportional": 1.0, "sqrt": 0.5, "equal": 0.0}
@@ -412,6 +413,16 @@ class Task(base.Task):
             else:
                 below += [Piece(f"\n{name}\n"), *shown]
         return [*made, *below]
+
+    def editors(self) -> tuple[Editor, ...]:
+        """Those of every task, under its name; of one whose target stands in meta, at that place."""
+        made: list[Editor] = []
+        for name, part in self.parts.items():
+            for one in part.editors():
+                inside = ("meta", *self.fields[name]) if name in self.fields else one.path
+                clears = () if name in self.fields else one.clears
+                made.append(replace(one, name=name, path=inside, clears=clears))
+        return tuple(made)
 
     def expected(self, row: Mapping[str, Any]) -> Answer | None:
         """{task: the answer that the record asks for}, of the tasks whose target it carries; None where there is none."""

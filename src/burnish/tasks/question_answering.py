@@ -30,6 +30,7 @@ from burnish.nn.examples import Examples, encode, han_apart
 from burnish.nn.models import Head
 from burnish.tasks import base
 from burnish.tasks.base import Answer, Answers, Input, Piece
+from burnish.tasks.editors import Editor
 from burnish.text.questions import ASKING, best_sentence, kind_of, rarity
 
 THRESHOLD = "no_answer_threshold"
@@ -335,6 +336,11 @@ class Task(base.Task):
             return _nothing()
         start, end = span or (None, None)
         return {"text": golds[0]["text"], "start": start, "end": end}
+
+    def editors(self) -> tuple[Editor, ...]:
+        other = (("meta", "answers"), ("meta", "is_impossible"))
+        panes = {"text": "question", "text_b": "context"}
+        return (Editor("answer", ("answer",), over="text_b", clears=other, panes=panes),)
 
     # -- prompts
 

@@ -35,6 +35,7 @@ from burnish.tasks import _lists
 from burnish.tasks._listed import NAMES, RANKS, Listed, figures_of, first_ranks, rank_name, size_name
 from burnish.tasks.base import Answer, Answers, Input, Piece
 from burnish.tasks.base import Task as Base
+from burnish.tasks.editors import Editor
 from burnish.text.bm25 import Bm25
 
 CHOICES = {
@@ -586,6 +587,11 @@ class Task(Base):
         for at, one in enumerate((answer or {}).get("ranking", [])[:3]):
             made.append(Piece(f"\n{at + 1}. {one['text']}", f"{one['score']:.3f}"))
         return made
+
+    def editors(self) -> tuple[Editor, ...]:
+        panes = {"text": "query", "text_b": "candidate"}
+        high = float(self.settings["highest"])
+        return (Editor("value", ("value",), low=0, high=high, step=1, clears=(("label",),), panes=panes),)
 
     def sides(self, table: pa.Table, answers: Answers, row: int) -> tuple[Answer | None, Answer | None]:
         """The candidates of the record's query, as they should stand and as they were ranked; relevant ones are marked."""

@@ -26,6 +26,7 @@ from burnish.nn.models import Head
 from burnish.tasks import base, baselines
 from burnish.tasks.base import Answer, Answers, Input, Piece
 from burnish.tasks.classification import encode_pairs
+from burnish.tasks.editors import Editor
 
 STRENGTHS = (0.1, 1.0, 10.0, 100.0)  # of the ridge; chosen on the validation side, 1 where that is too small
 
@@ -231,6 +232,9 @@ class Task(base.Task):
 
     def expected(self, row: Mapping[str, Any]) -> Answer | None:
         return None if row.get("value") is None else {"value": row["value"]}
+
+    def editors(self) -> tuple[Editor, ...]:
+        return (Editor("value", ("value",), low=self.settings["minimum"], high=self.settings["maximum"]),)
 
     def prompt(self, text: str, *, language: str = "en") -> str:
         ends = (self.settings["minimum"], self.settings["maximum"])

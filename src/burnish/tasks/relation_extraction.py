@@ -27,6 +27,7 @@ from burnish.nn.models import Head
 from burnish.tasks import _triples, base
 from burnish.tasks._triples import Key, Pairs, Spans, characters, clues, quoted, span_problem
 from burnish.tasks.base import Answer, Answers, Input, Piece
+from burnish.tasks.editors import Editor
 
 PAIRS = ("all", "once", "named")
 UNNAMED = ("none", "unknown")
@@ -479,6 +480,14 @@ class Task(base.Task):
             head, tail = (quoted(text, spans[one[end]]) for end in ("head", "tail"))
             made += [Piece(f"\n{head} → "), Piece(one["label"], "relation"), Piece(f" → {tail}")]
         return [piece for piece in made if piece.text]
+
+    def editors(self) -> tuple[Editor, ...]:
+        """Spans too: what was marked wrongly cannot be related rightly. Their types are those that the records have."""
+        types = tuple(self.settings["types"])
+        return (
+            Editor("spans", ("spans",), types, open=True),
+            Editor("relations", ("relations",), tuple(self.relations), self.spec.descriptions),
+        )
 
     def expected(self, row: Mapping[str, Any]) -> Answer | None:
         if row.get("relations") is None:

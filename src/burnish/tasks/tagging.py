@@ -38,6 +38,7 @@ from burnish.nn.viterbi import Chain, best_tags, chain_of, marginals, tags_of
 from burnish.tasks import base
 from burnish.tasks._gazetteer import Gazetteer, pieces_of, tokens_of
 from burnish.tasks.base import Answer, Answers, Input, Piece
+from burnish.tasks.editors import Editor
 
 log = logging.getLogger(__name__)
 
@@ -462,6 +463,9 @@ class Task(base.Task):
             return None
         text = row.get("text") or ""
         return {"spans": [{**one, "text": text[one["start"] : one["end"]]} for one in row["spans"]]}
+
+    def editors(self) -> tuple[Editor, ...]:
+        return (Editor("spans", ("spans",), tuple(self.labels), self.spec.descriptions, nested=self.nested),)
 
     # -- 7. what is a teacher asked
 

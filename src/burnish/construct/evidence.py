@@ -198,7 +198,7 @@ def choose(judged: Sequence[Judged], ballots: Ballots) -> tuple[str, str]:
     fit = [one for one in judged if not one.refused] or [one for one in judged if one.method == "majority"]
     tried = len(fit[0].right)
     if tried >= MIN_GOLD:
-        voting = max((one for one in fit if one.method in VOTING), key=lambda one: one.log_score)
+        voting = max(_voting(fit, judged), key=lambda one: one.log_score)
         surely = [one for one in fit if _clearly_better(one, voting)]
         chosen = max(surely, key=lambda one: one.log_score) if surely else voting
         return chosen.method, (
@@ -207,7 +207,7 @@ def choose(judged: Sequence[Judged], ballots: Ballots) -> tuple[str, str]:
             + (", clearly more than voting" if surely else "; no generative model is clearly better than voting")
         )
     said = "no gold records" if not tried else f"only {tried} gold records that votes cover (need {MIN_GOLD})"
-    plain = max((one for one in fit if one.method in VOTING), key=lambda one: one.information)
+    plain = max(_voting(fit, judged), key=lambda one: one.information)
     chosen = max(fit, key=lambda one: one.information)
     enough = (ballots.votes_a_row > 1).sum() >= MIN_TOGETHER
     if enough and chosen.information > plain.information + _MORE_INFORMATION:
@@ -217,6 +217,11 @@ def choose(judged: Sequence[Judged], ballots: Ballots) -> tuple[str, str]:
         )
     method = "weighted" if any(one.method == "weighted" for one in fit) else "majority"
     return method, f"{said}; no model explains the votes clearly better than voting does, so what is simplest stays"
+
+
+def _voting(fit: Sequence[Judged], judged: Sequence[Judged]) -> list[Judged]:
+    """The votes, plain or weighed, that are fit; the plain one where neither is, to compare a model with."""
+    return [one for one in fit if one.method in VOTING] or [one for one in judged if one.method == "majority"]
 
 
 def _clearly_better(one: Judged, voting: Judged) -> bool:

@@ -1,10 +1,12 @@
 """One form a kind of target: how an answer is written as votes, and how votes become a target again.
 
-label    one label a record (`one_label`)
-labels   any number of them (`several_labels`)
-node     one node of a tree of labels (`tree_of_labels`)
-output   a text (`outputs`)
-spans    stretches of the text, each with a label (`spans`)
+label      one label a record (`one_label`)
+labels     any number of them (`several_labels`)
+node       one node of a tree of labels (`tree_of_labels`)
+spans      stretches of the text, each with a label (`spans`)
+relations  one relation, or none, an ordered pair of spans (`relations`)
+answer     one answer out of a context, or that it has none (`one_answer`)
+output     a text (`outputs`)
 
 Labellers, aggregation and self-training ask the form of the task; nobody asks which task it is. Who does not vote on a
 record, a span, a pair, abstains: silence is never a vote that there is nothing.
@@ -30,6 +32,8 @@ FORMS = {
     "node": "tree_of_labels",
     "output": "outputs",
     "spans": "spans",
+    "relations": "relations",
+    "answer": "one_answer",
 }
 
 Problem = tuple[str, str, str]

@@ -108,7 +108,9 @@ def scored(said: Sequence[Any], wanted: Sequence[Any], labels: Sequence[str]) ->
     return {name: round(100 * float(scores[f"micro_{name}"]), 1) for name in ("precision", "recall", "f1")}
 
 
-def tuned(train: Sequence[Record], made: dict[str, Any], context: Context, *, epochs: int | None = None) -> dict[str, float]:
+def tuned(
+    train: Sequence[Record], made: dict[str, Any], context: Context, *, epochs: int | None = None
+) -> dict[str, float]:
     """Strict entity scores on the test side of a model tuned on `train`; the checked records choose among its epochs."""
     from burnish.tasks import predictor
     from burnish.train.tune import tune
@@ -252,12 +254,17 @@ def page(held: dict[str, Any]) -> str:
             if isinstance(row, dict) and ("tuned" in row or row.get("labels")):
                 cells = [*(_cells(row.get("labels"))), *(_cells(row.get("tuned")))]
                 method = f" ({row['method']})" if row.get("method") else ""
-                method += " (no round was kept: the spans that votes made)" if len(row.get("rounds", [0, 0])) == 1 else ""
+                method += (
+                    " (no round was kept: the spans that votes made)" if len(row.get("rounds", [0, 0])) == 1 else ""
+                )
                 lines.append(f"| tuned on: {arm}{method} | " + " | ".join(cells) + " |")
         votes = told.get("aggregated, gold weighs") or {}
         if votes.get("methods_on_gold"):
             single = votes["best_single_on_gold"]
-            figures = {**votes["methods_on_gold"], f"best single labeller ({single['name']})": round(100 * single["accuracy"], 1)}
+            figures = {
+                **votes["methods_on_gold"],
+                f"best single labeller ({single['name']})": round(100 * single["accuracy"], 1),
+            }
             listed = ", ".join(f"{name} {figure}" for name, figure in figures.items())
             aside = [f"Joined votes on the gold records, each judged without itself: {listed}.", ""]
         else:

@@ -138,9 +138,11 @@ def tuned(
 
 def on_test(made: dict[str, Any], context: Context, folder: Path) -> dict[str, Any]:
     """The labellers themselves on the test texts: each alone (the best flatters itself), the plain vote, and the chosen way."""
-    from burnish.construct import span_evidence, span_models, spans
-    from burnish.construct.one_label import joined as joined_votes
-    from burnish.construct.span_votes import candidates_of, units_of
+    from burnish.construct.labels.one_label import joined as joined_votes
+    from burnish.construct.spans import evidence as span_evidence
+    from burnish.construct.spans import form as spans
+    from burnish.construct.spans import models as span_models
+    from burnish.construct.spans.votes import candidates_of, units_of
 
     steps = [one for one in made["labellers"] if one["use"] != "existing"]
     records, gold = Records.from_rows(rows_of(made["test"], bare=True)), Gold.from_rows(rows_of(made["test"]))

@@ -348,7 +348,7 @@ def _first_names(archive: Path) -> list[str]:
 
 def distant_names(rows: list[dict[str, Any]], path: Path, *, share: float = 0.5) -> Path:
     """Names as the distant labels mark them, when they mark most of the places where the name stands."""
-    from burnish.construct.gazetteer import Gazetteer
+    from burnish.construct.spans.gazetteer import Gazetteer
 
     marked: dict[str, Counter[str]] = {}
     for row in rows:

@@ -102,7 +102,7 @@ def planted(pairs: Sequence[tuple[str, str]], blank: str, rng: random.Random, si
 
 
 def align(data: Path, folder: Path) -> list[Row]:
-    from burnish.construct import align as room
+    from burnish.construct.texts import align as room
     from burnish.measures import sentence_alignment as measures
 
     rows = []
@@ -184,7 +184,7 @@ def spoilt(
 
 
 def filter_(data: Path, folder: Path) -> list[Row]:
-    from burnish.construct.pair_filter import pair_filter
+    from burnish.construct.texts.pair_filter import pair_filter
 
     rows = []
     for name in ("tatoeba", "multi30k"):
@@ -262,9 +262,9 @@ def summary_sets(data: Path) -> dict[str, tuple[str, list[Row]]]:
 
 
 def summaries(data: Path, folder: Path) -> list[Row]:
-    from burnish.construct.extractive import extractive
-    from burnish.construct.faithful import faithful
-    from burnish.construct.summaries import summaries as make
+    from burnish.construct.texts.extractive import extractive
+    from burnish.construct.texts.faithful import faithful
+    from burnish.construct.texts.summaries import summaries as make
     from burnish.measures.generation import rouge
 
     rows = []
@@ -321,7 +321,7 @@ def swapped(rows: list[Row], rng: random.Random) -> Iterator[tuple[str, str, str
 
 
 def faithful_(data: Path, folder: Path) -> list[Row]:
-    from burnish.construct.faithful import faithful
+    from burnish.construct.texts.faithful import faithful
 
     rows = []
     for name, (language, given) in summary_sets(data).items():
@@ -349,7 +349,7 @@ def faithful_(data: Path, folder: Path) -> list[Row]:
 
 def catalogue(data: Path, folder: Path) -> list[Row]:
     """A published English-Chinese catalogue as it is: what share is set aside, and why."""
-    from burnish.construct.pair_filter import pair_filter
+    from burnish.construct.texts.pair_filter import pair_filter
 
     pairs = catalogue_pairs()
     own = context(TaskSpec("translation", languages=("en", "zh")), folder)
@@ -444,7 +444,7 @@ def films(data: Path, folder: Path, users: int | None = None) -> tuple[list[Row]
 def clicks(data: Path, folder: Path) -> list[Row]:
     """Queries of 20 items whose relevance is known; an old ranker with noise shows them; people look at place k with
     chance (1/k)^eta and click what is relevant, now and then what is not (Joachims et al. 2017)."""
-    from burnish.construct.behaviour import behaviour
+    from burnish.construct.rankings.behaviour import behaviour
     from burnish.measures import ranking
 
     rows = []
@@ -514,7 +514,7 @@ evaluate: {use: report}
 
 
 def movielens_(data: Path, folder: Path, *, tune: bool = False) -> list[Row]:
-    from burnish.construct.behaviour import behaviour
+    from burnish.construct.rankings.behaviour import behaviour
     from burnish.measures import ranking
     from burnish.split.leave_one_out import leave_one_out
 

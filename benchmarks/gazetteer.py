@@ -45,7 +45,7 @@ def measure(who: str, count: int) -> dict[str, float | str | int]:
     base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     begun = time.process_time()
     if who == "burnish":
-        from burnish.construct.gazetteer import Gazetteer
+        from burnish.construct.spans.gazetteer import Gazetteer
 
         found = Gazetteer(names)
         find = found.find

@@ -9,7 +9,7 @@ import pytest
 import tiny_bert
 
 from burnish.construct.aggregate import aggregate
-from burnish.construct.likeness import pairs, similarity
+from burnish.construct.labellers.likeness import pairs, similarity
 from burnish.core.artifacts import Records
 from burnish.core.errors import BurnishError, SpecError
 from burnish.core.progress import Silent

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from upstream import answering
 
 from burnish.construct.aggregate import aggregate
-from burnish.construct.asking import Candidate, asking_heading, candidates, cloze, definition, faq_pairs
-from burnish.construct.question_checks import round_trip, unanswerable
-from burnish.construct.questions import cloze_questions, definition_questions, faq_questions, heading_questions
-from burnish.construct.teacher_questions import teacher_questions
+from burnish.construct.questions.asking import Candidate, asking_heading, candidates, cloze, definition, faq_pairs
+from burnish.construct.questions.checks import round_trip, unanswerable
+from burnish.construct.questions.makers import cloze_questions, definition_questions, faq_questions, heading_questions
+from burnish.construct.questions.teacher_questions import teacher_questions
 from burnish.core.artifacts import Gold, Labeller, Records, Votes
 from burnish.core.progress import Silent
 from burnish.core.records import Record

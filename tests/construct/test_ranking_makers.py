@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burnish.construct.behaviour import behaviour
+from burnish.construct.rankings.behaviour import behaviour
 from burnish.core.artifacts import Records
 from burnish.core.errors import BurnishError, DataError
 from burnish.core.progress import Silent

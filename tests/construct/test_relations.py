@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from burnish.construct.aggregate import aggregate
-from burnish.construct.bags import at_least_one, by_words, expressed
-from burnish.construct.functions import functions
-from burnish.construct.knowledge_base import knowledge_base
-from burnish.construct.mentions import find_names
-from burnish.construct.pair_patterns import pair_regex, relation_patterns
-from burnish.construct.pairs import pairs_of, patterns_of
-from burnish.construct.triples import Triples, name_keys
+from burnish.construct.labellers.functions import functions
+from burnish.construct.relations.bags import at_least_one, by_words, expressed
+from burnish.construct.relations.knowledge_base import knowledge_base
+from burnish.construct.relations.mentions import find_names
+from burnish.construct.relations.pairs import pairs_of, patterns_of
+from burnish.construct.relations.patterns import pair_regex, relation_patterns
+from burnish.construct.relations.triples import Triples, name_keys
 from burnish.core.artifacts import Gold, Labeller, Records, Votes
 from burnish.core.errors import BurnishError, DataError
 from burnish.core.progress import Silent

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from burnish.construct.self_training import self_training
-from burnish.construct.span_training import sure_enough
+from burnish.construct.spans.training import sure_enough
 from burnish.core.artifacts import Gold, Records
 from burnish.core.errors import BurnishError
 from burnish.core.progress import Silent
@@ -60,7 +60,7 @@ def world() -> Records:
 
 
 def test_spans_that_no_vote_reaches_are_found(backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("burnish.construct.span_training.EPOCHS", 25)  # fresh weights learn slowly
+    monkeypatch.setattr("burnish.construct.spans.training.EPOCHS", 25)  # fresh weights learn slowly
     before = world()
     made = self_training(before, None, context_of(tmp_path), rounds=1, precision=0.5, backbone=str(backbone))
     assert made.facts["coverage"] == 1.0 and made.facts["rounds"][0]["gold_entity_f1"] is None

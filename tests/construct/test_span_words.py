@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from burnish.construct.gazetteer import Gazetteer, plain
-from burnish.construct.known import existing
-from burnish.construct.neighbours import beside, neighbours, repeated
-from burnish.construct.patterns import patterns
-from burnish.construct.words import dictionary, keywords, regex
+from burnish.construct.labellers.known import existing
+from burnish.construct.labellers.words import dictionary, keywords, regex
+from burnish.construct.spans.gazetteer import Gazetteer, plain
+from burnish.construct.spans.neighbours import beside, neighbours, repeated
+from burnish.construct.spans.patterns import patterns
 from burnish.core.artifacts import Gold, Records, Votes
 from burnish.core.errors import BurnishError
 from burnish.core.progress import Silent
@@ -123,7 +123,7 @@ def test_keywords_and_patterns_vote_where_they_stand_gold_included(context: Cont
 def test_a_pattern_gives_the_places_python_gives(text: str) -> None:
     import re
 
-    from burnish.construct.span_words import of_pattern
+    from burnish.construct.spans.words import of_pattern
 
     wanted = [(one.start(), one.end()) for one in re.finditer("Ann|安娜|[a-z]\\d", text)]
     (places,) = of_pattern("Ann|安娜|[a-z][0-9]", "PER", group=0)([text])
@@ -159,7 +159,7 @@ def test_forms_that_check_themselves(kind: str, text: str, wanted: list[str]) ->
 def test_every_kind_of_the_setting_is_known() -> None:
     from typing import get_args
 
-    from burnish.construct.patterns import Kind
+    from burnish.construct.spans.patterns import Kind
 
     assert sorted(get_args(Kind)) == list(patterned.KINDS)
     with pytest.raises(ValueError, match="no kind 'fax'"):

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from burnish.construct import span_models as models
 from burnish.construct.aggregate import aggregate
 from burnish.construct.forms import form_of
-from burnish.construct.functions import functions
-from burnish.construct.known import existing
-from burnish.construct.span_votes import Mentions, candidates_of, units_of
+from burnish.construct.labellers.functions import functions
+from burnish.construct.labellers.known import existing
+from burnish.construct.spans import models
+from burnish.construct.spans.votes import Mentions, candidates_of, units_of
 from burnish.core.artifacts import Gold, Labeller, Records, Votes
 from burnish.core.errors import BurnishError
 from burnish.core.progress import Silent
@@ -329,7 +329,7 @@ def test_worth_is_half_of_the_f1_that_can_be_had() -> None:
 
 
 def test_what_collapses_is_refused(context: Context) -> None:
-    from burnish.construct.span_evidence import collapsed
+    from burnish.construct.spans.evidence import collapsed
 
     rows = [(row, 0, 3, "PER") for row in range(30)] + [(row, 7, 11, "LOC") for row in range(30)]
     problem = _problem(["Ann in Rome"] * 30, _mentions(rows, 30))

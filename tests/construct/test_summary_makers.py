@@ -14,14 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burnish.construct import faithful as faithfulness
 from burnish.construct.aggregate import aggregate
-from burnish.construct.extractive import extractive
-from burnish.construct.faithful import faithful
 from burnish.construct.forms import form_of
-from burnish.construct.functions import functions
-from burnish.construct.outputs import choose, proposals, utility_of
-from burnish.construct.summaries import summaries
+from burnish.construct.labellers.functions import functions
+from burnish.construct.texts import faithful as faithfulness
+from burnish.construct.texts.extractive import extractive
+from burnish.construct.texts.faithful import faithful
+from burnish.construct.texts.form import choose, proposals, utility_of
+from burnish.construct.texts.summaries import summaries
 from burnish.core.artifacts import Gold, Labeller, Records, Votes
 from burnish.core.progress import Silent
 from burnish.core.records import Record

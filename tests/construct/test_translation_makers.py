@@ -15,11 +15,11 @@ import taught
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burnish.construct import back_translation as back
 from burnish.construct.aggregate import aggregate
-from burnish.construct.align import align
-from burnish.construct.pair_filter import pair_filter
-from burnish.construct.teacher import teacher
+from burnish.construct.labellers.teacher import teacher
+from burnish.construct.texts import back_translation as back
+from burnish.construct.texts.align import align
+from burnish.construct.texts.pair_filter import pair_filter
 from burnish.core.artifacts import Records
 from burnish.core.errors import BurnishError
 from burnish.core.progress import Silent

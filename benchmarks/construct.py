@@ -151,8 +151,8 @@ def methods_table(rules: RuleSet, peers: bool) -> list[dict[str, object]]:
         if gold:
             known[n : n + v] = rules.truth["valid"]
         for name, method in METHODS.items():
-            began = time.perf_counter()
-            add(name, gold, method(ballots, known, nobody).beliefs(ballots), time.perf_counter() - began)
+            began = time.process_time()
+            add(name, gold, method(ballots, known, nobody).beliefs(ballots), time.process_time() - began)
         judged = evidence.judge(ballots, known, nobody, methods=list(METHODS), seed=0)
         name = evidence.choose(judged, ballots)[0]
         chosen = next(row for row in reversed(found) if row["method"] == name)
@@ -172,16 +172,16 @@ def peer_beliefs(matrix: np.ndarray, k: int, n: int) -> list[tuple[str, np.ndarr
     from snorkel.labeling.model import LabelModel
 
     row, labeller = np.nonzero(matrix >= 0)
-    began = time.perf_counter()
+    began = time.process_time()
     said = pd.DataFrame({"task": row, "worker": labeller, "label": matrix[row, labeller]})
     probs = DawidSkene(n_iter=100).fit_predict_proba(said)
     crowd = np.full((len(matrix), k), 1 / k)
     crowd[np.ix_(probs.index.to_numpy(), probs.columns.to_numpy())] = probs.to_numpy()
-    made = [("crowd-kit Dawid-Skene", crowd, time.perf_counter() - began)]
-    began = time.perf_counter()
+    made = [("crowd-kit Dawid-Skene", crowd, time.process_time() - began)]
+    began = time.process_time()
     model = LabelModel(cardinality=k, verbose=False)
     model.fit(matrix[:n], n_epochs=500, seed=0, progress_bar=False)
-    made.append(("snorkel LabelModel", model.predict_proba(matrix), time.perf_counter() - began))
+    made.append(("snorkel LabelModel", model.predict_proba(matrix), time.process_time() - began))
     return made
 
 
@@ -243,18 +243,23 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data/trec6-sms-lf-en"))
     parser.add_argument("--cache", type=Path, default=Path("runs/.cache"))
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/construct-rules.json"))
-    parser.add_argument("--draws", type=int, default=10)
+    parser.add_argument("--draws", type=int, default=10, help="of few gold records; 0 measures part 1 alone")
     parser.add_argument("--peers", action="store_true")
     parser.add_argument("--sets", nargs="+", default=["sms", "trec"], choices=("sms", "trec"))
     asked = parser.parse_args()
     asked.cache.mkdir(parents=True, exist_ok=True)
     before = json.loads(asked.out.read_text("utf-8")) if asked.out.exists() else {}
-    made: dict[str, object] = {**before, "machine": platform.processor() or platform.machine(), "draws": asked.draws}
+    draws = asked.draws or before.get("draws", 0)
+    made: dict[str, object] = {**before, "machine": platform.processor() or platform.machine(), "draws": draws}
     for name in asked.sets:
         rules = load(asked.data, name, asked.cache)
-        found: dict[str, object] = {"methods": methods_table(rules, asked.peers), "few_gold": {}}
+        held = before.get(name, {}).get("few_gold", {}) if not asked.draws else {}
+        found: dict[str, object] = {"methods": methods_table(rules, asked.peers), "few_gold": held}
         made[name] = found
-        for size in SIZES:
+        asked.out.parent.mkdir(parents=True, exist_ok=True)
+        asked.out.write_text(json.dumps(made, indent=1) + "\n", "utf-8")
+        asked.out.with_suffix(".md").write_text(page(made), "utf-8")
+        for size in SIZES if asked.draws else ():
             scores: dict[str, list[tuple[float, float]]] = defaultdict(list)
             for draw in range(asked.draws):
                 for way, pair in few_gold(rules, size, draw).items():
@@ -282,13 +287,15 @@ def page(made: dict[str, object]) -> str:
         lines += [
             f"## {name.upper()} ({unit})",
             "",
-            "| method | gold | vote on test | end model | refused |",
-            "|---|--:|--:|--:|---|",
+            "| method | gold | label, covered train | vote on test | end model | CPU-s | refused |",
+            "|---|--:|--:|--:|--:|--:|---|",
         ]
         for row in found["methods"]:
             vote = f"{row['test']:.1f}" if "test" in row else ""
+            own = f"{row['train_covered_accuracy']:.1f}" if "train_covered_accuracy" in row else ""
+            cost = f"{row['seconds']:.3f}" if "seconds" in row else ""
             lines.append(
-                f"| {row['method']} | {row['gold']} | {vote} | {row['end_model']:.1f} | {row.get('refused', '')} |"
+                f"| {row['method']} | {row['gold']} | {own} | {vote} | {row['end_model']:.1f} | {cost} | {row.get('refused', '')} |"
             )
         lines += ["", "| gold a class | way | test | validation, not drawn |", "|--:|---|--:|--:|"]
         for size, ways in found["few_gold"].items():

@@ -16,7 +16,9 @@ from burnish.core.stage import Context, Positive, Share, nearest, stage
 from burnish.nn.backbones import Backbone
 from burnish.quality import duplicates, form, labels  # noqa: F401  (they register the checks)
 from burnish.quality.checks import CHECKS, COLUMNS, Array, Check, Found, Material, rewritten
-from burnish.quality.effect import probe_effects
+from burnish.quality.bench import why_not
+from burnish.quality.effect import ordered, probe_effects
+from burnish.quality.tuned import tuned_effects
 
 SECONDS_A_RECORD = 1 / 250  # embedding leads; two cores
 
@@ -35,7 +37,7 @@ def audit(
     backbone: Backbone = Backbone("auto"),
     near: Share = 0.8,
     folds: Positive = 5,
-    effect: Literal["none", "probe"] = "probe",
+    effect: Literal["none", "probe", "tune"] = "probe",
 ) -> Records:
     """Look for what is wrong with the data: score, reason and action for each record; nothing is removed.
 
@@ -43,7 +45,8 @@ def audit(
     backbone: whose frozen vectors the label checks and the effect learn from.
     near: Jaccard similarity of character sequences from which two texts are near-duplicates, 0.5..1.
     folds: of the cross-validation that judges labels; a class with fewer records is not judged.
-    effect: probe measures what each remedy does to the accuracy on held-out records; none skips it.
+    effect: probe measures what each remedy does to a probe on held-out records, in seconds; tune measures it by training
+    the task's encoder with and without, in minutes; none skips it.
 
     Sees all texts at once, about 2 kB a record with its vector. Findings of an earlier audit are replaced.
     """
@@ -59,9 +62,15 @@ def audit(
             found[one.name] = one.run(material)
             seconds[one.name] = time.monotonic() - began
             bar.advance(1)
-    effects = probe_effects(material, found) if effect == "probe" else {}
+    effects = probe_effects(material, found) if effect != "none" else {}
+    if effect == "tune":
+        effects = tuned_effects(material, found, effects)
     made = rewritten(records, lambda: _with_findings(records, material.rows, found))
-    made.facts = {**records.facts, "audit": _facts(material, chosen, found, effects)}
+    facts = _facts(material, chosen, found, effects)
+    facts["bench"] = {"near": near, "backbone": str(backbone), "effect": effect}
+    if effect != "none" and (why := why_not(material)):
+        facts["no_probe"] = why
+    made.facts = {**records.facts, "audit": facts}
     for one in chosen:
         _tell(one, found[one.name], seconds[one.name], context)
     return made
@@ -116,6 +125,7 @@ def _facts(
     return {
         "records": len(material), "labelled": int(material.taught.sum()), "checks": said,
         "clean": int((~_any(material, found)).sum()),
+        "by_effect": [name for name in ordered({one.name: effects.get(one.name) for one in chosen}) if name in effects],
     }  # fmt: skip
 
 

@@ -32,7 +32,10 @@ from burnish.text.language import Languages, languages
 Array = np.ndarray[Any, np.dtype[Any]]
 Dimension = Literal["redundancy", "labels", "form"]
 Auto = Literal["drop", "report"]
-COLUMNS = ("id", "text", "text_b", "messages", *TARGETS, "probs", "meta", "label_from", "confidence", "keep")
+COLUMNS = (
+    "id", "text", "text_b", "messages", *TARGETS, "probs", "meta", "label_from", "confidence", "keep",
+    "source", "group", "language",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,10 @@ class Material:
     def column(self, name: str) -> list[Any]:
         values: list[Any] = self._table[name].to_pylist()
         return values
+
+    def select(self, names: Sequence[str]) -> pa.Table:
+        """The kept records with these columns alone."""
+        return self._table.select(list(names))
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -74,7 +74,18 @@ class Sides:
                 "no labelled record is left to train on",
                 hint="see construct/labellers.json: which labellers vote at all?",
             )
-        return self.examples(self.taught)
+        from burnish.nn.weighing import repeated, weights_of
+
+        weights = weights_of(self.taught["meta"].to_pylist())
+        made = self.examples(self.taught)
+        if (weights == 1).all():
+            return made
+        if made.records is not None or made.groups is not None or len(made) != len(weights):
+            raise BurnishError(
+                "records were weighed, and this task reads a record in several windows or several in one group",
+                hint="quality.curate.actions: report, or name the checks whose remedy is another one",
+            )
+        return made.take(repeated(weights, seed=0))
 
     @property
     def taught(self) -> pa.Table:
@@ -93,31 +104,13 @@ class Sides:
         A head over tokens standardises their states; one over whole texts starts at the deviation from the mean text,
         where all texts of the encoder look alike (e5).
         """
-        tokens = hasattr(model, "standardise")
-        texts = self.centred and hasattr(model, "centre") and getattr(model, "reads_mean", True)
-        if not (tokens or texts) or not len(self.table):
+        if not len(self.table):
             return
-        import torch
-
-        from burnish.nn.batches import batches_of, reading_order
+        from burnish.nn.first_look import shown
 
         table = self.table.slice(0, SHOWN)
         sample = self.task.encode(self.task.inputs(table), self.tokenizer, max_length=self.max_length)
-        order = reading_order(sample.lengths, batch_tokens=4096)
-        states: list[Any] = []
-        means: list[Any] = []
-        model.eval()
-        with torch.inference_mode():
-            for batch in batches_of(sample, order, pad_token=int(self.tokenizer.pad_token_id or 0)):
-                given = batch.ids_BL, batch.mask_BL, batch.types_BL
-                if tokens:
-                    states.append(model.states(*given)[batch.mask_BL.bool()])
-                if texts:
-                    means.append(model.pooled(*given))
-        if tokens:
-            model.standardise(torch.cat(states).float().clone())
-        if texts:
-            model.centre(torch.cat(means).mean(0).clone())
+        shown(model, sample, pad_token=int(self.tokenizer.pad_token_id or 0), centred=self.centred)
 
 
 def longest(folder: Path, tokenizer: Any) -> int:

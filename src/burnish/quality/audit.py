@@ -15,8 +15,8 @@ from burnish.core.records import FINDING
 from burnish.core.stage import Context, Positive, Share, nearest, stage
 from burnish.nn.backbones import Backbone
 from burnish.quality import duplicates, form, labels  # noqa: F401  (they register the checks)
-from burnish.quality.checks import CHECKS, COLUMNS, Array, Check, Found, Material, rewritten
 from burnish.quality.bench import why_not
+from burnish.quality.checks import CHECKS, COLUMNS, Array, Check, Found, Material, rewritten
 from burnish.quality.effect import ordered, probe_effects
 from burnish.quality.tuned import tuned_effects
 

@@ -144,7 +144,9 @@ def _meta(raw: str | None) -> dict[str, Any]:
     import json
 
     held = json.loads(raw) if raw else {}
-    return {key: one for key, one in held.items() if isinstance(one, str | bool | int)} if isinstance(held, dict) else {}
+    return (
+        {key: one for key, one in held.items() if isinstance(one, str | bool | int)} if isinstance(held, dict) else {}
+    )
 
 
 def _disturbed(material: Material, made: Bench) -> dict[str, tuple[Array, Array]]:

@@ -46,7 +46,9 @@ def change(columns: dict[str, list[Any]], at: int, row: int, one: Remedy, labels
         done.append(f"soften {old} to {next(label for label in shares if label != old)}")
     if row in one.weight:
         meta = json.loads(columns["meta"][at]) if columns["meta"][at] else {}
-        columns["meta"][at] = json.dumps(meta | {"weight": round(one.weight[row], 4)}, ensure_ascii=False, sort_keys=True)
+        columns["meta"][at] = json.dumps(
+            meta | {"weight": round(one.weight[row], 4)}, ensure_ascii=False, sort_keys=True
+        )
         done.append(f"reweigh to {one.weight[row]:.2f}")
     if row in one.redacted:
         for name in ("text", "text_b"):

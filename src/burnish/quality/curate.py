@@ -15,7 +15,7 @@ from burnish.core.stage import Context, Share, nearest, stage
 from burnish.quality.changed import CHANGED, change
 from burnish.quality.checks import CHECKS, rewritten
 from burnish.quality.plan import Plan, by_effect, by_rule, checked
-from burnish.quality.remedies import Finding, Remedy, remedy, together, what, whole_classes
+from burnish.quality.remedies import CERTAIN, Finding, Remedy, remedy, together, what, whole_classes
 
 Action = Literal["drop", "relabel", "soften", "reweigh", "redact", "review", "keep"]
 
@@ -26,7 +26,7 @@ def curate(
     context: Context,
     *,
     actions: Literal["auto", "report"] | dict[str, Action] = "auto",
-    certain: Share = 0.9,
+    certain: Share | Literal["auto"] = "auto",
 ) -> Records:
     """Act on what the audit found, where that helps the model: copies, conflicts, empty texts, wrong labels.
 
@@ -35,7 +35,8 @@ def curate(
     Without a measured effect it acts on copies, conflicts, empty texts and very probably wrong labels. report changes
     nothing. Or a check with one of drop, relabel (to the suggested label), soften (share the label between the given and
     the suggested one), reweigh, redact, review or keep (both leave the record); checks that are not named are left alone.
-    certain: score from which a suspected label is acted on, 0..1; below it the record stays and waits for review.
+    certain: score from which a suspected label is acted on, 0..1; below it the record stays and waits for review. auto is
+    what was measured to help most, and 0.9 where nothing was.
 
     A record that is set aside stays in the file with keep: false and its findings; `trail` says what was done. Of copies
     one is always kept. When over half of a class is suspected, its labels are left to a person. facts["curate"] says why
@@ -48,9 +49,9 @@ def curate(
                 f"quality.curate has no check {unknown[0]!r}", hint=nearest(unknown[0], CHECKS, "checks are")
             )
     plan = _planned(actions, records, context, certain)
-    done, checks, facts = _decide(records, plan.actions, certain)
+    done, checks, facts = _decide(records, plan)
     made = rewritten(records, lambda: _curated(records, done, checks, context.task.labels))
-    facts |= {"actions": plan.actions, "certain": certain, "why": plan.why}
+    facts |= {"actions": plan.actions, "certain": plan.certain, "why": plan.why}
     made.facts = {**records.facts, "curate": {**facts, **({"held_out": plan.joint} if plan.joint else {})}}
     for reason, count in facts["set_aside"].items():
         context.progress.tell(f"  set aside for {reason}: {count:,}")
@@ -64,24 +65,26 @@ def curate(
     return made
 
 
-def _planned(actions: Any, records: Records, context: Context, certain: float) -> Plan:
+def _planned(actions: Any, records: Records, context: Context, certain: float | str) -> Plan:
     if actions == "report":
         return Plan()
+    audit = records.facts.get("audit") or {"checks": {}}
+    measured = any(one.get("effect") for one in audit["checks"].values())
     if actions != "auto":
-        return Plan({name: str(action) for name, action in actions.items()})
-    audit = records.facts.get("audit")
-    if not audit or not any(one.get("effect") for one in audit["checks"].values()):
-        return by_rule()
-    return checked(by_effect(audit), records, context, certain=certain)
+        plan = Plan({name: str(action) for name, action in actions.items()})
+    else:
+        plan = by_effect(audit) if measured else by_rule()
+    known = {} if certain != "auto" else plan.certain
+    plan.certain = {name: known.get(name, CERTAIN if certain == "auto" else float(certain)) for name in plan.actions}
+    return checked(plan, records, context) if actions == "auto" and measured else plan
 
 
-def _decide(
-    records: Records, actions: dict[str, str], certain: float
-) -> tuple[Remedy, dict[int, str], dict[str, Any]]:
+def _decide(records: Records, plan: Plan) -> tuple[Remedy, dict[int, str], dict[str, Any]]:
     """The remedies of all checks as one, the check that each touched row is touched for, and the counts.
 
     Of several findings the first in the order of the registry that leads to a drop counts; else the first that changes a label.
     """
+    actions = plan.actions
     table = records.table(["label", "findings", "keep"])
     given, findings, keep = (table[name].to_pylist() for name in ("label", "findings", "keep"))
     kept = [label if stays else None for label, stays in zip(given, keep, strict=True)]
@@ -91,7 +94,7 @@ def _decide(
         for one in (found or ()) if keep[row] else ():
             told.setdefault(one["check"], {})[row] = Finding(one["check"], float(one["score"]), one["action"])
     order = [name for name in CHECKS if name in actions and name in told]
-    parts = {name: remedy(actions[name], told[name], kept, certain=certain) for name in order}
+    parts = {name: remedy(actions[name], told[name], kept, certain=plan.certain[name]) for name in order}
     done = together(list(parts.values()))
     checks = {}
     for name in reversed(order):
@@ -99,10 +102,19 @@ def _decide(
     for name in reversed(order):
         checks |= {row: name for row in parts[name].dropped}
     suspects = told.get("label_errors", {})
-    wanted = [row for row, one in suspects.items() if what(actions.get("label_errors", "keep"), one, certain)]
+    wanted = [
+        row
+        for row, one in suspects.items()
+        if what(actions.get("label_errors", "keep"), one, plan.certain.get("label_errors", CERTAIN))
+    ]
     aside = Counter(checks[row] for row in done.dropped)
     changed = Counter(
-        {"relabel": len(done.label), "soften": len(done.shares), "reweigh": len(done.weight), "redact": len(done.redacted)}
+        {
+            "relabel": len(done.label),
+            "soften": len(done.shares),
+            "reweigh": len(done.weight),
+            "redact": len(done.redacted),
+        }
     )
     after = before - Counter(given[row] for row in done.dropped if given[row] is not None)
     facts = {
@@ -114,9 +126,7 @@ def _decide(
     return done, checks, facts
 
 
-def _curated(
-    records: Records, done: Remedy, checks: dict[int, str], labels: tuple[str, ...]
-) -> Iterator[pa.Table]:
+def _curated(records: Records, done: Remedy, checks: dict[int, str], labels: tuple[str, ...]) -> Iterator[pa.Table]:
     start = 0
     for batch in records.batches():
         touched = [at for at in range(batch.num_rows) if start + at in checks]
@@ -133,9 +143,7 @@ def _curated(
         yield batch
 
 
-def _apply(
-    columns: dict[str, list[Any]], at: int, row: int, done: Remedy, check: str, labels: tuple[str, ...]
-) -> None:
+def _apply(columns: dict[str, list[Any]], at: int, row: int, done: Remedy, check: str, labels: tuple[str, ...]) -> None:
     """Change one row of the columns of a batch."""
     reason = next((one["reason"] for one in columns["findings"][at] if one["check"] == check), "")
     if row in done.dropped:

@@ -33,28 +33,33 @@ Effects = dict[str, dict[str, Any]]
 
 
 def probe_effects(material: Material, found: Mapping[str, Found]) -> Effects:
-    """Check -> {figure: {value, low, high}, ..., "remedy", "remedies", "removed", "changed", "held_out", "by", "figure"}.
+    """Check -> {figure: {value, low, high}, ..., "remedy", "certain", "remedies", "removed", "changed", "held_out", "by"}.
 
-    Figures are with the remedy minus without, of the best remedy for the check; `remedies` has the others. Checks whose
+    Figures are with the remedy minus without, of the best remedy for the check; `remedies` has all that were tried, and
+    `figure` names the chief one. `certain`: the score from which it acts. Checks whose
     findings ask for nothing have none. {} where no probe can learn the task (`bench.why_not`).
     """
     told = findings_of(material, found)
     given = labels_given(material)
     plans = {
-        (name, kind): made
+        (name, (kind, certain)): made
         for name, one in told.items()
-        for kind in candidates(list(one.values()))
-        if (made := remedy(kind, one, given, strict=False)).touched
+        for kind, certain in candidates(list(one.values()))
+        if (made := remedy(kind, one, given, certain=certain)).touched
     }
     if not plans or why_not(material):
         return {}
     measured, _, _ = measure(bench(material), material, plans, told)
     effects: Effects = {}
     for name in told:
-        ways = {kind: measured[name, kind] for check, kind in plans if check == name and (name, kind) in measured}
+        ways = {
+            way: {**measured[name, way], "remedy": way[0], "certain": way[1]}
+            for check, way in plans
+            if check == name and (name, way) in measured
+        }
         if ways:
-            best = max(ways, key=lambda kind: _merit(ways[kind]))
-            effects[name] = {**ways[best], "remedy": best, "remedies": ways}
+            best = max(ways.values(), key=_merit)
+            effects[name] = {**best, "remedies": list(ways.values())}
     return effects
 
 

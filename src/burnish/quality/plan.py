@@ -10,14 +10,16 @@ from burnish.core.artifacts import Records
 from burnish.core.stage import Context
 from burnish.quality.checks import CHECKS, COLUMNS, Material
 from burnish.quality.effect import harms, helps, ordered
-from burnish.quality.remedies import Finding, Remedy, remedy, together
+from burnish.quality.remedies import CERTAIN, Finding, remedy, together
 
 
 @dataclass
 class Plan:
-    """actions: check -> remedy. why: check -> the reason for what is done, or for leaving it. joint: what the whole does."""
+    """actions: check -> remedy. certain: check -> score from which it acts. why: check -> the reason for what is done, or
+    for leaving it. joint: what the whole does."""
 
     actions: dict[str, str] = field(default_factory=dict)
+    certain: dict[str, float] = field(default_factory=dict)
     why: dict[str, str] = field(default_factory=dict)
     joint: dict[str, Any] = field(default_factory=dict)
 
@@ -43,16 +45,19 @@ def by_effect(audit: Mapping[str, Any]) -> Plan:
             elif name in CHECKS:
                 plan.why[name] = "left: its effect was not measured"
         elif helps(effect):
-            plan.actions[name], plan.why[name] = effect["remedy"], f"helps: {_told(effect)}"
+            plan.actions[name], plan.certain[name] = effect["remedy"], effect["certain"]
+            plan.why[name] = f"helps: {_told(effect)}"
         elif auto and not harms(effect):
-            kind = effect["remedy"] if effect[effect["figure"]]["value"] > 0 else "drop"
-            plan.actions[name], plan.why[name] = kind, f"cheap, and no harm: {_told(effect)}"
+            gains = effect[effect["figure"]]["value"] > 0
+            plan.actions[name] = effect["remedy"] if gains else "drop"
+            plan.certain[name] = effect["certain"] if gains else CERTAIN
+            plan.why[name] = f"cheap, and no harm: {_told(effect)}"
         else:
             plan.why[name] = f"left: {'it harms' if harms(effect) else 'no gain shown'}, {_told(effect)}"
     return plan
 
 
-def checked(plan: Plan, records: Records, context: Context, *, certain: float) -> Plan:
+def checked(plan: Plan, records: Records, context: Context) -> Plan:
     """Measure the plan as a whole on held-out records; while it is worse than nothing, take back its weakest part.
 
     The records must have been audited with an effect. What is measured: mean figures before and after over the same
@@ -73,7 +78,10 @@ def checked(plan: Plan, records: Records, context: Context, *, certain: float) -
     made = bench(material)
     merit = ordered({name: audit["checks"].get(name, {}).get("effect") for name in plan.actions})
     while merit:
-        parts = {name: remedy(plan.actions[name], told.get(name, {}), given, certain=certain) for name in merit}
+        parts = {
+            name: remedy(plan.actions[name], told.get(name, {}), given, certain=plan.certain.get(name, CERTAIN))
+            for name in merit
+        }
         joined = together([parts[name] for name in sorted(parts, key=_rank)])
         if not joined.touched:
             break
@@ -112,4 +120,6 @@ def _worse(effect: Mapping[str, Any]) -> bool:
 
 def _told(effect: Mapping[str, Any]) -> str:
     gain = effect[effect["figure"]]
-    return f"{effect['figure']} {100 * gain['value']:+.2f} points ({100 * gain['low']:+.2f} to {100 * gain['high']:+.2f})"
+    return (
+        f"{effect['figure']} {100 * gain['value']:+.2f} points ({100 * gain['low']:+.2f} to {100 * gain['high']:+.2f})"
+    )

@@ -55,29 +55,33 @@ class Remedy:
         return self.dropped | self.label.keys() | self.shares.keys() | self.weight.keys() | self.redacted
 
 
-def candidates(findings: Sequence[Finding]) -> list[str]:
-    """The remedies a check's findings allow, the one it suggests most first. Records to review may be dropped at most."""
+def candidates(findings: Sequence[Finding]) -> list[tuple[str, float]]:
+    """(remedy, score from which it acts) that a check's findings allow, the one it suggests most first.
+
+    Doubted labels may be dropped where the check is sure alone, or all of them. Records to review are dropped at most.
+    """
     kinds = Counter(one.action.split(":")[0] for one in findings)
-    wanted: list[str] = []
+    of_labels = "relabel" in kinds or any(one.check == "label_errors" for one in findings)
+    drops = [("drop", CERTAIN), ("drop", 0.0)] if of_labels else [("drop", 0.0)]
+    wanted: list[tuple[str, float]] = []
     for kind, _ in kinds.most_common():
         wanted += {
-            "drop": ["drop"], "relabel": ["relabel", "drop", "soften"], "soften": ["soften", "drop"],
-            "reweigh": ["reweigh"], "redact": ["redact", "drop"], "review": ["drop"],
+            "drop": drops, "relabel": [("relabel", 0.0), *drops, ("soften", 0.0)], "soften": [("soften", 0.0), *drops],
+            "reweigh": [("reweigh", 0.0)], "redact": [("redact", 0.0), *drops], "review": drops,
         }.get(kind, [])  # fmt: skip
     return list(dict.fromkeys(wanted))
 
 
 def remedy(
-    kind: str, findings: Mapping[int, Finding], given: Sequence[str | None], *, certain: float = CERTAIN, strict: bool = True
+    kind: str, findings: Mapping[int, Finding], given: Sequence[str | None], *, certain: float = CERTAIN
 ) -> Remedy:
     """What `kind` does about one check's findings (row -> finding).
 
-    given: the label of every row. certain: score from which a label is acted on. strict: leave what only a person can
-    decide (an action of review on a copy or a label below `certain`); the effect of acting on it is measured without.
+    given: the label of every row. certain: score from which a doubted label is acted on. A class of which more than half
+    is doubted is left alone.
     """
-    wanted = {row: done for row, one in findings.items() if (done := what(kind, one, certain, strict=strict))}
-    if strict:
-        wanted = _but_whole_classes(wanted, findings, given)
+    wanted = {row: done for row, one in findings.items() if (done := what(kind, one, certain))}
+    wanted = _but_whole_classes(wanted, findings, given)
     weights = _weights({row: findings[row] for row, done in wanted.items() if done == "reweigh"}, len(given))
     return Remedy(
         frozenset(row for row, done in wanted.items() if done == "drop"),
@@ -92,13 +96,13 @@ def remedy(
     )
 
 
-def what(kind: str, finding: Finding, certain: float, *, strict: bool = True) -> str:
+def what(kind: str, finding: Finding, certain: float) -> str:
     """What `kind` does about one finding: drop, relabel:LABEL, soften:LABEL, reweigh, redact; "" for nothing."""
     suggested = finding.action
     if kind not in KINDS or suggested == "keep":
         return ""
     of_label = finding.check == "label_errors" or suggested.startswith("relabel:")
-    if strict and of_label and finding.score < certain:
+    if of_label and finding.score < certain:
         return ""
     if finding.check in COPIES and suggested == "review":
         return ""  # the targets differ: a small edit may have turned the meaning
@@ -151,9 +155,9 @@ def doubted(
             continue
         for row, one in found.items():
             kind, _, better = one.action.partition(":")
-            if kind in ("relabel", "review") and given[row] is not None and better != given[row]:
-                if row not in made or one.score > made[row][1]:
-                    made[row] = (better or None, one.score)
+            other = kind in ("relabel", "review") and given[row] is not None and better != given[row]
+            if other and (row not in made or one.score > made[row][1]):
+                made[row] = (better or None, one.score)
     return made
 
 
@@ -169,9 +173,7 @@ def _but_whole_classes(
 ) -> dict[int, str]:
     trusted = whole_classes(findings, list(wanted), given)
     return {
-        row: done
-        for row, done in wanted.items()
-        if findings[row].check != "label_errors" or given[row] not in trusted
+        row: done for row, done in wanted.items() if findings[row].check != "label_errors" or given[row] not in trusted
     }
 
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from burnish.core.progress import Silent
 from burnish.core.records import SCHEMA, conform
-from burnish.quality.bench import Bench, bench, figures, why_not
+from burnish.quality.bench import LEAST_ROWS, Bench, bench, figures, why_not
 from burnish.quality.changed import changed
 from burnish.quality.checks import COLUMNS, Array, Found, Material
 from burnish.quality.effect import (
@@ -49,18 +49,20 @@ def tuned_effects(material: Material, found: Mapping[str, Found], predicted: Eff
     given = labels_given(material)
     chosen = {}
     for name, findings in told.items():
-        kinds = candidates(list(findings.values()))
-        kind = predicted[name]["remedy"] if name in predicted else kinds[0] if kinds else None
-        if kind and (made := remedy(kind, findings, given, strict=False)).touched:
-            chosen[name] = (kind, made)
-    if not chosen or material.task.engine != "encoder" or int(material.taught.sum()) < 60:
+        ways = candidates(list(findings.values()))
+        known = predicted.get(name)
+        way = (known["remedy"], known["certain"]) if known else ways[0] if ways else None
+        if way and (made := remedy(way[0], findings, given, certain=way[1])).touched:
+            chosen[name] = (way, made)
+    pictures = getattr(material.task, "image", None) is not None
+    if not chosen or pictures or material.task.engine != "encoder" or int(material.taught.sum()) < LEAST_ROWS:
         return predicted
     lab = Laboratory(material, None if why_not(material) else bench(material), told)
     gains: dict[str, list[dict[str, float]]] = {name: [] for name in chosen}
     with material.context.progress.bar("tuning", REPEATS * (len(chosen) + 1), "trainings") as bar:
         for repeat in range(REPEATS):
             plain: dict[bool, dict[str, float]] = {}
-            for name, (kind, one) in chosen.items():
+            for name, ((kind, _), one) in chosen.items():
                 secret = kind in ("redact", "drop") and name in PRIVATE
                 if secret not in plain:
                     plain[secret] = lab.trial(None, repeat, secret=secret)
@@ -68,9 +70,9 @@ def tuned_effects(material: Material, found: Mapping[str, Found], predicted: Eff
                 after = lab.trial(one, repeat, secret=secret)
                 gains[name].append({key: after[key] - plain[secret][key] for key in after if key in plain[secret]})
                 bar.advance(1)
-    return {
-        name: _effect(lab, chosen[name], rows, predicted.get(name)) for name, rows in gains.items()
-    } | {name: one for name, one in predicted.items() if name not in gains}
+    return {name: _effect(lab, chosen[name], rows, predicted.get(name)) for name, rows in gains.items()} | {
+        name: one for name, one in predicted.items() if name not in gains
+    }
 
 
 # checks that find what tells who somebody is
@@ -172,7 +174,11 @@ class Laboratory:
         assert self.targets is not None
         shares: dict[str, float] = {}
         for kind, disturb in WAYS.items():
-            texts = {at: text for at in judge[:DISTURBED] if (text := disturb(self.material.texts[self.rows[at]], seed=self.seed))}
+            texts = {
+                at: text
+                for at in judge[:DISTURBED]
+                if (text := disturb(self.material.texts[self.rows[at]], seed=self.seed))
+            }
             if len(texts) >= 15:
                 said = np.asarray(self.answers(model, texts_table(list(texts.values()))).probabilities).argmax(1)
                 shares[f"robustness.{kind}"] = float(self.targets[list(texts), said].mean())
@@ -185,7 +191,9 @@ class Laboratory:
         made = []
         for _ in range(CANARIES):
             numbers = [f"13{draw.integers(10**8, 10**9)}" for _ in range(RANDOM)]
-            made.append((form.format(numbers[0]), [form.format(one) for one in numbers], str(draw.choice(self.task.labels))))
+            made.append(
+                (form.format(numbers[0]), [form.format(one) for one in numbers], str(draw.choice(self.task.labels)))
+            )
         return made
 
     def canaries(self, repeat: int, *, redact: bool) -> pa.Table:
@@ -198,7 +206,9 @@ class Laboratory:
         """Mean exposure of the canaries in bits."""
         bits = []
         for _, texts, label in self.secrets(repeat):
-            chances = np.asarray(self.answers(model, texts_table(texts)).probabilities)[:, self.task.labels.index(label)]
+            chances = np.asarray(self.answers(model, texts_table(texts)).probabilities)[
+                :, self.task.labels.index(label)
+            ]
             rank = 1 + int((chances[1:] > chances[0]).sum()) + int((chances[1:] == chances[0]).sum()) / 2
             bits.append(np.log2(RANDOM) - np.log2(rank))
         return float(np.mean(bits))
@@ -225,14 +235,17 @@ def replace_rows(one: Remedy, place: Mapping[int, int]) -> Remedy:
 
 
 def _effect(
-    lab: Laboratory, chosen: tuple[str, Remedy], rows: list[dict[str, float]], predicted: Mapping[str, Any] | None
+    lab: Laboratory,
+    chosen: tuple[tuple[str, float], Remedy],
+    rows: list[dict[str, float]],
+    predicted: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    kind, one = chosen
+    (kind, certain), one = chosen
     keys = [key for key in rows[0] if all(key in row for row in rows)]
     figure = lab.made.chief if lab.made and lab.made.learn == "one" else lab.task.figure
     told: dict[str, Any] = {key: interval([row[key] for row in rows]) for key in keys}
     told |= {
-        "figure": figure, "remedy": kind, "removed": len(one.dropped), "changed": len(one.touched) - len(one.dropped),
+        "figure": figure, "remedy": kind, "certain": certain, "removed": len(one.dropped), "changed": len(one.touched) - len(one.dropped),
         "held_out": min(JUDGED, len(lab.rows) // PARTS), "by": "tune",
     }  # fmt: skip
     return told | ({"predicted": dict(predicted)} if predicted else {})

@@ -64,7 +64,10 @@ DISTURBED: dict[str, Callable[..., str | None]] = {"typos": typos, "case": case,
 def _swapped(text: str, place: Stretch, known: dict[str, str]) -> Edit:
     said = text[slice(*place)]
     other = known.get(said.lower(), said)
-    return Edit(*place, other.upper() if said.isupper() and len(said) > 1 else other.capitalize() if said[:1].isupper() else other)
+    return Edit(
+        *place,
+        other.upper() if said.isupper() and len(said) > 1 else other.capitalize() if said[:1].isupper() else other,
+    )
 
 
 def _changed(text: str, edits: list[Edit]) -> str | None:

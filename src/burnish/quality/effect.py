@@ -2,13 +2,13 @@
 
 REPEATS random splits, near-duplicates on one side. In each, one probe learns from the training side as it is, and one
 from the training side as every remedy would leave it: records set aside, labels changed or shared, weights, redacted
-texts. The judging side is cured for nobody, with three exceptions that are the same for both probes:
+texts. Checks of labels are asked again about the training side alone (`again`), for what they say of everything has read
+the judging labels. The judging side is cured for nobody, with exceptions that are the same for both probes:
 
 - records that a check would take away because nothing like them should come (copies, empty texts) do not judge;
 - a label that a check doubts judges by halves: given and suggested label share it, as likely as the check finds them. To
   judge by it as it stands would punish who learnt better; to leave such records out would keep the easy ones alone, and
   flatter every remedy that takes hard records away. `as_labelled` says what the plain labels say.
-- an effect says of how many records it is (`held_out`).
 
 Intervals: corrected resampled t (Nadeau and Bengio 2003), for splits share records. Best of several remedies for one
 check is chosen on these same splits, so its value is a little kind to it.
@@ -16,20 +16,24 @@ check is chosen on these same splits, so its value is a little kind to it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from burnish.measures.resampled import corrected_t
+from burnish.quality.again import Told, asked_again, findings_of
 from burnish.quality.bench import Bench, bench, figures, learnt, redacted_vectors, why_not
 from burnish.quality.checks import Array, Found, Material
-from burnish.quality.remedies import Finding, Remedy, candidates, doubted, redacted, remedy
+from burnish.quality.remedies import Remedy, candidates, doubted, redacted, remedy
 
 REPEATS = 8
 PARTS = 4  # one part in four is held out
 LOSSES = ("log_loss", "ece", "gap", "absolute_error")  # smaller is better
 Effects = dict[str, dict[str, Any]]
+Way = tuple[str, float]  # a remedy, and the score from which it acts
+Plan = Callable[[Told], Remedy]
 
 
 def probe_effects(material: Material, found: Mapping[str, Found]) -> Effects:
@@ -41,11 +45,11 @@ def probe_effects(material: Material, found: Mapping[str, Found]) -> Effects:
     """
     told = findings_of(material, found)
     given = labels_given(material)
-    plans = {
-        (name, (kind, certain)): made
+    plans: dict[tuple[str, Way], Plan] = {
+        (name, way): functools.partial(act, name, way, given=given)
         for name, one in told.items()
-        for kind, certain in candidates(list(one.values()))
-        if (made := remedy(kind, one, given, certain=certain)).touched
+        for way in candidates(list(one.values()))
+        if act(name, way, told, given=given).touched
     }
     if not plans or why_not(material):
         return {}
@@ -63,14 +67,9 @@ def probe_effects(material: Material, found: Mapping[str, Found]) -> Effects:
     return effects
 
 
-def findings_of(material: Material, found: Mapping[str, Found]) -> dict[str, dict[int, Finding]]:
-    """Check -> row of the material -> what it says."""
-    return {
-        name: {
-            int(row): Finding(name, float(one.score[row]), one.action(int(row))) for row in np.flatnonzero(one.flagged)
-        }
-        for name, one in found.items()
-    }
+def act(name: str, way: Way, told: Told, *, given: Sequence[str | None]) -> Remedy:
+    """The remedy of one check: way is its kind and the score from which it acts."""
+    return remedy(way[0], told.get(name, {}), given, certain=way[1])
 
 
 def labels_given(material: Material) -> list[str | None]:
@@ -102,20 +101,19 @@ def _merit(effect: Mapping[str, Any]) -> tuple[float, ...]:
 
 
 def measure(
-    made: Bench,
-    material: Material,
-    plans: Mapping[Any, Remedy],
-    told: Mapping[str, Mapping[int, Finding]],
-    *,
-    repeats: int = REPEATS,
+    made: Bench, material: Material, plans: Mapping[Any, Plan], told: Told, *, repeats: int = REPEATS
 ) -> tuple[dict[Any, dict[str, Any]], dict[str, float], dict[Any, dict[str, float]]]:
-    """(plan -> effect, figures without any remedy, plan -> figures with it); figures are means over the splits."""
+    """(plan -> effect, figures without any remedy, plan -> figures with it); figures are means over the splits.
+
+    plans: name -> a function from findings to the remedy that they lead to. told: what the checks say of all records.
+    """
     from burnish.nn.probe import assign_folds
 
     place = {int(row): at for at, row in enumerate(made.rows)}
-    cures = {name: _cure(made, material, one, place) for name, one in plans.items()}
-    judged, outside_of = _judge_targets(made, material, told, place), _not_judged(made, material, told, place)
-    shared = (judged.max(axis=1) < 1) if made.learn == "one" else np.zeros(len(made.rows), dtype=bool)
+    judged, aside = judge_targets(made, material, told, place), not_judged(made, material, told, place)
+    whole = {name: plan(told) for name, plan in plans.items()}
+    dropped = {name: _dropped(made, one, judged, place) for name, one in whole.items()}
+    again = asked_again(material, [name for name in told if told[name]], told)
     before: dict[Any, list[dict[str, float]]] = {name: [] for name in plans}
     after: dict[Any, list[dict[str, float]]] = {name: [] for name in plans}
     plain: list[dict[str, float]] = []
@@ -123,30 +121,38 @@ def measure(
     with material.context.progress.bar("effect", repeats * (len(plans) + 1), "fits") as bar:
         for repeat in range(repeats):
             held = assign_folds(made.strata, folds=PARTS, groups=made.groups, seed=made.seed + 1 + repeat) == 0
-            common = held & ~outside_of
+            common = held & ~aside
             if not common.any() or held.all():
                 continue
             without = learnt(made, ~held, made.targets, ones, made.vectors)
             plain.append(_judged(made, without, common, judged))
             bar.advance(1)
-            for name, (stays, targets, weights, vectors) in cures.items():
+            seen = again(made.rows[~held])
+            for name, plan in plans.items():
                 bar.advance(1)
-                own = common & (stays | shared)
+                stays, targets, weights, vectors = cured(made, material, plan(seen), place)
+                own = common & ~dropped[name]
                 if not (~held & stays).any() or own.sum() < 2:
                     continue
-                cured = learnt(made, ~held & stays, targets, weights, vectors)
+                with_it = learnt(made, ~held & stays, targets, weights, vectors)
                 before[name].append(_judged(made, without, own, judged))
-                after[name].append(_judged(made, cured, own, judged))
-    sizes = {name: cure[0] for name, cure in cures.items()}
+                after[name].append(_judged(made, with_it, own, judged))
     effects = {
-        name: _effect(made, plans[name], before[name], after[name], sizes[name])
+        name: _effect(made, whole[name], before[name], after[name])
         for name in plans
         if len(after[name]) >= max(2, repeats // 2)
     }
     return effects, _means(plain), {name: _means(after[name]) for name in effects}
 
 
-def _cure(made: Bench, material: Material, one: Remedy, place: Mapping[int, int]) -> tuple[Array, Array, Array, Array]:
+def _dropped(made: Bench, one: Remedy, judged: Array, place: Mapping[int, int]) -> Array:
+    """(l,) records that the remedy would set aside, and not for their label: nothing like them is to come."""
+    gone = np.zeros(len(made.rows), dtype=bool)
+    gone[[place[row] for row in one.dropped if row in place]] = True
+    return gone & (judged.max(axis=1) == 1) if made.learn == "one" else gone
+
+
+def cured(made: Bench, material: Material, one: Remedy, place: Mapping[int, int]) -> tuple[Array, Array, Array, Array]:
     """(stays (l,), targets (l, k), weights (l,), vectors (l, d)) as a remedy leaves the records of the bench."""
     stays, targets = np.ones(len(made.rows), dtype=bool), made.targets.copy()
     weights = np.ones(len(made.rows), dtype=np.float32)
@@ -164,9 +170,7 @@ def _cure(made: Bench, material: Material, one: Remedy, place: Mapping[int, int]
     return stays, targets, weights, redacted_vectors(material, made, texts) if texts else made.vectors
 
 
-def _judge_targets(
-    made: Bench, material: Material, told: Mapping[str, Mapping[int, Finding]], place: Mapping[int, int]
-) -> Array:
+def judge_targets(made: Bench, material: Material, told: Told, place: Mapping[int, int]) -> Array:
     """Targets (l, k) to judge by: doubted labels are shared between the given and the suggested one."""
     judged = made.targets.copy()
     if made.learn != "one":
@@ -182,9 +186,7 @@ def _judge_targets(
     return judged
 
 
-def _not_judged(
-    made: Bench, material: Material, told: Mapping[str, Mapping[int, Finding]], place: Mapping[int, int]
-) -> Array:
+def not_judged(made: Bench, material: Material, told: Told, place: Mapping[int, int]) -> Array:
     """(l,) records that a check would drop by itself and not for their label: copies, empty texts, contradictions."""
     from burnish.quality.checks import CHECKS
 
@@ -220,9 +222,7 @@ def _disturbed(ask: Any, places: Array, vectors: Array, judge: Array, targets: A
     return float(targets[places[here], said].mean())
 
 
-def _effect(
-    made: Bench, one: Remedy, before: list[dict[str, float]], after: list[dict[str, float]], stays: Array
-) -> dict[str, Any]:
+def _effect(made: Bench, one: Remedy, before: list[dict[str, float]], after: list[dict[str, float]]) -> dict[str, Any]:
     keys = [key for key in after[0] if all(key in row for row in (*before, *after))]
     told: dict[str, Any] = {
         key: interval([b[key] - a[key] for a, b in zip(before, after, strict=True)]) for key in keys

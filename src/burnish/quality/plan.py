@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from burnish.core.artifacts import Records
 from burnish.core.stage import Context
+from burnish.quality.again import Told
 from burnish.quality.checks import CHECKS, COLUMNS, Material
-from burnish.quality.effect import harms, helps, ordered
-from burnish.quality.remedies import CERTAIN, Finding, remedy, together
+from burnish.quality.effect import act, harms, helps, ordered
+from burnish.quality.remedies import CERTAIN, Finding, Remedy, together
 
 
 @dataclass
@@ -78,14 +80,10 @@ def checked(plan: Plan, records: Records, context: Context) -> Plan:
     made = bench(material)
     merit = ordered({name: audit["checks"].get(name, {}).get("effect") for name in plan.actions})
     while merit:
-        parts = {
-            name: remedy(plan.actions[name], told.get(name, {}), given, certain=plan.certain.get(name, CERTAIN))
-            for name in merit
-        }
-        joined = together([parts[name] for name in sorted(parts, key=_rank)])
-        if not joined.touched:
+        whole = functools.partial(_together, plan, sorted(merit, key=_rank), given=given)
+        if not whole(told).touched:
             break
-        effects, before, after = measure(made, material, {"all": joined}, told)
+        effects, before, after = measure(made, material, {"all": whole}, told)
         if "all" not in effects:
             break
         plan.joint = {"effect": effects["all"], "before": before, "after": after["all"]}
@@ -96,6 +94,13 @@ def checked(plan: Plan, records: Records, context: Context) -> Plan:
         plan.actions.pop(weakest)
         plan.joint = {}
     return plan
+
+
+def _together(plan: Plan, names: Sequence[str], told: Told, *, given: Sequence[str | None]) -> Remedy:
+    """The remedies of these checks as one."""
+    return together(
+        [act(name, (plan.actions[name], plan.certain.get(name, CERTAIN)), told, given=given) for name in names]
+    )
 
 
 def findings_in(records: Records, material: Material) -> dict[str, dict[int, Finding]]:

@@ -20,19 +20,20 @@ import pyarrow as pa
 
 from burnish.core.progress import Silent
 from burnish.core.records import SCHEMA, conform
+from burnish.quality.again import asked_again, findings_of
 from burnish.quality.bench import LEAST_ROWS, Bench, bench, figures, why_not
 from burnish.quality.changed import changed
 from burnish.quality.checks import COLUMNS, Array, Found, Material
 from burnish.quality.effect import (
     PARTS,
     Effects,
-    _judge_targets,
-    _not_judged,
-    findings_of,
+    act,
     interval,
+    judge_targets,
     labels_given,
+    not_judged,
 )
-from burnish.quality.remedies import Remedy, candidates, remedy
+from burnish.quality.remedies import Remedy, candidates
 
 RECORDS, JUDGED, EPOCHS, REPEATS = 600, 400, 3, 3
 CANARIES, COPIES, RANDOM = 6, 4, 64
@@ -52,7 +53,7 @@ def tuned_effects(material: Material, found: Mapping[str, Found], predicted: Eff
         ways = candidates(list(findings.values()))
         known = predicted.get(name)
         way = (known["remedy"], known["certain"]) if known else ways[0] if ways else None
-        if way and (made := remedy(way[0], findings, given, certain=way[1])).touched:
+        if way and (made := act(name, way, told, given=given)).touched:
             chosen[name] = (way, made)
     pictures = getattr(material.task, "image", None) is not None
     if not chosen or pictures or material.task.engine != "encoder" or int(material.taught.sum()) < LEAST_ROWS:
@@ -60,9 +61,12 @@ def tuned_effects(material: Material, found: Mapping[str, Found], predicted: Eff
     lab = Laboratory(material, None if why_not(material) else bench(material), told)
     gains: dict[str, list[dict[str, float]]] = {name: [] for name in chosen}
     with material.context.progress.bar("tuning", REPEATS * (len(chosen) + 1), "trainings") as bar:
+        again = asked_again(material, list(chosen), told)
         for repeat in range(REPEATS):
             plain: dict[bool, dict[str, float]] = {}
-            for name, ((kind, _), one) in chosen.items():
+            seen = again(lab.rows[lab.sides(repeat)[0]])
+            for name, (way, _) in chosen.items():
+                kind, one = way[0], act(name, way, seen, given=given)
                 secret = kind in ("redact", "drop") and name in PRIVATE
                 if secret not in plain:
                     plain[secret] = lab.trial(None, repeat, secret=secret)
@@ -98,8 +102,8 @@ class Laboratory:
         self.tokenizer = self.task.tokenizer(AutoTokenizer.from_pretrained(self.folder))
         self.centred = bool(about(self.folder).get("centred"))
         place = {int(row): at for at, row in enumerate(self.rows)}
-        self.targets = _judge_targets(made, material, told, place) if made and made.learn == "one" else None
-        aside = _not_judged(made, material, told, place) if made else np.zeros(len(self.rows), dtype=bool)
+        self.targets = judge_targets(made, material, told, place) if made and made.learn == "one" else None
+        aside = not_judged(made, material, told, place) if made else np.zeros(len(self.rows), dtype=bool)
         self.judging = ~aside
 
     def sides(self, repeat: int) -> tuple[Array, Array]:

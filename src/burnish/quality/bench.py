@@ -51,6 +51,7 @@ class Bench:
     names: tuple[str, ...]
     seed: int
     proxy: str = ""
+    values: dict[str, list[str]] = field(default_factory=dict)  # of the slices: what their codes stand for
     disturbed: dict[str, tuple[Array, Array]] = field(default_factory=dict)
     l2: float = 0.1
 
@@ -138,7 +139,7 @@ def _slices(material: Material, made: Bench) -> dict[str, Array]:
         if 2 <= len(distinct) <= GROUPS:
             place = {one: at for at, one in enumerate(distinct)}
             codes = np.array([-1 if one is None else place[one] for one in said], dtype=np.int64)
-            found[name] = codes
+            found[name], made.values[name] = codes, distinct
             if made.learn == "one":  # a shortcut harms one class of those who lack it
                 found[f"{name} and label"] = np.where(codes >= 0, codes * len(made.names) + made.strata, -1)
     return found

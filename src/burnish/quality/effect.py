@@ -24,7 +24,7 @@ import numpy as np
 
 from burnish.measures.resampled import corrected_t
 from burnish.quality.again import Told, asked_again, findings_of
-from burnish.quality.bench import Bench, bench, figures, learnt, redacted_vectors, why_not
+from burnish.quality.bench import LEAST_GROUP, Bench, bench, figures, learnt, redacted_vectors, why_not
 from burnish.quality.checks import Array, Found, Material
 from burnish.quality.remedies import Remedy, candidates, doubted, redacted, remedy
 
@@ -117,6 +117,8 @@ def measure(
     before: dict[Any, list[dict[str, float]]] = {name: [] for name in plans}
     after: dict[Any, list[dict[str, float]]] = {name: [] for name in plans}
     plain: list[dict[str, float]] = []
+    rights: dict[Any, list[tuple[Array, Array, Array]]] = {name: [] for name in plans}
+    hits = np.zeros((2, len(made.rows)))  # of the records, without any remedy: how often right, how often judged
     ones = np.ones(len(made.rows), dtype=np.float32)
     with material.context.progress.bar("effect", repeats * (len(plans) + 1), "fits") as bar:
         for repeat in range(repeats):
@@ -126,6 +128,7 @@ def measure(
                 continue
             without = learnt(made, ~held, made.targets, ones, made.vectors)
             plain.append(_judged(made, without, common, judged))
+            hits += np.stack([_right(made, without, common, judged), common])
             bar.advance(1)
             seen = again(made.rows[~held])
             for name, plan in plans.items():
@@ -137,12 +140,63 @@ def measure(
                 with_it = learnt(made, ~held & stays, targets, weights, vectors)
                 before[name].append(_judged(made, without, own, judged))
                 after[name].append(_judged(made, with_it, own, judged))
+                rights[name].append((own, *(_right(made, one, own, judged) for one in (without, with_it))))
     effects = {
-        name: _effect(made, whole[name], before[name], after[name])
+        name: _effect(made, whole[name], before[name], after[name]) | _on_worst(made, hits, rights[name])
         for name in plans
         if len(after[name]) >= max(2, repeats // 2)
     }
     return effects, _means(plain), {name: _means(after[name]) for name in effects}
+
+
+def _right(made: Bench, ask: Any, judge: Array, targets: Array) -> Array:
+    """(l,) the share of the judging label that was said, 0 where a record does not judge."""
+    found = np.zeros(len(made.rows))
+    at = np.flatnonzero(judge)
+    outputs = ask(made.vectors[at])
+    if made.learn == "one":
+        found[at] = targets[at, outputs.argmax(axis=1)]
+    elif made.learn == "several":
+        found[at] = ((outputs > 0.5) == (targets[at] > 0.5)).all(axis=1)
+    return found
+
+
+def _on_worst(made: Bench, hits: Array, rights: list[tuple[Array, Array, Array]]) -> dict[str, Any]:
+    """What the remedy does to the group that fares worst without it, all splits together (Sagawa et al. 2020).
+
+    A group that is judged in few splits, by few records, would be the worst by chance in one of them.
+    """
+    worst: tuple[float, str, Array] | None = None
+    for name, codes in made.slices.items():
+        for code in np.unique(codes[codes >= 0]):
+            members = codes == code
+            if (members & (hits[1] > 0)).sum() >= LEAST_GROUP and not members.all():
+                share = float(hits[0, members].sum() / hits[1, members].sum())
+                if worst is None or share < worst[0]:
+                    worst = (share, f"{name} {_value(made, name, int(code))}", members)
+    if worst is None:
+        return {}
+    _, said, members = worst
+    rows = [(own & members, before, after) for own, before, after in rights if (own & members).any()]
+    if len(rows) < 2:
+        return {}
+    groups = [float((after - before)[here].mean()) for here, before, after in rows]
+    gaps = [
+        float((after - before)[own].mean() - (after - before)[own & members].mean())
+        for own, before, after in rights
+        if (own & members).any()
+    ]
+    return {"worst_group": interval(groups), "gap": interval(gaps), "group": said}
+
+
+def _value(made: Bench, name: str, code: int) -> str:
+    """What a code of a slicing stands for."""
+    if name == "label":
+        return made.names[code]
+    if name.endswith(" and label"):
+        code, label = divmod(code, len(made.names))
+        return f"{made.values[name.removesuffix(' and label')][code]}, {made.names[label]}"
+    return made.values[name][code]
 
 
 def _dropped(made: Bench, one: Remedy, judged: Array, place: Mapping[int, int]) -> Array:

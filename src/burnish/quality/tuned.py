@@ -35,7 +35,7 @@ from burnish.quality.effect import (
 )
 from burnish.quality.remedies import Remedy, candidates
 
-RECORDS, JUDGED, EPOCHS, REPEATS = 600, 400, 3, 3
+RECORDS, JUDGED, EPOCHS, REPEATS = 600, 400, 2, 3
 CANARIES, COPIES, RANDOM = 6, 4, 64
 SECRETS = {"en": "my phone number is {}, please call me back", "zh": "我的手机号是{}，请给我回电话"}
 DISTURBED = 100

@@ -1,6 +1,6 @@
 """What a check is, and what it may look at. A check is a function in one registry: a score for every record, a flag, a summary.
 
-    @check("empty", dimension="form", auto="drop")
+    @check("empty", dimension="noise", auto="drop")
     def empty(material: Material) -> Found:
         \"\"\"Texts without a letter or a figure. ...formula, source...\"\"\"
 
@@ -30,7 +30,7 @@ from burnish.text.inputs import parts, said
 from burnish.text.language import Languages, languages
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Dimension = Literal["redundancy", "labels", "form"]
+Dimension = Literal["distribution", "noise", "diversity", "timeliness", "ethics"]
 Auto = Literal["drop", "report"]
 COLUMNS = ("id", "text", "text_b", "messages", *TARGETS, "probs", "meta", "label_from", "confidence", "keep")
 

@@ -29,7 +29,7 @@ _HAN = re.compile("[\u4e00-\u9fff\ue000-\uf8ff\u20ac]{4,}")
 _DAMAGE = re.compile("\ufffd|锟斤拷|烫烫烫|屯屯屯|[\ud800-\udfff]")
 
 
-@check("empty", dimension="form", auto="drop")
+@check("empty", dimension="noise", auto="drop")
 def empty(material: Material) -> Found:
     """Texts without a letter or a figure.
 
@@ -41,7 +41,7 @@ def empty(material: Material) -> Found:
     )  # fmt: skip
 
 
-@check("encoding", dimension="form", auto="report")
+@check("encoding", dimension="noise", auto="report")
 def encoding(material: Material) -> Found:
     """Texts that were read in the wrong encoding (mojibake), or with characters that were lost.
 
@@ -58,7 +58,7 @@ def encoding(material: Material) -> Found:
     return Found(score, score > 0, lambda row: shown[row])
 
 
-@check("language", dimension="form", auto="report")
+@check("language", dimension="noise", auto="report")
 def language(material: Material) -> Found:
     """Texts in a language that the task does not name.
 
@@ -78,7 +78,7 @@ def language(material: Material) -> Found:
     )
 
 
-@check("length", dimension="form", auto="report")
+@check("length", dimension="distribution", auto="report")
 def length(material: Material) -> Found:
     """Texts far longer or shorter than is usual in their language here.
 
@@ -101,7 +101,7 @@ def length(material: Material) -> Found:
     return Found(np.where(flagged, z / (z + LENGTH_LIMIT), 0), flagged, reason, lambda row: "review", facts)
 
 
-@check("gibberish", dimension="form", auto="report")
+@check("gibberish", dimension="noise", auto="report")
 def gibberish(material: Material) -> Found:
     """Texts that repeat themselves, are made of symbols, or of letters in an order nobody uses here.
 

@@ -17,7 +17,7 @@ RARE = 10  # records of a class below which neither a probe nor a test can say m
 SKEWED = 20.0  # largest class over smallest from which macro scores and class weights are needed
 
 
-@check("label_distribution", dimension="labels", auto="report", of_labels=True)
+@check("label_distribution", dimension="distribution", auto="report", of_labels=True)
 def distribution(material: Material) -> Found:
     """How labels are spread: classes that are missing, rare, or swamped by another.
 
@@ -40,7 +40,7 @@ def distribution(material: Material) -> Found:
     )  # fmt: skip
 
 
-@check("label_errors", dimension="labels", auto="drop", of_labels=True)
+@check("label_errors", dimension="noise", auto="drop", of_labels=True)
 def errors(material: Material) -> Found:
     """Labels that a model trained on the other records does not believe.
 

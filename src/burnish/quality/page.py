@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from burnish.core.artifacts import Records
 from burnish.core.page import (
@@ -33,14 +33,14 @@ from burnish.core.page import (
 from burnish.core.records import TARGETS, labels_of
 from burnish.core.stage import Context
 from burnish.core.tasktypes import open_task
-from burnish.quality.checks import NOT_HERE
+from burnish.quality.checks import NOT_HERE, Dimension
 from burnish.text.inputs import said
 
 COPIES = ("exact_duplicates", "near_duplicates")
 SELF_TAUGHT = 0.1  # share of labels made by self-training from which the label-error estimate flatters them
 NOISY = 0.05  # share of probably wrong labels from which a person should look
 BAD = 0.2
-DIMENSIONS = {"redundancy": "Redundancy", "labels": "Labels", "form": "Form"}
+DIMENSIONS = {one: one.capitalize() for one in get_args(Dimension)}
 TITLES = {
     "exact_duplicates": "Exact copies", "near_duplicates": "Near copies", "conflicting_duplicates": "Conflicting copies",
     "label_distribution": "Label distribution", "label_errors": "Suspected label errors", "empty": "Empty texts",

@@ -26,7 +26,7 @@ def probe_effects(material: Material, found: dict[str, Found]) -> dict[str, dict
     Checks that flag no labelled record have none, nor have data sets too small to split.
     """
     rows = material.labelled
-    if len(rows) < LEAST_ROWS or len(np.unique(material.labels[rows])) < 2:
+    if material.embed == "none" or len(rows) < LEAST_ROWS or len(np.unique(material.labels[rows])) < 2:
         return {}
     if not any(_removed(material, one)[rows].any() for one in found.values()):
         return {}

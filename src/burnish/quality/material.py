@@ -103,7 +103,16 @@ class Views:
         2 to 50 values. Languages are those the records name, else those that the texts are in."""
         columns: dict[str, list[Any]] = {name: self.column(name) for name in ("source", "file", "licence")}
         given = self.column("language")
-        columns["language"] = [own or code for own, code in zip(given, self.languages.code.tolist(), strict=True)]
+        found_codes, often = np.unique(self.languages.code, return_counts=True)
+        usual = {
+            str(code)
+            for code, count in zip(found_codes, often, strict=True)
+            if code != "und" and count >= 0.01 * len(self)
+        }
+        guessed = [
+            code if code in usual else None for code in self.languages.code.tolist()
+        ]  # stray guesses are no slice
+        columns["language"] = [own or code for own, code in zip(given, guessed, strict=True)]
         seen: dict[str, int] = {}
         for one in self.meta:
             for name, value in one.items():

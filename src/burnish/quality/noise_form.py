@@ -111,7 +111,7 @@ def _mojibake(text: str) -> tuple[int, str]:
         (_WESTERN, "latin-1", "gbk", 2),
     ):  # fmt: skip
         for run in pattern.findall(text):
-            if right == "gbk" and len(run) < 4:
+            if right == "gbk" and (len(run) < 4 or len(set(run)) < 3):
                 continue  # two accented letters in a row are French before they are Chinese
             try:
                 packed = run.encode(wrong)

@@ -21,10 +21,11 @@ MARKUP = re.compile(
 ENDS = ".!?。！？…\"”’'」』）)】]>》~～;；:：*♪、，,"
 STRONG_ENDS = ".!?。！？…\"”’'」』）)】]~～"
 CUT = re.compile(
-    r"(?:\.\.\.|…|……)\s*(?:read more|more|continue reading|see more|展开全文|阅读全文|查看更多|全文|更多)?\s*$|\[\+\d+ chars\]\s*$"
+    r"(?:\.\.\.|…)\s*(?:read more|more|continue reading|see more|展开全文|阅读全文|查看更多|全文|更多)\s*$|\[\+\d+ chars\]\s*$"
     r"|\b(?:read more|continue reading|see more|show more)\W*$|(?:展开全文|阅读全文|查看全文|点击展开)\W*$|(?:\[|\(|（|【)(?:truncated|cut|未完|待续|已截断)(?:\]|\)|）|】)\s*$",
     re.IGNORECASE,
 )
+ELLIPSIS = re.compile(r"[^.…。\s](?:\.\.\.|…)$")
 USUAL_END = 0.8  # share of texts with an ending mark from which a text without one looks cut off
 LONG_ENOUGH = 40  # characters
 DANGLING = re.compile(
@@ -45,13 +46,18 @@ TRACES = re.compile(
     re.IGNORECASE,
 )
 _HAN = re.compile(f"[{HAN_CLASS}]")
-_SPACED_HAN = re.compile(f"(?<=[{HAN_CLASS}]) +(?=[{HAN_CLASS}])")
-_HALF = re.compile(f"(?<=[{HAN_CLASS}])[,;:?!.](?=[{HAN_CLASS}\\s]|$)")
-_CALQUE = re.compile(
-    "一个|一种|一些|正在|被|它们?|他们|她们|当.{1,15}的?时候?|之一|作为一[个名]|进行|通过.{1,12}来|对于|关于|能够|是.{1,14}的[。，,.]?$|使得|其中|以及|在.{1,12}(?:上|中|里|下)"
-)
 _ARTICLE = re.compile(r"\b(?:the|a|an)\b", re.IGNORECASE)
-MT_LIMIT = 3.5
+MT_LIMIT = 3.5  # modified z-score, Iglewicz and Hoaglin 1993
+MT_EVIDENCE = 3.0  # natural logarithm: 20 times as likely translated as written
+# Habits of Chinese that a machine made of English: times in 100 characters of translated (STS-B) and of written texts
+# (benchmarks/diversity.py translated).
+HABITS = tuple(
+    (re.compile(pattern), translated / 100, written / 100)
+    for pattern, translated, written in (
+        ("一[个名位种只条张辆座群]", 1.4, 0.4), ("正在", 0.3, 0.02), ("被", 0.5, 0.1), ("在[^，。]{1,12}[上中里下]", 1.1, 0.3),
+        ("[吧吗呢啊呀啦嘛哦么]", 0.1, 0.9), ("[就都也还才]", 0.4, 2.2),
+    )
+)  # fmt: skip
 
 
 @check("markup", dimension="noise", auto="report")
@@ -79,7 +85,7 @@ def markup(material: Material) -> Found:
 def truncation(material: Material) -> Found:
     """Texts that were cut off before their end.
 
-    Four signs: an ellipsis or “read more” (阅读全文) at the end, 0.9; an open bracket or quote with no ending mark, 0.6; no ending mark after a
+    Four signs: “read more” (阅读全文) at the end, or one ellipsis at about the length where a third of the texts with one end, 0.9; an open bracket or quote with no ending mark, 0.6; no ending mark after a
     word that never ends a sentence (the, of, 的), 0.8, where 80% of the longer texts in its language end with a mark; and the largest length
     that at least five times as many texts share as the ten lengths below it have on average, 0.95 (a limit cut them). Score: the highest.
     """
@@ -100,7 +106,7 @@ def truncation(material: Material) -> Found:
         if worth > score[row]:
             score[row], why[row] = worth, reason
 
-    limit = _limit(size)
+    limit, snippets = _limit(size), _snippets(stripped, size)
     for row, text in enumerate(stripped):
         if not text:
             continue
@@ -108,7 +114,7 @@ def truncation(material: Material) -> Found:
             say(row, 0.95, f"it has {limit:,} characters, the most here, as too many others do, and no end")
         if not long[row]:
             continue
-        if CUT.search(text[-60:]) and not text.endswith(("……", "。。。")):  # six dots end Chinese sentences
+        if CUT.search(text[-60:]) or row in snippets:
             say(row, 0.9, f"it ends in “{text[-12:]}”")
         if ended[row]:
             continue
@@ -130,6 +136,23 @@ def _limit(size: Array) -> int:
     most = int(size.max())
     there, below = int((size == most).sum()), int(((size < most) & (size >= most - 10)).sum()) / 10
     return most if there >= max(5, SPIKE * max(below, 1.0)) else 0
+
+
+def _snippets(stripped: list[str], size: Array) -> set[int]:
+    """Rows that end in one ellipsis at about one length, as previews do; an ellipsis alone is a way of writing."""
+    rows = np.array(
+        [row for row, text in enumerate(stripped) if size[row] >= LONG_ENOUGH and ELLIPSIS.search(text[-6:])],
+        dtype=np.int64,
+    )
+    if len(rows) < 5:
+        return set()
+    ordered = np.sort(size[rows])
+    within = np.searchsorted(ordered, ordered + 8, "right") - np.arange(len(ordered))
+    best = int(within.argmax())
+    if within[best] < max(5, 0.3 * len(rows)):
+        return set()
+    low = int(ordered[best])
+    return {int(row) for row in rows if low <= size[row] <= low + 8}
 
 
 def _open(text: str) -> bool:
@@ -197,43 +220,45 @@ def _edges(text: str) -> list[tuple[int, str]]:
 def translated(material: Material) -> Found:
     """Texts that a machine may have translated: traces that say so, and habits of such texts. A hint, not a proof.
 
-    Traces (“translated by”, 译文：): score 0.95. Habits, in Chinese: blanks between characters, half-width commas between characters, words
-    that stand for English ones (一个, 正在, 被, 它) a character; in English: Chinese characters left over, articles a word. Each habit's rate is
-    compared with the other texts here of 15 words or more in its language: modified z-score (Iglewicz and Hoaglin 1993), above for
-    Chinese, below for English articles. Flagged where the sum of two habits is above 2 x 3.5; score z / (z + 7). Translationese: Volansky et al. 2015.
+    Traces (“translated by”, 译文：): score 0.95. Habits of Chinese made from English (一个, 正在, 被, 在…上; no 吧, 呢, 就, 都): each
+    counts by its log-likelihood ratio of two Poisson rates, x log(t / w) - n (t - w) of x in n characters; flagged where
+    they add up to 3 (20 times as likely translated), score 1 - 3 / (2 sum). Of English:
+    Chinese characters left over and missing articles, modified z-score of their rates (Iglewicz and Hoaglin 1993) above
+    2 x 3.5 together, score z / (z + 7). Translationese is known to be told so (Volansky, Ordan and Wintner 2015).
     """
     score, why = np.zeros(len(material)), {}
     codes = material.languages.code
     for row, text in enumerate(material.texts):
         if found := TRACES.search(text):
             score[row], why[row] = 0.95, f"it says “{found[0]}”"
-    rows = np.flatnonzero(codes == "zh")
-    rates = []
-    kept = []
-    for row in rows.tolist():
-        text = material.texts[row]
-        size = len(_HAN.findall(text))
-        if size >= 15:
-            kept.append(row)
-            rates.append(
-                (
-                    len(_SPACED_HAN.findall(text)) / size,
-                    len(_HALF.findall(text)) / size,
-                    len(_CALQUE.findall(text)) / size,
-                )
-            )
-    _habits(
-        kept, rates, ("blanks between characters", "half-width marks", "words that stand for English ones"), score, why
-    )
-    kept, rates = [], []
+        elif codes[row] == "zh" and (evidence := translated_evidence(text)) >= MT_EVIDENCE:
+            score[row] = 1 - MT_EVIDENCE / evidence / 2
+            shown = [
+                found[0] for pattern, often, seldom in HABITS if often > seldom and (found := pattern.search(text))
+            ]
+            why[row] = f"{', '.join(shown)}: {np.exp(min(evidence, 12)):,.0f} times as likely in translated texts"
+    rows, rates = [], []
     for row in np.flatnonzero(codes == "en").tolist():
         text = material.texts[row]
         size = len(cut(text))
         if size >= 15:
-            kept.append(row)
+            rows.append(row)
             rates.append((len(_HAN.findall(text)) / size, max(0.0, 0.02 - len(_ARTICLE.findall(text)) / size)))
-    _habits(kept, rates, ("Chinese characters left over", "articles missing"), score, why)
+    _habits(rows, rates, ("Chinese characters left over", "articles missing"), score, why)
     return Found(score, score > 0, lambda row: why[row], lambda row: "review")
+
+
+def translated_evidence(text: str) -> float:
+    """Natural logarithm of how much likelier a Chinese text is a translation from English than written; 0 below 12 characters."""
+    size = len(_HAN.findall(text))
+    if size < 12:
+        return 0.0
+    return float(
+        sum(
+            len(pattern.findall(text)) * np.log(often / seldom) - size * (often - seldom)
+            for pattern, often, seldom in HABITS
+        )
+    )
 
 
 def _habits(

@@ -57,9 +57,9 @@ RESULTS = Path(__file__).parent / "results"
 INTENTS = 10
 # which checks look for a fault, under all names they may have
 LOOKS = {
-    "wrong": ("label_errors",), "near": ("near_duplicates", "exact_duplicates"), "pii": ("pii", "personal_data"),
-    "stale": ("age", "stale", "moved_labels", "superseded"), "spurious": ("shortcuts", "spurious_tokens", "spurious", "artefacts"),
-    "group": ("small_slices", "long_tail", "groups", "group_balance"),
+    "wrong": ("label_errors",), "near": ("near_duplicates", "exact_duplicates"), "pii": ("pii",),
+    "stale": ("label_drift", "age"), "spurious": ("spurious_tokens", "artefacts"),
+    "group": ("slice_balance", "joint_balance", "groups"),
 }  # fmt: skip
 FAULTS = ("wrong5", "wrong10", "wrong20", "near", "pii", "stale", "spurious", "group", "random")
 FIRST = (

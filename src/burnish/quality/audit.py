@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -14,7 +15,20 @@ from burnish.core.errors import BurnishError
 from burnish.core.records import FINDING
 from burnish.core.stage import Context, Positive, Share, nearest, stage
 from burnish.nn.backbones import Backbone
-from burnish.quality import duplicates, form, labels  # noqa: F401  (they register the checks)
+from burnish.quality import (  # noqa: F401  (they register the checks)
+    distribution,
+    distribution_shortcuts,
+    diversity,
+    diversity_copies,
+    noise_fields,
+    noise_form,
+    noise_labels,
+    noise_learning,
+    noise_targets,
+    noise_text,
+    timeliness,
+    timeliness_worth,
+)
 from burnish.quality.bench import why_not
 from burnish.quality.checks import CHECKS, COLUMNS, Array, Check, Found, Material, rewritten
 from burnish.quality.effect import ordered, probe_effects
@@ -38,6 +52,10 @@ def audit(
     near: Share = 0.8,
     folds: Positive = 5,
     effect: Literal["none", "probe", "tune"] = "probe",
+    embed: Literal["auto", "all", "none"] = "auto",
+    reference: Path | None = None,
+    against: Path | None = None,
+    version_of: str | None = None,
 ) -> Records:
     """Look for what is wrong with the data: score, reason and action for each record; nothing is removed.
 
@@ -47,13 +65,27 @@ def audit(
     folds: of the cross-validation that judges labels; a class with fewer records is not judged.
     effect: probe measures what each remedy does to a probe on held-out records, in seconds; tune measures it by training
     the task's encoder with and without, in minutes; none skips it.
+    embed: auto embeds the records with a class label, all every record, none nothing: what needs vectors is not judged then.
+    reference: a file or folder of records of the population that the model is for; how much of it is covered is measured.
+    against: a test set, a file or a folder of them: records that are in it, or nearly, are contaminated.
+    version_of: what names the thing that a record is a version of: group, source, file or meta.NAME; earlier versions are superseded.
 
     Sees all texts at once, about 2 kB a record with its vector. Findings of an earlier audit are replaced.
     """
     chosen = _chosen(checks)
     if near < 0.5:
         raise BurnishError(f"quality.audit: near is {near}, below 0.5 candidates are missed", hint="take 0.5 to 1")
-    material = Material(records.table(COLUMNS), context, near=near, folds=max(folds, 2), backbone=str(backbone))
+    material = Material(
+        records.table(COLUMNS),
+        context,
+        near=near,
+        folds=max(folds, 2),
+        backbone=str(backbone),
+        embed=embed,
+        reference=reference,
+        against=against,
+        version_of=version_of,
+    )
     found: dict[str, Found] = {}
     seconds: dict[str, float] = {}
     with context.progress.bar("audit", len(chosen), "checks") as bar:

@@ -63,6 +63,8 @@ class Bench:
 
 def why_not(material: Material) -> str:
     """Why no probe can learn what the records teach; "" where one can."""
+    if material.embed == "none":
+        return "it learns from vectors, and embed: none makes none"
     if material.one_label:
         rows = material.labelled
         if len(rows) < LEAST_ROWS:
@@ -127,31 +129,21 @@ def _vectors(material: Material, texts: Sequence[str]) -> Array:
 
 
 def _slices(material: Material, made: Bench) -> dict[str, Array]:
-    """Classes, and every column that names groups of people or of records."""
+    """Classes, and every column that names groups of people or of records; and both together, for a shortcut harms one
+    class of those who lack it."""
     found = {"label": made.strata} if made.learn == "one" else {}
-    columns = {name: material.column(name) for name in ("group", "source", "language")}
-    metas = [_meta(one) for one in material.column("meta")]
-    for name in sorted({key for one in metas for key in one}):
-        columns[f"meta.{name}"] = [one.get(name) for one in metas]
-    for name, values in columns.items():
-        said = [None if values[row] is None else str(values[row]) for row in made.rows]
-        distinct = sorted({one for one in said if one is not None})
-        if 2 <= len(distinct) <= GROUPS:
-            place = {one: at for at, one in enumerate(distinct)}
-            codes = np.array([-1 if one is None else place[one] for one in said], dtype=np.int64)
-            found[name], made.values[name] = codes, distinct
-            if made.learn == "one":  # a shortcut harms one class of those who lack it
+    named = {name: (list(one.values), one.number) for name, one in material.slices.items()}
+    groups = [None if value is None else str(value) for value in material.column("group")]
+    distinct = sorted({value for value in groups if value is not None})
+    place = {value: at for at, value in enumerate(distinct)}
+    named["group"] = (distinct, np.array([-1 if value is None else place[value] for value in groups], dtype=np.int64))
+    for name, (values, number) in named.items():
+        codes = number[made.rows]
+        if 2 <= len(values) <= GROUPS:
+            found[name], made.values[name] = codes, values
+            if made.learn == "one":
                 found[f"{name} and label"] = np.where(codes >= 0, codes * len(made.names) + made.strata, -1)
     return found
-
-
-def _meta(raw: str | None) -> dict[str, Any]:
-    import json
-
-    held = json.loads(raw) if raw else {}
-    return (
-        {key: one for key, one in held.items() if isinstance(one, str | bool | int)} if isinstance(held, dict) else {}
-    )
 
 
 def _disturbed(material: Material, made: Bench) -> dict[str, tuple[Array, Array]]:

@@ -26,15 +26,15 @@ from burnish.core.records import TARGETS, Reject
 from burnish.core.stage import Context
 from burnish.core.tasktypes import open_task
 from burnish.measures.duplicates import Groups, exact_duplicates, near_duplicates, near_duplicates_of_parts
+from burnish.quality.material import Array, Embed, Views
 from burnish.text.inputs import parts, said
 from burnish.text.language import Languages, languages
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Dimension = Literal["distribution", "noise", "diversity", "timeliness", "ethics"]
 Auto = Literal["drop", "report"]
 COLUMNS = (
     "id", "text", "text_b", "messages", *TARGETS, "probs", "meta", "label_from", "confidence", "keep",
-    "source", "group", "language",
+    "source", "file", "line", "time", "group", "language", "licence",
 )  # fmt: skip
 
 
@@ -43,7 +43,7 @@ class Found:
     """What a check says about n records.
 
     score: (n,) 0 (nothing wrong) to 1 (worst). flagged: (n,) records with a finding. reason, action: of a flagged row.
-    action: drop, relabel:LABEL, review or keep. facts: the check's numbers for the report. skipped: why it could not judge.
+    action: drop, relabel:LABEL, soften, redact, reweigh:WEIGHT, review or keep. facts: the check's numbers for the report. skipped: why it could not judge.
     """
 
     score: Array
@@ -98,15 +98,28 @@ def check(
     return register
 
 
-class Material:
+class Material(Views):
     """The n kept records of a data set as checks see them; what costs time is computed once, when first asked for.
 
     rows: their positions among all records. texts: what a model would read. labels: class numbers, -1 where there is none.
     near: the similarity from which texts count as near-duplicates. Memory: the texts, and vectors of the labelled ones.
     """
 
-    def __init__(self, table: pa.Table, context: Context, *, near: float, folds: int, backbone: str) -> None:
+    def __init__(
+        self,
+        table: pa.Table,
+        context: Context,
+        *,
+        near: float,
+        folds: int,
+        backbone: str,
+        embed: Embed = "auto",
+        reference: Path | None = None,
+        against: Path | None = None,
+        version_of: str | None = None,
+    ) -> None:
         self.context, self.near, self.folds, self.backbone = context, near, folds, backbone
+        self.embed, self.reference, self.against, self.version_of = embed, reference, against, version_of
         keep = np.array(table["keep"].to_pylist(), dtype=bool)
         self.rows = np.flatnonzero(keep)
         self._table = table.filter(pa.array(keep))
@@ -118,13 +131,6 @@ class Material:
         self.labels = np.array([position.get(label, -1) for label in self.column("label")], dtype=np.int64)
         given = {label for label in self.column("label") if label is not None} if self.one_label else set()
         self.foreign = sorted(given - position.keys())
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def column(self, name: str) -> list[Any]:
-        values: list[Any] = self._table[name].to_pylist()
-        return values
 
     def select(self, names: Sequence[str]) -> pa.Table:
         """The kept records with these columns alone."""
@@ -193,12 +199,13 @@ class Material:
     @functools.cached_property
     def vectors(self) -> Array:
         """Embeddings (l, d) of the labelled records."""
-        from burnish.nn.backbones import resolve
-        from burnish.nn.embeddings import embed
-
-        progress = self.context.progress
-        folder: Path = resolve(self.backbone, languages=self.context.task.languages, progress=progress)
-        return embed([self.texts[row] for row in self.labelled], folder, cache=self.context.cache, progress=progress)
+        if self.embed == "all":
+            return np.asarray(self.raw_points[self.labelled])
+        return (
+            self.embedded([self.texts[row] for row in self.labelled])
+            if self.seen is not self.labelled
+            else self.raw_points
+        )
 
     @functools.cached_property
     def worth(self) -> list[tuple[Any, ...]]:

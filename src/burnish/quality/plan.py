@@ -29,7 +29,7 @@ class Plan:
 def by_rule() -> Plan:
     """What is done where no effect was measured: what each check does by itself."""
     actions = {name: "drop" for name, one in CHECKS.items() if one.auto == "drop"}
-    return Plan(actions, {name: "cheap, and right whatever the model" for name in actions})
+    return Plan(actions, why={name: "cheap, and right whatever the model" for name in actions})
 
 
 def by_effect(audit: Mapping[str, Any]) -> Plan:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -14,9 +15,10 @@ from burnish.core.errors import BurnishError
 from burnish.core.records import FINDING
 from burnish.core.stage import Context, Positive, Share, nearest, stage
 from burnish.nn.backbones import Backbone
-from burnish.quality import duplicates, form, labels  # noqa: F401  (they register the checks)
+from burnish.quality import duplicates, ethics, ethics_groups, ethics_toxicity, form, labels  # noqa: F401  (they register the checks)  # noqa: F401  (they register the checks)
 from burnish.quality.checks import CHECKS, COLUMNS, Array, Check, Found, Material, rewritten
 from burnish.quality.effect import probe_effects
+from burnish.quality.told import Purpose, Told
 
 SECONDS_A_RECORD = 1 / 250  # embedding leads; two cores
 
@@ -36,6 +38,12 @@ def audit(
     near: Share = 0.8,
     folds: Positive = 5,
     effect: Literal["none", "probe"] = "probe",
+    purpose: Purpose | None = None,
+    groups: Path | None = None,
+    toxicity: Path | None = None,
+    toxic_label: str | None = None,
+    toxic_words: Path | None = None,
+    names_model: Path | None = None,
 ) -> Records:
     """Look for what is wrong with the data: score, reason and action for each record; nothing is removed.
 
@@ -44,6 +52,12 @@ def audit(
     near: Jaccard similarity of character sequences from which two texts are near-duplicates, 0.5..1.
     folds: of the cross-validation that judges labels; a class with fewer records is not judged.
     effect: probe measures what each remedy does to the accuracy on held-out records; none skips it.
+    purpose: what the data is for, research or commercial: licences are judged against it.
+    groups: a file of groups of people and their terms in place of those that come with burnish: axis, group, terms parted by |.
+    toxicity: who judges toxic language: a run folder of a classifier, or a file of labelled texts that a probe learns from.
+    toxic_label: which of its labels means toxic, where the name does not say.
+    toxic_words: a file of words, one a line, found in any disguise.
+    names_model: a run folder of a tagging model whose people count as names.
 
     Sees all texts at once, about 2 kB a record with its vector. Findings of an earlier audit are replaced.
     """
@@ -51,6 +65,7 @@ def audit(
     if near < 0.5:
         raise BurnishError(f"quality.audit: near is {near}, below 0.5 candidates are missed", hint="take 0.5 to 1")
     material = Material(records.table(COLUMNS), context, near=near, folds=max(folds, 2), backbone=str(backbone))
+    material.told = Told(purpose, groups, toxicity, toxic_label, toxic_words, names_model)
     found: dict[str, Found] = {}
     seconds: dict[str, float] = {}
     with context.progress.bar("audit", len(chosen), "checks") as bar:

@@ -26,13 +26,28 @@ from burnish.core.records import TARGETS, Reject
 from burnish.core.stage import Context
 from burnish.core.tasktypes import open_task
 from burnish.measures.duplicates import Groups, exact_duplicates, near_duplicates, near_duplicates_of_parts
+from burnish.quality.told import Told
 from burnish.text.inputs import parts, said
 from burnish.text.language import Languages, languages
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Dimension = Literal["distribution", "noise", "diversity", "timeliness", "ethics"]
 Auto = Literal["drop", "report"]
-COLUMNS = ("id", "text", "text_b", "messages", *TARGETS, "probs", "meta", "label_from", "confidence", "keep")
+COLUMNS = (
+    "id",
+    "text",
+    "text_b",
+    "messages",
+    *TARGETS,
+    "probs",
+    "meta",
+    "label_from",
+    "confidence",
+    "keep",
+    "source",
+    "licence",
+    "language",
+)
 
 
 @dataclass(frozen=True)
@@ -101,6 +116,8 @@ class Material:
     rows: their positions among all records. texts: what a model would read. labels: class numbers, -1 where there is none.
     near: the similarity from which texts count as near-duplicates. Memory: the texts, and vectors of the labelled ones.
     """
+
+    told = Told()  # what ethics checks were told; set by the audit
 
     def __init__(self, table: pa.Table, context: Context, *, near: float, folds: int, backbone: str) -> None:
         self.context, self.near, self.folds, self.backbone = context, near, folds, backbone

@@ -19,8 +19,7 @@ from burnish.text.edits import applied
 from burnish.text.words import words
 from burnish.train.augment._cutting import cutter
 from burnish.train.augment.base import Ground, Passage, augmentations
-from burnish.train.augment.characters import neighbours
-from burnish.train.augment.homophones import look_alikes, same_sound
+from burnish.text.typos import look_alikes, neighbours, same_sound
 
 TASK = open_task(TaskSpec("classification", ("negative", "positive"), {}, ("en", "zh")))
 ENGLISH = "The staff were friendly and the room was very clean, but breakfast was cold."

@@ -20,6 +20,9 @@ from burnish.quality import (  # noqa: F401  (they register the checks)
     distribution_shortcuts,
     diversity,
     diversity_copies,
+    ethics,
+    ethics_groups,
+    ethics_toxicity,
     noise_fields,
     noise_form,
     noise_labels,
@@ -32,6 +35,7 @@ from burnish.quality import (  # noqa: F401  (they register the checks)
 from burnish.quality.bench import why_not
 from burnish.quality.checks import CHECKS, COLUMNS, Array, Check, Found, Material, rewritten
 from burnish.quality.effect import ordered, probe_effects
+from burnish.quality.told import Purpose, Told
 from burnish.quality.tuned import tuned_effects
 
 SECONDS_A_RECORD = 1 / 250  # embedding leads; two cores
@@ -56,6 +60,12 @@ def audit(
     reference: Path | None = None,
     against: Path | None = None,
     version_of: str | None = None,
+    purpose: Purpose | None = None,
+    groups: Path | None = None,
+    toxicity: Path | None = None,
+    toxic_label: str | None = None,
+    toxic_words: Path | None = None,
+    names_model: Path | None = None,
 ) -> Records:
     """Look for what is wrong with the data: score, reason and action for each record; nothing is removed.
 
@@ -69,6 +79,12 @@ def audit(
     reference: a file or folder of records of the population that the model is for; how much of it is covered is measured.
     against: a test set, a file or a folder of them: records that are in it, or nearly, are contaminated.
     version_of: what names the thing that a record is a version of: group, source, file or meta.NAME; earlier versions are superseded.
+    purpose: what the data is for, research or commercial: licences are judged against it.
+    groups: a file of groups of people and their terms in place of those that come with burnish: axis, group, terms parted by |.
+    toxicity: who judges toxic language: a run folder of a classifier, or a file of labelled texts that a probe learns from.
+    toxic_label: which of its labels means toxic, where the name does not say.
+    toxic_words: a file of words, one a line, found in any disguise.
+    names_model: a run folder of a tagging model whose people count as names.
 
     Sees all texts at once, about 2 kB a record with its vector. Findings of an earlier audit are replaced.
     """
@@ -86,6 +102,7 @@ def audit(
         against=against,
         version_of=version_of,
     )
+    material.told = Told(purpose, groups, toxicity, toxic_label, toxic_words, names_model)
     found: dict[str, Found] = {}
     seconds: dict[str, float] = {}
     with context.progress.bar("audit", len(chosen), "checks") as bar:

@@ -27,6 +27,7 @@ from burnish.core.stage import Context
 from burnish.core.tasktypes import open_task
 from burnish.measures.duplicates import Groups, exact_duplicates, near_duplicates, near_duplicates_of_parts
 from burnish.quality.material import Array, Embed, Views
+from burnish.quality.told import Told
 from burnish.text.inputs import parts, said
 from burnish.text.language import Languages, languages
 
@@ -104,6 +105,8 @@ class Material(Views):
     rows: their positions among all records. texts: what a model would read. labels: class numbers, -1 where there is none.
     near: the similarity from which texts count as near-duplicates. Memory: the texts, and vectors of the labelled ones.
     """
+
+    told = Told()  # what ethics checks were told; set by the audit
 
     def __init__(
         self,

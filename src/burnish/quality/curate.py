@@ -12,10 +12,21 @@ import burnish.quality.audit  # noqa: F401  (it registers the checks)
 from burnish.core.artifacts import Records
 from burnish.core.errors import BurnishError
 from burnish.core.stage import Context, Share, nearest, stage
+from burnish.core.tasktypes import targets_of
 from burnish.quality.changed import CHANGED, change
 from burnish.quality.checks import CHECKS, rewritten
 from burnish.quality.plan import Plan, by_effect, by_rule, checked
-from burnish.quality.remedies import CERTAIN, Finding, Remedy, remedy, together, what, whole_classes
+from burnish.quality.remedies import (
+    CERTAIN,
+    KINDS,
+    Finding,
+    Remedy,
+    remedies_for,
+    remedy,
+    together,
+    what,
+    whole_classes,
+)
 
 Action = Literal["drop", "relabel", "soften", "reweigh", "redact", "review", "keep"]
 
@@ -47,6 +58,12 @@ def curate(
         if unknown:
             raise BurnishError(
                 f"quality.curate has no check {unknown[0]!r}", hint=nearest(unknown[0], CHECKS, "checks are")
+            )
+        cannot = sorted(set(actions.values()) & (set(KINDS) - set(remedies_for(targets_of(context.task)))))
+        if cannot:
+            raise BurnishError(
+                f"quality.curate cannot {cannot[0]}: targets of {context.task.type} lie at characters that would move",
+                hint="{use: redact} takes them along",
             )
     plan = _planned(actions, records, context, certain)
     done, checks, facts = _decide(records, plan)

@@ -26,7 +26,7 @@ from burnish.measures.resampled import corrected_t
 from burnish.quality.again import Told, asked_again, findings_of
 from burnish.quality.bench import LEAST_GROUP, Bench, bench, figures, learnt, redacted_vectors, why_not
 from burnish.quality.checks import Array, Found, Material
-from burnish.quality.remedies import Remedy, candidates, doubted, redacted, remedy
+from burnish.quality.remedies import Remedy, candidates, doubted, redacted, remedies_for, remedy
 
 REPEATS = 8
 PARTS = 4  # one part in four is held out
@@ -49,7 +49,7 @@ def probe_effects(material: Material, found: Mapping[str, Found]) -> Effects:
         (name, way): functools.partial(act, name, way, given=given)
         for name, one in told.items()
         for way in candidates(list(one.values()))
-        if act(name, way, told, given=given).touched
+        if way[0] in remedies_for(material.task.target) and act(name, way, told, given=given).touched
     }
     if not plans or why_not(material):
         return {}

@@ -72,6 +72,13 @@ def candidates(findings: Sequence[Finding]) -> list[tuple[str, float]]:
     return list(dict.fromkeys(wanted))
 
 
+def remedies_for(target: Sequence[str]) -> tuple[str, ...]:
+    """The remedies that a task's records can stand: where a target lies at characters of the text, redaction would move
+    them (the stage quality.redact takes them along)."""
+    placed = {"spans", "relations", "answer"} & set(target)
+    return tuple(kind for kind in KINDS if kind != "redact" or not placed)
+
+
 def remedy(
     kind: str, findings: Mapping[int, Finding], given: Sequence[str | None], *, certain: float = CERTAIN
 ) -> Remedy:

@@ -33,7 +33,7 @@ from burnish.quality.effect import (
     labels_given,
     not_judged,
 )
-from burnish.quality.remedies import Remedy, candidates
+from burnish.quality.remedies import Remedy, candidates, remedies_for
 
 RECORDS, JUDGED, EPOCHS, REPEATS = 600, 400, 2, 3
 CANARIES, COPIES, RANDOM = 6, 4, 64
@@ -50,7 +50,7 @@ def tuned_effects(material: Material, found: Mapping[str, Found], predicted: Eff
     given = labels_given(material)
     chosen = {}
     for name, findings in told.items():
-        ways = candidates(list(findings.values()))
+        ways = [way for way in candidates(list(findings.values())) if way[0] in remedies_for(material.task.target)]
         known = predicted.get(name)
         way = (known["remedy"], known["certain"]) if known else ways[0] if ways else None
         if way and (made := act(name, way, told, given=given)).touched:
@@ -80,7 +80,7 @@ def tuned_effects(material: Material, found: Mapping[str, Found], predicted: Eff
 
 
 # checks that find what tells who somebody is
-PRIVATE = ("pii", "secrets", "memorisation", "personal_data")
+PRIVATE = ("pii", "memorisation")
 
 
 class Laboratory:

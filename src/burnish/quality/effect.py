@@ -130,7 +130,7 @@ def measure(
             plain.append(_judged(made, without, common, judged))
             hits += np.stack([_right(made, without, common, judged), common])
             bar.advance(1)
-            seen = again(made.rows[~held])
+            seen = again(made.rows[~held]) if plans else told
             for name, plan in plans.items():
                 bar.advance(1)
                 stays, targets, weights, vectors = cured(made, material, plan(seen), place)

@@ -15,9 +15,9 @@ Array = NDArray[Any]
 
 
 class Rate(NamedTuple):
-    """`count` of `total` inside a group, `rest_count` of `rest` outside; p_value: that the two rates are one."""
+    """`hits` of `total` inside a group, `rest_count` of `rest` outside; p_value: that the two rates are one."""
 
-    count: int
+    hits: int
     total: int
     value: float
     low: float

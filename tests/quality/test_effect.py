@@ -67,7 +67,10 @@ def test_true_labels_help_and_turning_right_ones_round_harms(context: Context) -
     good = effect_of(rows, cured, context, oracle)
     assert good["log_loss"]["high"] < 0 and good["accuracy"]["value"] > 0
     blind = effect_of(rows, cured, context)  # judged by the wrong labels as they stand: who learnt better is punished
-    assert blind["log_loss"]["value"] > good["log_loss"]["value"] and blind["accuracy"]["value"] < good["accuracy"]["value"]
+    assert (
+        blind["log_loss"]["value"] > good["log_loss"]["value"]
+        and blind["accuracy"]["value"] < good["accuracy"]["value"]
+    )
     clean = reviews(400)
     broken = Remedy(label={at: turned(clean[at].label or "") for at in range(0, 400, 3)})
     bad = effect_of(clean, broken, context)

@@ -1,7 +1,9 @@
-"""A fresh head starts where the encoder's states lie, so that its first steps are not spent on what all texts share."""
+"""What is looked at before training: how much the backbone can read, and where its states lie, so that the first steps of a
+fresh head are not spent on what all texts share."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from burnish.nn.examples import Examples
@@ -36,3 +38,14 @@ def shown(model: Any, sample: Examples, *, pad_token: int, centred: bool) -> Non
         model.standardise(torch.cat(states).float().clone())
     if texts:
         model.centre(torch.cat(means).mean(0).clone())
+
+
+def longest(folder: Path, tokenizer: Any) -> int:
+    """Tokens that the backbone in `folder` can read at once, at most 8192."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(folder)
+    limit = min(int(getattr(config, "max_position_embeddings", 512)), int(tokenizer.model_max_length), 8192)
+    if config.model_type in ("roberta", "xlm-roberta", "camembert", "mpnet"):
+        limit = min(limit, int(config.max_position_embeddings) - 2)  # positions start behind the padding's
+    return limit

@@ -16,7 +16,8 @@ import numpy as np
 import pyarrow as pa
 
 from burnish.measures.duplicates import Groups
-from burnish.quality.checks import CHECKS, Array, Found, Material
+from burnish.quality.checks import CHECKS, Found, Material
+from burnish.quality.material import Array
 from burnish.quality.remedies import Finding
 
 Told = Mapping[str, Mapping[int, Finding]]

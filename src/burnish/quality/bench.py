@@ -153,7 +153,8 @@ def _disturbed(material: Material, made: Bench) -> dict[str, tuple[Array, Array]
     drawn = np.random.default_rng(made.seed).permutation(len(made.rows))
     found = {}
     for kind, disturb in DISTURBED.items():
-        places, texts = [], []
+        places: list[int] = []
+        texts: list[str] = []
         for at in drawn[: 5 * DISTURBED_ROWS]:
             if (text := disturb(material.texts[made.rows[at]], seed=made.seed)) is not None and len(
                 places

@@ -113,7 +113,7 @@ def _decide(records: Records, plan: Plan) -> tuple[Remedy, dict[int, str], dict[
     order = [name for name in CHECKS if name in actions and name in told]
     parts = {name: remedy(actions[name], told[name], kept, certain=plan.certain[name]) for name in order}
     done = together(list(parts.values()))
-    checks = {}
+    checks: dict[int, str] = {}
     for name in reversed(order):
         checks |= {row: name for row in parts[name].touched if row not in done.dropped}
     for name in reversed(order):

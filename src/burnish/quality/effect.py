@@ -25,7 +25,8 @@ import numpy as np
 from burnish.measures.resampled import corrected_t
 from burnish.quality.again import Told, asked_again, findings_of
 from burnish.quality.bench import LEAST_GROUP, Bench, bench, figures, learnt, redacted_vectors, why_not
-from burnish.quality.checks import Array, Found, Material
+from burnish.quality.checks import Found, Material
+from burnish.quality.material import Array
 from burnish.quality.remedies import Remedy, candidates, doubted, redacted, remedies_for, remedy
 
 REPEATS = 8
@@ -81,7 +82,12 @@ def labels_given(material: Material) -> list[str | None]:
 
 def ordered(effects: Mapping[str, Mapping[str, Any] | None]) -> list[str]:
     """Names of the checks, the one whose remedy helps most first; those without a measured effect come last."""
-    return sorted(effects, key=lambda name: _merit(effects[name]) if effects[name] else (-9.0,) * 3, reverse=True)
+
+    def merit(name: str) -> tuple[float, ...]:
+        one = effects[name]
+        return _merit(one) if one else (-9.0,) * 3
+
+    return sorted(effects, key=merit, reverse=True)
 
 
 def helps(effect: Mapping[str, Any]) -> bool:
@@ -203,7 +209,8 @@ def _dropped(made: Bench, one: Remedy, judged: Array, place: Mapping[int, int]) 
     """(l,) records that the remedy would set aside, and not for their label: nothing like them is to come."""
     gone = np.zeros(len(made.rows), dtype=bool)
     gone[[place[row] for row in one.dropped if row in place]] = True
-    return gone & (judged.max(axis=1) == 1) if made.learn == "one" else gone
+    of_label: Array = judged.max(axis=1) < 1
+    return gone & ~of_label if made.learn == "one" else gone
 
 
 def cured(made: Bench, material: Material, one: Remedy, place: Mapping[int, int]) -> tuple[Array, Array, Array, Array]:
@@ -226,7 +233,7 @@ def cured(made: Bench, material: Material, one: Remedy, place: Mapping[int, int]
 
 def judge_targets(made: Bench, material: Material, told: Told, place: Mapping[int, int]) -> Array:
     """Targets (l, k) to judge by: doubted labels are shared between the given and the suggested one."""
-    judged = made.targets.copy()
+    judged: Array = made.targets.copy()
     if made.learn != "one":
         return judged
     judged = np.eye(judged.shape[1], dtype=np.float32)[judged.argmax(axis=1)]

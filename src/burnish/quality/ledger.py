@@ -22,8 +22,9 @@ from burnish.core.artifacts import Records
 from burnish.core.records import INPUT, TARGETS
 from burnish.core.stage import Context
 from burnish.quality.bench import GROUPS, LEAST_GROUP, Bench, bench, why_not
-from burnish.quality.checks import COLUMNS, Array, Material
+from burnish.quality.checks import COLUMNS, Material
 from burnish.quality.effect import measure
+from burnish.quality.material import Array
 
 SAFETY = ("pii", "memorisation", "toxicity")
 PERFORMANCE = ("accuracy", "macro_f1", "f1", "pearson", "absolute_error", "log_loss")

@@ -110,7 +110,7 @@ def _doubts(records: Records) -> Array:
 def _measured(material: Material, doubt: Array, share: float, by: By) -> dict[str, Any]:
     """Accuracy of a probe with all, with the choice and with as many at random, each on the same held-out quarter."""
     from burnish.nn.probe import Probe, assign_folds
-    from burnish.quality.effect import _interval
+    from burnish.quality.effect import interval
 
     rows = material.labelled
     given, points = material.labels[rows], material.points[rows]
@@ -134,7 +134,7 @@ def _measured(material: Material, doubt: Array, share: float, by: By) -> dict[st
     gains = [one - other for one, other in zip(scores["chosen"], scores["random"], strict=True)]
     return {
         **{name: round(float(np.mean(values)), 5) for name, values in scores.items()},
-        "over_random": _interval(gains), "repeats": REPEATS,
+        "over_random": interval(gains), "repeats": REPEATS,
     }  # fmt: skip
 
 

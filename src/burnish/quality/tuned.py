@@ -23,7 +23,7 @@ from burnish.core.records import SCHEMA, conform
 from burnish.quality.again import asked_again, findings_of
 from burnish.quality.bench import LEAST_ROWS, Bench, bench, figures, why_not
 from burnish.quality.changed import changed
-from burnish.quality.checks import COLUMNS, Array, Found, Material
+from burnish.quality.checks import COLUMNS, Found, Material
 from burnish.quality.effect import (
     PARTS,
     Effects,
@@ -33,12 +33,13 @@ from burnish.quality.effect import (
     labels_given,
     not_judged,
 )
+from burnish.quality.material import Array
 from burnish.quality.remedies import Remedy, candidates, remedies_for
 
 RECORDS, JUDGED, EPOCHS, REPEATS = 600, 400, 2, 3
 CANARIES, COPIES, RANDOM = 6, 4, 64
 SECRETS = {"en": "my phone number is {}, please call me back", "zh": "我的手机号是{}，请给我回电话"}
-DISTURBED = 100
+DISTURBED, LENGTH = 100, 128  # texts of each kind; tokens read of a text
 
 
 def tuned_effects(material: Material, found: Mapping[str, Found], predicted: Effects) -> Effects:
@@ -92,6 +93,7 @@ class Laboratory:
         from burnish.core.tasktypes import open_task
         from burnish.nn.backbones import resolve
         from burnish.nn.embeddings import about
+        from burnish.nn.first_look import longest
 
         context = material.context
         self.material, self.made, self.seed = material, made, context.seed
@@ -100,6 +102,7 @@ class Laboratory:
         self.folder = resolve(material.backbone, languages=context.task.languages, progress=context.progress)
         self.task = open_task(material.task.settle(self.table.take(pa.array(self.rows))))
         self.tokenizer = self.task.tokenizer(AutoTokenizer.from_pretrained(self.folder))
+        self.max_length = min(LENGTH, longest(self.folder, self.tokenizer))
         self.centred = bool(about(self.folder).get("centred"))
         place = {int(row): at for at, row in enumerate(self.rows)}
         self.targets = judge_targets(made, material, told, place) if made and made.learn == "one" else None
@@ -139,7 +142,7 @@ class Laboratory:
 
         seed = self.seed + repeat
         model = models.build(self.folder, self.task.head(), seed=seed)
-        examples = self.task.examples(table, self.tokenizer, max_length=128)
+        examples = self.task.examples(table, self.tokenizer, max_length=self.max_length)
         shown(model, examples.take(np.arange(min(len(examples), 256))) if examples.records is None else examples,
               pad_token=int(self.tokenizer.pad_token_id or 0), centred=self.centred)  # fmt: skip
         if one.weight and examples.records is None and examples.groups is None:
@@ -156,7 +159,7 @@ class Laboratory:
         from burnish.nn.predict import predict_outputs
 
         inputs = self.task.inputs(table)
-        read = self.task.encode(inputs, self.tokenizer, max_length=128)
+        read = self.task.encode(inputs, self.tokenizer, max_length=self.max_length)
         return self.task.decode(inputs, read, predict_outputs(model, read, self.task.head()), facts(model))
 
     def judge(self, model: Any, judge: Array) -> dict[str, float]:

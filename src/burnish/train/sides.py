@@ -14,6 +14,7 @@ from burnish.core.artifacts import Split
 from burnish.core.errors import BurnishError
 from burnish.core.tasktypes import open_task
 from burnish.nn.examples import Examples
+from burnish.nn.first_look import longest
 
 SHOWN = 512  # of them, whose states a fresh head starts from
 LOOKED_AT = 20_000  # training records that decide the length
@@ -111,14 +112,3 @@ class Sides:
         table = self.table.slice(0, SHOWN)
         sample = self.task.encode(self.task.inputs(table), self.tokenizer, max_length=self.max_length)
         shown(model, sample, pad_token=int(self.tokenizer.pad_token_id or 0), centred=self.centred)
-
-
-def longest(folder: Path, tokenizer: Any) -> int:
-    """Tokens that the backbone in `folder` can read at once, at most 8192."""
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(folder)
-    limit = min(int(getattr(config, "max_position_embeddings", 512)), int(tokenizer.model_max_length), 8192)
-    if config.model_type in ("roberta", "xlm-roberta", "camembert", "mpnet"):
-        limit = min(limit, int(config.max_position_embeddings) - 2)  # positions start behind the padding's
-    return limit

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from burnish.core.artifacts import Records
+from burnish.core.artifacts import Records, write_json
 from burnish.core.errors import BurnishError, GateError
 from burnish.core.records import Record
 from burnish.core.stage import Context, TaskSpec
@@ -23,6 +24,7 @@ from burnish.quality.ledger import flat, ledger, version
 from burnish.quality.plan import findings_in
 from burnish.quality.remedies import Finding, Remedy, candidates, remedy, together
 from burnish.quality.report import report
+from burnish.report import runs_table
 
 from .conftest import reviews, turned
 
@@ -291,3 +293,16 @@ def test_redaction_is_done_where_asked_and_refused_where_targets_have_places(con
     tagging = replace(context, task=TaskSpec("tagging", ("A",), languages=("en",)))
     with pytest.raises(BurnishError, match="characters that would move"):
         curate(audited, tagging, actions={"pii": "redact"})
+
+
+def test_runs_are_laid_beside_each_other_by_their_data(tmp_path: Path, context: Context) -> None:
+    audited = audit(Records.from_rows(reviews(80)), context, checks=CHECKS, effect="probe")
+    for name in ("one", "two"):
+        folder = tmp_path / name / "quality"
+        folder.mkdir(parents=True)
+        write_json(folder.parent / "run.json", {"status": "done", "started": 1.0, "seconds": 3, "steps": []})
+        write_json(folder / "report.json", report(audited, context).numbers)
+    rows = runs_table(tmp_path, as_json=True)
+    assert {row["data"] for row in rows} == {version(audited)}
+    assert rows[0]["ledger"]["performance"]["accuracy"] > 0.5
+    assert version(audited) in runs_table(tmp_path) and "data" in runs_table(tmp_path).splitlines()[0]

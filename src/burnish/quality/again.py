@@ -10,11 +10,13 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from burnish.core.progress import Silent
 from burnish.measures.duplicates import Groups
 from burnish.quality.checks import CHECKS, Found, Material
 from burnish.quality.material import Array
@@ -31,6 +33,7 @@ def part(material: Material, rows: Array) -> Material:
     made = copy.copy(material)
     made.__dict__ = {name: value for name, value in vars(material).items() if name not in late}
     made._table = material.select(material._table.column_names).take(pa.array(rows))
+    made.context = replace(material.context, progress=Silent())
     made.rows, made.labels = material.rows[rows], material.labels[rows]
     made.ids, made.texts = [material.ids[row] for row in rows], [material.texts[row] for row in rows]
     nothing = np.zeros((0, 2), dtype=np.int64)

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
+from burnish.core.progress import Silent
 from burnish.core.records import TARGETS, labels_of
 from burnish.quality.checks import Material
 
@@ -124,7 +125,7 @@ def _vectors(material: Material, texts: Sequence[str]) -> Array:
     from burnish.nn.embeddings import embed
 
     context = material.context
-    folder = resolve(material.backbone, languages=context.task.languages, progress=context.progress)
+    folder = resolve(material.backbone, languages=context.task.languages, progress=Silent())  # the audit has told
     return embed(list(texts), folder, cache=context.cache, progress=context.progress)
 
 

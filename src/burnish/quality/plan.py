@@ -49,7 +49,7 @@ def by_effect(audit: Mapping[str, Any]) -> Plan:
         elif helps(effect):
             plan.actions[name], plan.certain[name] = effect["remedy"], effect["certain"]
             plan.why[name] = f"helps: {_told(effect)}"
-        elif auto and not harms(effect):
+        elif auto and _harmless(effect):
             gains = effect[effect["figure"]]["value"] > 0
             plan.actions[name] = effect["remedy"] if gains else "drop"
             plan.certain[name] = effect["certain"] if gains else CERTAIN
@@ -111,6 +111,12 @@ def findings_in(records: Records, material: Material) -> dict[str, dict[int, Fin
         for one in every[row] or ():
             found.setdefault(one["check"], {})[at] = Finding(one["check"], float(one["score"]), one["action"])
     return found
+
+
+def _harmless(effect: Mapping[str, Any]) -> bool:
+    """No worse in the mean, or surely no more than a point worse; what may cost three points is not cheap."""
+    chief = effect[effect["figure"]]
+    return bool(not harms(effect) and (chief["value"] >= 0 or chief["low"] > -0.01))
 
 
 def _rank(name: str) -> int:

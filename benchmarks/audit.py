@@ -28,7 +28,7 @@ from burnish.nn.probe import Probe, out_of_sample
 from burnish.quality.audit import audit
 from burnish.quality.checks import Material
 from burnish.quality.curate import curate
-from burnish.quality.labels import _chances
+from burnish.quality.noise_labels import _chances
 
 SETS = {
     "sst2-en": (

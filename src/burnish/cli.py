@@ -195,6 +195,22 @@ def propose(
 
 
 @app.command()
+def reveal(
+    run: Annotated[Path, typer.Argument(help="A run folder that redacted with pseudonyms, or its pseudonyms.enc.")],
+    key_env: Annotated[str, typer.Option("--key-env", metavar="NAME", help="Environment variable that holds the key.")],
+    input: Annotated[
+        Path | None, typer.Option("-i", "--input", help="JSONL or text to turn back; the run's records without it.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="A file; stdout without it.")] = None,
+) -> None:
+    """Turn pseudonyms back into the values they stand for, for whoever holds the key."""
+    from burnish.reveal import reveal as turn_back
+
+    count = turn_back(run, key_env=key_env, input=input, out=out)
+    print(f"{count:,} lines turned back", file=sys.stderr)
+
+
+@app.command()
 def why(spec: SpecFile = DEFAULT_SPEC, sets: Sets = None, as_json: Json = False) -> None:
     """Say for every step why it is kept, or what changed so that it would be made again."""
     from burnish.core.pipeline import why as reasons

@@ -84,11 +84,13 @@ def runs_table(store: Path, *, as_json: bool = False) -> Any:
     rows = []
     for path in store.glob("*/run.json"):
         run, numbers = read_run(path.parent), _json(path.parent / "evaluation" / "report.json")
+        ledger = _json(path.parent / "quality" / "report.json").get("ledger")
         rows.append(
             {
                 "name": path.parent.name, "status": run.get("status"), "started": run["started"],
                 "seconds": run.get("seconds"), **{name: numbers[name] for name in FIGURES if name in numbers},
                 **({"score": numbers[numbers["figure"]]} if "figure" in numbers else {}),
+                **({"data": ledger["version"], "ledger": ledger} if ledger else {}),
             }
         )  # fmt: skip
     rows.sort(key=lambda row: -row["started"])
@@ -97,12 +99,12 @@ def runs_table(store: Path, *, as_json: bool = False) -> Any:
     if not rows:
         return f"no runs in {store}"
     width = max(len(row["name"]) for row in rows)
-    lines = [f"{'run':<{width}}  {'status':<8} {'started':<16} {'took':>8}  {'n':>7}  figure"]
+    lines = [f"{'run':<{width}}  {'status':<8} {'started':<16} {'took':>8}  {'n':>7}  {'data':<12}  figure"]
     for row in rows:
         began = time.strftime("%Y-%m-%d %H:%M", time.localtime(row["started"]))
         figures = f"  {word(row['figure'])} {row['score']:.3f}" if "score" in row else ""
         lines.append(
-            f"{row['name']:<{width}}  {row['status'] or '':<8} {began} {_duration(row['seconds'] or 0):>8}  {row.get('n', ''):>7}{figures}"
+            f"{row['name']:<{width}}  {row['status'] or '':<8} {began} {_duration(row['seconds'] or 0):>8}  {row.get('n', ''):>7}  {row.get('data', ''):<12}{figures}"
         )
     return "\n".join(line.rstrip() for line in lines)
 

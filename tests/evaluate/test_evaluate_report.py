@@ -233,3 +233,31 @@ def test_keeps_the_contract_of_stages(models, monkeypatch):
         lambda folder: SimpleNamespace(labels=list(TASK.labels), answers=answers),
     )
     assert check_stage("evaluate.report", {"draws": 50}, {"Model": models[0]}) >= 7
+
+
+def test_a_wrong_answer_names_the_training_records_that_pulled_it(models, split, context, monkeypatch):
+    """A twin with the wrong label pulls hardest; without a backbone nothing is claimed."""
+    from pathlib import Path
+
+    from burnish.core.artifacts import Model
+    from burnish.evaluate.worst import pulls
+
+    def embed(texts, *_, **__):
+        vectors = np.zeros((len(texts), 64), dtype=np.float32)
+        for row, text in enumerate(texts):
+            for word in text.replace(" ", "") if not text.isascii() else text.split():
+                vectors[row, sum(map(ord, word)) % 64] += 1
+        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+
+    monkeypatch.setattr("burnish.nn.embeddings.embed", embed)
+    monkeypatch.setattr("burnish.nn.backbones.resolve", lambda *_, **__: Path())
+    said = "the match and the league and the coach of this team"
+    train = [*split.train, Record(text=said, id="culprit", label="arts", label_from="given")]
+    asked = Records.from_rows([Record(text=said, id="victim", label="sport")]).table()
+    task, table = open_task(context.task), Records.from_rows(train).table()
+    with_backbone = Model(models[0].folder, {**models[0].info, "backbone": "minilm"})
+    [found] = pulls(task, asked, [{"label": "arts"}], table, with_backbone, context, most=4)
+    assert found[0]["id"] == "culprit" and found[0]["label"] == "arts"
+    assert all(one["pull"] > 0 for one in found)
+    assert [one["pull"] for one in found] == sorted((one["pull"] for one in found), reverse=True)
+    assert pulls(task, asked, [{"label": "arts"}], table, models[0], context, most=4) == []

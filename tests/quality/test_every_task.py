@@ -20,7 +20,7 @@ from burnish.quality.curate import curate
 from burnish.quality.gate import gate, measured
 from burnish.quality.report import report
 
-OF_LABELS = ("label_distribution", "label_errors", "conflicting_duplicates")
+OF_LABELS = ("joint_balance", "label_errors", "conflicting_duplicates")
 WORDS = [
     "amber",
     "birch",

@@ -16,11 +16,10 @@ from burnish.core.records import Record
 from burnish.core.stage import TaskSpec
 from burnish.core.tasktypes import open_task
 from burnish.text.edits import applied
+from burnish.text.typos import look_alikes, neighbours, same_sound
 from burnish.text.words import words
 from burnish.train.augment._cutting import cutter
 from burnish.train.augment.base import Ground, Passage, augmentations
-from burnish.train.augment.characters import neighbours
-from burnish.train.augment.homophones import look_alikes, same_sound
 
 TASK = open_task(TaskSpec("classification", ("negative", "positive"), {}, ("en", "zh")))
 ENGLISH = "The staff were friendly and the room was very clean, but breakfast was cold."

@@ -67,6 +67,7 @@ class Records(Artifact):
         self._walk, self._count = walk, count
         self.folder: Path | None = None
         self.facts: dict[str, Any] = {}
+        self.files: dict[str, bytes] = {}  # name -> content of what lies beside them; a walk may fill it to its end
 
     @classmethod
     def stream(cls, items: Iterable[pa.Table | pa.RecordBatch | Reject]) -> Records:
@@ -156,6 +157,8 @@ class Records(Artifact):
             counts["kept"] = kept
         if reasons:
             counts |= {"quarantined": reasons.total(), "reasons": dict(reasons.most_common())}
+        for name, content in self.files.items():
+            (folder / name).write_bytes(content)
         if self.facts:
             write_json(folder / "facts.json", self.facts)
         return counts

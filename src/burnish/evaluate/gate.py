@@ -20,6 +20,13 @@ def gate(
     entity_f1: Share | None = None,
     at_least: dict[str, float] | None = None,
     ece_max: Share | None = None,
+    demographic_parity_difference: Share | None = None,
+    equalized_odds_difference: Share | None = None,
+    worst_group: Share | None = None,
+    flip_rate: Share | None = None,
+    robustness_drop: Share | None = None,
+    failed_tests: Share | None = None,
+    exposure: float | None = None,
     n_min: Count | None = None,
     sure: bool = False,
     checked: bool = False,
@@ -33,11 +40,28 @@ def gate(
     entity_f1: the least F1 over entities, of a tagger.
     at_least: figure of the task -> the least that will do, as {"exact_match": 0.7, "ndcg@10": 0.4}.
     ece_max: the largest calibration error that will do, 0..1.
+    demographic_parity_difference: the most that groups may differ in how often a label is given (evaluate.fairness).
+    equalized_odds_difference: the most that groups may differ in true or false positive rates (evaluate.fairness).
+    worst_group: the least score of any group (evaluate.fairness).
+    flip_rate: the largest share of answers that turn when a person is swapped (evaluate.fairness).
+    robustness_drop: the most that any variant may cost of the chief figure (evaluate.robustness).
+    failed_tests: the largest share of failures in any capability (evaluate.robustness).
+    exposure: the most bits of a planted canary that a model may give away (evaluate.exposure).
     n_min: the fewest test records to believe.
     sure: not the value alone but the near end of its 95% interval must hold.
     checked: refuse a test set whose labels nobody checked.
     """
+    wanted = {
+        "demographic_parity_difference": demographic_parity_difference, "worst_group": worst_group, "flip_rate": flip_rate,
+        "equalized_odds_difference": equalized_odds_difference, "robustness_drop": robustness_drop, "failed_tests": failed_tests,
+        "exposure": exposure,
+    }  # fmt: skip
+    limits = {name: limit for name, limit in wanted.items() if limit is not None}
+    further = _further(reports, limits, sure)
     judged = [one.numbers for one in reports if "figure" in one.numbers and "judged_by" in one.numbers]
+    others = (accuracy, macro_f1, micro_f1, worst_class_f1, entity_f1, at_least, ece_max, n_min)
+    if not judged and further and not checked and all(one is None for one in others):
+        return _verdict(further, 0, [])
     if not judged:
         raise BurnishError("evaluate.gate finds no evaluation", hint="put `report` before `gate` in `evaluate`")
     numbers = judged[-1]
@@ -54,19 +78,43 @@ def gate(
         rows.append(_row("ece", numbers["ece"], numbers["intervals"].get("ece"), ece_max, sure=sure, most=True))
     if n_min is not None:
         rows.append(_row("n", numbers["n"], None, n_min, sure=False, most=False))
+    rows += further
     if not rows and not checked:
         raise BurnishError("evaluate.gate has no limit to hold", hint="say at least one, for example macro_f1: 0.85")
-    broken = [_sentence(row) for row in rows if not row["holds"]]
+    unchecked = []
     if checked and not numbers["judged_by"]["checked"]:
-        broken.append(f"the labels that judge were checked by nobody: {numbers['judged_by']['about']}")
+        unchecked.append(f"the labels that judge were checked by nobody: {numbers['judged_by']['about']}")
+    return _verdict(rows, int(checked), unchecked)
+
+
+def _verdict(rows: list[dict[str, Any]], more: int, broken: list[str]) -> Report:
+    """Hold or refuse, naming everything that does not hold at once. more: limits that hold beside the rows."""
+    broken = [*(_sentence(row) for row in rows if not row["holds"]), *broken]
     if broken:
         raise GateError(
             "; ".join(broken),
             where="evaluate.gate",
             hint="evaluation/report.html shows the worst errors and the data that pulled them there",
         )
-    verdict = f"All {len(rows) + checked} limits hold."
-    return Report({"gate": rows, "verdict": verdict, "tone": "good", "headline": {"held": len(rows) + checked}})
+    verdict = f"All {len(rows) + more} limits hold."
+    return Report({"gate": rows, "verdict": verdict, "tone": "good", "headline": {"held": len(rows) + more}})
+
+
+def _further(reports: list[Report], limits: dict[str, float], sure: bool) -> list[dict[str, Any]]:
+    """The limits on fairness, robustness and memory; BurnishError where the stage that measures one was not asked."""
+    known = {name: one for report in reports for name, one in report.numbers.get("gates", {}).items()}
+    made = []
+    for name, limit in limits.items():
+        if name not in known:
+            by = {"robustness_drop": "robustness", "failed_tests": "robustness with tests", "exposure": "exposure"}.get(
+                name, "fairness"
+            )
+            raise BurnishError(
+                f"no evaluation measured {name}", where="evaluate.gate", hint=f"put {by} before gate in evaluate"
+            )
+        one = known[name]
+        made.append(_row(name, one["value"], one["interval"], limit, sure=sure, most=one["most"]))
+    return made
 
 
 def _at_least(name: str, limit: float, numbers: dict[str, Any], sure: bool) -> dict[str, Any]:

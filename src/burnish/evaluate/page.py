@@ -290,7 +290,7 @@ def error_list(errors: Mapping[str, Any], *, shown: int, most: int | None = None
                 *([("source", one["source"])] if one.get("source") else []),
                 ("id", one["id"]),
             ],
-            _neighbours(one, hues),
+            p.together(_neighbours(one, hues), _pulled(one)),
             tone="look" if one["doubtful"] else "plain",
         )
         for one in errors["items"][:most]
@@ -402,6 +402,19 @@ def _neighbours(one: Mapping[str, Any], hues: Mapping[str, int]) -> p.Part:
         told += ": " + ", ".join(f"{count} × {label or '–'}" for label, count in counts.most_common())
     doubt = p.note("The label of this test record may be wrong: the model is sure and its neighbours agree with it.")
     return p.together(p.fold(told, p.table(heads, rows, sort=False)), doubt if one["doubtful"] else "")
+
+
+def _pulled(one: Mapping[str, Any]) -> p.Part:
+    """The training records without which the answer would lean less to where it went."""
+    if not one.get("pulled_by"):
+        return ""
+    rows = [
+        (p.quote(" | ".join(filter(None, (each["text"], each.get("text_b"))))), each["label"], each["pull"], each["id"])
+        for each in one["pulled_by"]
+    ]
+    against = sum(each["label"] == one["prediction"] for each in one["pulled_by"])
+    told = f"{len(rows)} training records pulled it there, {against} of them labelled {one['prediction']}"
+    return p.fold(told, p.table(["training text", "label", "pull, logits", "id"], rows, sort=False))
 
 
 def _errors(numbers: Mapping[str, Any]) -> list[p.Part]:

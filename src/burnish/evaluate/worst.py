@@ -1,4 +1,9 @@
-"""The worst errors, and the training records that stand nearest to each: which data pulled it there."""
+"""The worst errors, the training records that stand nearest to each, and those that pulled it there.
+
+Pulled: by how much the margin of the wrong answer over the right one falls when that record is left out, in logits, by
+influence in closed form on a probe over the model's backbone (`nn.influence`; Koh and Liang 2017). The probe stands in for
+the model: it reads the same vectors before tuning.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +31,7 @@ def worst(
 
     Returns {"nearest_by": what measured nearness, "items": [...]}; an item's `doubtful` says that the model is sure and
     its neighbours carry the model's answer, not the test label. `input` is the record as [text, mark] pieces, `expected`
-    and `answered` the same with the target and with the answer in it or below it. `written`: the answer is a text of the model's own.
+    and `answered` the same with the target and with the answer in it or below it. `pulled_by`: where a target is one label. `written`: the answer is a text of the model's own.
     """
     test, task, loss = served.table, served.task, served.losses
     order = np.lexsort((np.arange(len(loss)), -loss))
@@ -36,6 +41,9 @@ def worst(
     near, similarity, by = _nearest(said(test.take(rows)), said(train), model, context, count=neighbours)
     shown = test.take(rows).to_pylist()
     around_all = train.take(near.ravel()).to_pylist() if near.size else []
+    pulled = pulls(
+        task, test.take(rows), [served.answers.items[row] for row in rows], train, model, context, most=neighbours
+    )
     items = []
     for place, row in enumerate(rows):
         full, answer = shown[place], served.answers.items[row]
@@ -63,11 +71,57 @@ def worst(
                 "score": score,
                 "loss": round(float(loss[row]), 4),
                 "neighbours": around,
+                **({"pulled_by": pulled[place]} if pulled else {}),
                 "neighbours_that_agree": agreeing,
                 "doubtful": bool(around and agreeing >= AGREEING * len(around) and score is not None and score >= SURE),
             }
         )
     return {"nearest_by": by, "items": items}
+
+
+def pulls(
+    task: Any,
+    asked: pa.Table,
+    answers: list[Mapping[str, Any]],
+    train: pa.Table,
+    model: Model,
+    context: Context,
+    *,
+    most: int,
+) -> list[list[dict[str, Any]]]:
+    """For each answer the `most` training records that pulled it from its target to where it went, hardest first.
+
+    [] where a target is not one label, or no backbone measures texts. Cost: a probe on the training side, embedded (its
+    vectors are in the cache after the quality room).
+    """
+    folder = _encoder(model, context)[0]
+    labels = list(task.labels)
+    place = {label: at for at, label in enumerate(labels)}
+    known = train.filter(pa.array([label in place for label in train["label"].to_pylist()]))
+    wanted = [place.get(label, -1) for label in asked["label"].to_pylist()]
+    said_at = [place.get(str(one.get("label")), -1) for one in answers]
+    if not task.one_label or folder is None or not len(known) or min([*wanted, *said_at], default=-1) < 0:
+        return []
+    targets = np.array([place[label] for label in known["label"].to_pylist()])
+    if len(np.unique(targets)) < 2:
+        return []
+    from burnish.nn.embeddings import embed
+    from burnish.nn.influence import pulling
+
+    vectors = embed([*said(asked), *said(known)], folder, cache=context.cache, progress=context.progress)
+    rows, moved = pulling(
+        vectors[len(asked) :], targets, vectors[: len(asked)], np.array(said_at), np.array(wanted),
+        num_classes=len(labels), seed=context.seed, most=most,
+    )  # fmt: skip
+    full = known.select(["id", "text", "text_b", "label", "label_from", "source"])
+    return [
+        [
+            {**one, "pull": round(float(how), 5)}
+            for one, how in zip(full.take(pa.array(some)).to_pylist(), each, strict=True)
+            if how > 0
+        ]
+        for some, each in zip(rows, moved, strict=True)
+    ]
 
 
 def _pieces(task: Any, row: Mapping[str, Any], answer: Mapping[str, Any] | None) -> list[list[str | None]]:

@@ -58,8 +58,7 @@ class Probe:
         """(n, d) -> (n, k) before temperature; a class that was absent in training lies below all others."""
         if not len(self._present):
             raise ValueError("fit the probe before asking it")
-        standard = (np.asarray(vectors, dtype=np.float32) - self._mean) / self._scale
-        seen = standard @ self._weight + self._bias
+        seen = self.standardised(vectors) @ self._weight + self._bias
         whole = np.full((len(seen), self.num_classes), -np.log(1 / FLOOR), dtype=np.float32)
         if len(seen):
             whole += seen.min(axis=1, keepdims=True)
@@ -69,6 +68,16 @@ class Probe:
     def probabilities(self, vectors: Array) -> Array:
         """(n, d) -> (n, k) float32, rows sum to 1, none is quite 0."""
         return _softmax(self.logits(vectors) / self.temperature)
+
+    @property
+    def present(self) -> Array:
+        """The classes that training held, in order."""
+        return self._present
+
+    def standardised(self, vectors: Array) -> Array:
+        """(n, d) as its weights read them: centred, every dimension of deviation 1 in training."""
+        standard: Array = (np.asarray(vectors, dtype=np.float32) - self._mean) / self._scale
+        return standard
 
     def linear(self) -> tuple[Array, Array]:
         """weight (d, k) and bias (k) of the same logits on vectors as they are; a class absent in training has weight 0

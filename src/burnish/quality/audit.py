@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -14,9 +15,28 @@ from burnish.core.errors import BurnishError
 from burnish.core.records import FINDING
 from burnish.core.stage import Context, Positive, Share, nearest, stage
 from burnish.nn.backbones import Backbone
-from burnish.quality import duplicates, form, labels  # noqa: F401  (they register the checks)
+from burnish.quality import (  # noqa: F401  (they register the checks)
+    distribution,
+    distribution_shortcuts,
+    diversity,
+    diversity_copies,
+    ethics,
+    ethics_groups,
+    ethics_toxicity,
+    noise_fields,
+    noise_form,
+    noise_labels,
+    noise_learning,
+    noise_targets,
+    noise_text,
+    timeliness,
+    timeliness_worth,
+)
+from burnish.quality.bench import why_not
 from burnish.quality.checks import CHECKS, COLUMNS, Array, Check, Found, Material, rewritten
-from burnish.quality.effect import probe_effects
+from burnish.quality.effect import ordered, probe_effects
+from burnish.quality.told import Purpose, Told
+from burnish.quality.tuned import tuned_effects
 
 SECONDS_A_RECORD = 1 / 250  # embedding leads; two cores
 
@@ -35,7 +55,17 @@ def audit(
     backbone: Backbone = Backbone("auto"),
     near: Share = 0.8,
     folds: Positive = 5,
-    effect: Literal["none", "probe"] = "probe",
+    effect: Literal["none", "probe", "tune"] = "probe",
+    embed: Literal["auto", "all", "none"] = "auto",
+    reference: Path | None = None,
+    against: Path | None = None,
+    version_of: str | None = None,
+    purpose: Purpose | None = None,
+    groups: Path | None = None,
+    toxicity: Path | None = None,
+    toxic_label: str | None = None,
+    toxic_words: Path | None = None,
+    names_model: Path | None = None,
 ) -> Records:
     """Look for what is wrong with the data: score, reason and action for each record; nothing is removed.
 
@@ -43,14 +73,36 @@ def audit(
     backbone: whose frozen vectors the label checks and the effect learn from.
     near: Jaccard similarity of character sequences from which two texts are near-duplicates, 0.5..1.
     folds: of the cross-validation that judges labels; a class with fewer records is not judged.
-    effect: probe measures what each remedy does to the accuracy on held-out records; none skips it.
+    effect: probe measures what each remedy does to a probe on held-out records, in seconds; tune measures it by training
+    the task's encoder with and without, in minutes; none skips it.
+    embed: auto embeds the records with a class label, all every record, none nothing: what needs vectors is not judged then.
+    reference: a file or folder of records of the population that the model is for; how much of it is covered is measured.
+    against: a test set, a file or a folder of them: records that are in it, or nearly, are contaminated.
+    version_of: what names the thing that a record is a version of: group, source, file or meta.NAME; earlier versions are superseded.
+    purpose: what the data is for, research or commercial: licences are judged against it.
+    groups: a file of groups of people and their terms in place of those that come with burnish: axis, group, terms parted by |.
+    toxicity: who judges toxic language: a run folder of a classifier, or a file of labelled texts that a probe learns from.
+    toxic_label: which of its labels means toxic, where the name does not say.
+    toxic_words: a file of words, one a line, found in any disguise.
+    names_model: a run folder of a tagging model whose people count as names.
 
     Sees all texts at once, about 2 kB a record with its vector. Findings of an earlier audit are replaced.
     """
     chosen = _chosen(checks)
     if near < 0.5:
         raise BurnishError(f"quality.audit: near is {near}, below 0.5 candidates are missed", hint="take 0.5 to 1")
-    material = Material(records.table(COLUMNS), context, near=near, folds=max(folds, 2), backbone=str(backbone))
+    material = Material(
+        records.table(COLUMNS),
+        context,
+        near=near,
+        folds=max(folds, 2),
+        backbone=str(backbone),
+        embed=embed,
+        reference=reference,
+        against=against,
+        version_of=version_of,
+    )
+    material.told = Told(purpose, groups, toxicity, toxic_label, toxic_words, names_model)
     found: dict[str, Found] = {}
     seconds: dict[str, float] = {}
     with context.progress.bar("audit", len(chosen), "checks") as bar:
@@ -59,9 +111,15 @@ def audit(
             found[one.name] = one.run(material)
             seconds[one.name] = time.monotonic() - began
             bar.advance(1)
-    effects = probe_effects(material, found) if effect == "probe" else {}
+    effects = probe_effects(material, found) if effect != "none" else {}
+    if effect == "tune":
+        effects = tuned_effects(material, found, effects)
     made = rewritten(records, lambda: _with_findings(records, material.rows, found))
-    made.facts = {**records.facts, "audit": _facts(material, chosen, found, effects)}
+    facts = _facts(material, chosen, found, effects)
+    facts["bench"] = {"near": near, "backbone": str(backbone), "effect": effect}
+    if effect != "none" and (why := why_not(material)):
+        facts["no_probe"] = why
+    made.facts = {**records.facts, "audit": facts}
     for one in chosen:
         _tell(one, found[one.name], seconds[one.name], context)
     return made
@@ -116,6 +174,7 @@ def _facts(
     return {
         "records": len(material), "labelled": int(material.taught.sum()), "checks": said,
         "clean": int((~_any(material, found)).sum()),
+        "by_effect": [name for name in ordered({one.name: effects.get(one.name) for one in chosen}) if name in effects],
     }  # fmt: skip
 
 

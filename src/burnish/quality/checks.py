@@ -1,6 +1,6 @@
 """What a check is, and what it may look at. A check is a function in one registry: a score for every record, a flag, a summary.
 
-    @check("empty", dimension="form", auto="drop")
+    @check("empty", dimension="noise", auto="drop")
     def empty(material: Material) -> Found:
         \"\"\"Texts without a letter or a figure. ...formula, source...\"\"\"
 
@@ -26,13 +26,17 @@ from burnish.core.records import TARGETS, Reject
 from burnish.core.stage import Context
 from burnish.core.tasktypes import open_task
 from burnish.measures.duplicates import Groups, exact_duplicates, near_duplicates, near_duplicates_of_parts
+from burnish.quality.material import Array, Embed, Views
+from burnish.quality.told import Told
 from burnish.text.inputs import parts, said
 from burnish.text.language import Languages, languages
 
-Array = np.ndarray[Any, np.dtype[Any]]
-Dimension = Literal["redundancy", "labels", "form"]
+Dimension = Literal["distribution", "noise", "diversity", "timeliness", "ethics"]
 Auto = Literal["drop", "report"]
-COLUMNS = ("id", "text", "text_b", "messages", *TARGETS, "probs", "meta", "label_from", "confidence", "keep")
+COLUMNS = (
+    "id", "text", "text_b", "messages", *TARGETS, "probs", "meta", "label_from", "confidence", "keep",
+    "source", "file", "line", "time", "group", "language", "licence",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Found:
     """What a check says about n records.
 
     score: (n,) 0 (nothing wrong) to 1 (worst). flagged: (n,) records with a finding. reason, action: of a flagged row.
-    action: drop, relabel:LABEL, review or keep. facts: the check's numbers for the report. skipped: why it could not judge.
+    action: drop, relabel:LABEL, soften, redact, reweigh:WEIGHT, review or keep. facts: the check's numbers for the report. skipped: why it could not judge.
     """
 
     score: Array
@@ -95,15 +99,30 @@ def check(
     return register
 
 
-class Material:
+class Material(Views):
     """The n kept records of a data set as checks see them; what costs time is computed once, when first asked for.
 
     rows: their positions among all records. texts: what a model would read. labels: class numbers, -1 where there is none.
     near: the similarity from which texts count as near-duplicates. Memory: the texts, and vectors of the labelled ones.
     """
 
-    def __init__(self, table: pa.Table, context: Context, *, near: float, folds: int, backbone: str) -> None:
+    told = Told()  # what ethics checks were told; set by the audit
+
+    def __init__(
+        self,
+        table: pa.Table,
+        context: Context,
+        *,
+        near: float,
+        folds: int,
+        backbone: str,
+        embed: Embed = "auto",
+        reference: Path | None = None,
+        against: Path | None = None,
+        version_of: str | None = None,
+    ) -> None:
         self.context, self.near, self.folds, self.backbone = context, near, folds, backbone
+        self.embed, self.reference, self.against, self.version_of = embed, reference, against, version_of
         keep = np.array(table["keep"].to_pylist(), dtype=bool)
         self.rows = np.flatnonzero(keep)
         self._table = table.filter(pa.array(keep))
@@ -116,12 +135,9 @@ class Material:
         given = {label for label in self.column("label") if label is not None} if self.one_label else set()
         self.foreign = sorted(given - position.keys())
 
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def column(self, name: str) -> list[Any]:
-        values: list[Any] = self._table[name].to_pylist()
-        return values
+    def select(self, names: Sequence[str]) -> pa.Table:
+        """The kept records with these columns alone."""
+        return self._table.select(list(names))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -186,12 +202,13 @@ class Material:
     @functools.cached_property
     def vectors(self) -> Array:
         """Embeddings (l, d) of the labelled records."""
-        from burnish.nn.backbones import resolve
-        from burnish.nn.embeddings import embed
-
-        progress = self.context.progress
-        folder: Path = resolve(self.backbone, languages=self.context.task.languages, progress=progress)
-        return embed([self.texts[row] for row in self.labelled], folder, cache=self.context.cache, progress=progress)
+        if self.embed == "all":
+            return np.asarray(self.raw_points[self.labelled])
+        return (
+            self.embedded([self.texts[row] for row in self.labelled])
+            if self.seen is not self.labelled
+            else self.raw_points
+        )
 
     @functools.cached_property
     def worth(self) -> list[tuple[Any, ...]]:

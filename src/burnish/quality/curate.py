@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -12,29 +12,46 @@ import burnish.quality.audit  # noqa: F401  (it registers the checks)
 from burnish.core.artifacts import Records
 from burnish.core.errors import BurnishError
 from burnish.core.stage import Context, Share, nearest, stage
+from burnish.core.tasktypes import targets_of
+from burnish.quality.changed import CHANGED, change
 from burnish.quality.checks import CHECKS, rewritten
+from burnish.quality.plan import Plan, by_effect, by_rule, checked
+from burnish.quality.remedies import (
+    CERTAIN,
+    KINDS,
+    Finding,
+    Remedy,
+    remedies_for,
+    remedy,
+    together,
+    what,
+    whole_classes,
+)
 
-Action = Literal["drop", "relabel", "soften", "review", "keep"]
-MOST_OF_A_CLASS = 0.5  # label suspects that are more of a class than this say more about the probe than about the class
+Action = Literal["drop", "relabel", "soften", "reweigh", "redact", "review", "keep"]
 
 
-@stage("quality.curate")
+@stage("quality.curate", version=2)
 def curate(
     records: Records,
     context: Context,
     *,
     actions: Literal["auto", "report"] | dict[str, Action] = "auto",
-    certain: Share = 0.9,
+    certain: Share | Literal["auto"] = "auto",
 ) -> Records:
-    """Set aside what the audit found: copies, conflicts, empty texts, labels that are very probably wrong.
+    """Act on what the audit found, where that helps the model: copies, conflicts, empty texts, wrong labels.
 
-    actions: auto does the above; report changes nothing; or a check with one of drop, relabel (to the suggested label),
-    soften (share the label between the given and the suggested one), review or keep (both leave the record); checks that
-    are not named are left alone.
-    certain: score from which a suspected label is acted on, 0..1; below it the record stays and waits for review.
+    actions: auto does what was measured to help (the whole interval of its effect is above nothing), and what is cheap
+    and harms nobody, such as copies; then it measures all of it together and takes back what makes the whole worse.
+    Without a measured effect it acts on copies, conflicts, empty texts and very probably wrong labels. report changes
+    nothing. Or a check with one of drop, relabel (to the suggested label), soften (share the label between the given and
+    the suggested one), reweigh, redact, review or keep (both leave the record); checks that are not named are left alone.
+    certain: score from which a suspected label is acted on, 0..1; below it the record stays and waits for review. auto is
+    what was measured to help most, and 0.9 where nothing was.
 
     A record that is set aside stays in the file with keep: false and its findings; `trail` says what was done. Of copies
-    one is always kept. When over half of a class is suspected, its labels are left to a person.
+    one is always kept. When over half of a class is suspected, its labels are left to a person. facts["curate"] says why
+    each check was acted on or left, and the figures on held-out records before and after.
     """
     if isinstance(actions, dict):
         unknown = [name for name in actions if name not in CHECKS]
@@ -42,87 +59,98 @@ def curate(
             raise BurnishError(
                 f"quality.curate has no check {unknown[0]!r}", hint=nearest(unknown[0], CHECKS, "checks are")
             )
-    if actions == "report":
-        plan: dict[str, str] = {}
-    elif actions == "auto":
-        plan = {name: "drop" for name, one in CHECKS.items() if one.auto == "drop"}
-    else:
-        plan = {name: str(action) for name, action in actions.items()}
-    decided, facts = _decide(records, plan, certain)
-    made = rewritten(records, lambda: _curated(records, decided, context.task.labels))
-    made.facts = {**records.facts, "curate": {**facts, "actions": plan, "certain": certain}}
+        cannot = sorted(set(actions.values()) & (set(KINDS) - set(remedies_for(targets_of(context.task)))))
+        if cannot:
+            raise BurnishError(
+                f"quality.curate cannot {cannot[0]}: targets of {context.task.type} lie at characters that would move",
+                hint="{use: redact} takes them along",
+            )
+    plan = _planned(actions, records, context, certain)
+    done, checks, facts = _decide(records, plan)
+    made = rewritten(records, lambda: _curated(records, done, checks, context.task.labels))
+    facts |= {"actions": plan.actions, "certain": plan.certain, "why": plan.why}
+    made.facts = {**records.facts, "curate": {**facts, **({"held_out": plan.joint} if plan.joint else {})}}
     for reason, count in facts["set_aside"].items():
         context.progress.tell(f"  set aside for {reason}: {count:,}")
+    for kind, count in facts["changed"].items():
+        context.progress.tell(f"  {kind}: {count:,}")
+    if plan.joint:
+        name = plan.joint["effect"]["figure"]
+        context.progress.tell(
+            f"  held out, by a probe: {name.replace('_', ' ')} {plan.joint['before'][name]:.3f} before, {plan.joint['after'][name]:.3f} after"
+        )
     return made
 
 
-def _decide(
-    records: Records, plan: dict[str, str], certain: float
-) -> tuple[dict[int, tuple[str, str]], dict[str, Any]]:
-    """Row -> (check, what is done: drop, relabel:LABEL or soften:LABEL), and the counts.
+def _planned(actions: Any, records: Records, context: Context, certain: float | str) -> Plan:
+    if actions == "report":
+        return Plan()
+    audit = records.facts.get("audit") or {"checks": {}}
+    measured = any(one.get("effect") for one in audit["checks"].values())
+    if actions != "auto":
+        plan = Plan({name: str(action) for name, action in actions.items()})
+    else:
+        plan = by_effect(audit) if measured else by_rule()
+    known = {} if certain != "auto" else plan.certain
+    plan.certain = {name: known.get(name, CERTAIN if certain == "auto" else float(certain)) for name in plan.actions}
+    return checked(plan, records, context) if actions == "auto" and measured else plan
+
+
+def _decide(records: Records, plan: Plan) -> tuple[Remedy, dict[int, str], dict[str, Any]]:
+    """The remedies of all checks as one, the check that each touched row is touched for, and the counts.
 
     Of several findings the first in the order of the registry that leads to a drop counts; else the first that changes a label.
     """
+    actions = plan.actions
     table = records.table(["label", "findings", "keep"])
     given, findings, keep = (table[name].to_pylist() for name in ("label", "findings", "keep"))
-    before = Counter(label for label, kept in zip(given, keep, strict=True) if kept and label is not None)
-    wanted: dict[int, list[tuple[str, str]]] = {}
-    suspects: dict[str, list[int]] = defaultdict(list)
+    kept = [label if stays else None for label, stays in zip(given, keep, strict=True)]
+    before = Counter(label for label in kept if label is not None)
+    told: dict[str, dict[int, Finding]] = {}
     for row, found in enumerate(findings):
-        if not keep[row]:
-            continue
-        for one in sorted(
-            found or (), key=lambda one: list(CHECKS).index(one["check"]) if one["check"] in CHECKS else 99
-        ):
-            done = _remedy(one, plan.get(one["check"], "keep"), certain)
-            if done:
-                wanted.setdefault(row, []).append((one["check"], done))
-                if one["check"] == "label_errors":
-                    suspects[given[row]].append(row)
-    trusted = {label for label, rows in suspects.items() if len(rows) > MOST_OF_A_CLASS * before[label]}
-    decided = {}
-    for row, remedies in wanted.items():
-        left = [(check, what) for check, what in remedies if check != "label_errors" or given[row] not in trusted]
-        if left:
-            decided[row] = next(((check, what) for check, what in left if what == "drop"), left[0])
-    aside = Counter(check for check, what in decided.values() if what == "drop")
-    changed = Counter(what.split(":")[0] for _, what in decided.values() if what != "drop")
-    after = before - Counter(
-        given[row] for row, (_, what) in decided.items() if what == "drop" and given[row] is not None
+        for one in (found or ()) if keep[row] else ():
+            told.setdefault(one["check"], {})[row] = Finding(one["check"], float(one["score"]), one["action"])
+    order = [name for name in CHECKS if name in actions and name in told]
+    parts = {name: remedy(actions[name], told[name], kept, certain=plan.certain[name]) for name in order}
+    done = together(list(parts.values()))
+    checks: dict[int, str] = {}
+    for name in reversed(order):
+        checks |= {row: name for row in parts[name].touched if row not in done.dropped}
+    for name in reversed(order):
+        checks |= {row: name for row in parts[name].dropped}
+    suspects = told.get("label_errors", {})
+    wanted = [
+        row
+        for row, one in suspects.items()
+        if what(actions.get("label_errors", "keep"), one, plan.certain.get("label_errors", CERTAIN))
+    ]
+    aside = Counter(checks[row] for row in done.dropped)
+    changed = Counter(
+        {
+            "relabel": len(done.label),
+            "soften": len(done.shares),
+            "reweigh": len(done.weight),
+            "redact": len(done.redacted),
+        }
     )
+    after = before - Counter(given[row] for row in done.dropped if given[row] is not None)
     facts = {
         "records": sum(keep), "kept": sum(keep) - aside.total(), "set_aside": dict(aside.most_common()),
-        "changed": dict(changed.most_common()), "labels_before": dict(before.most_common()),
-        "labels_after": dict(after.most_common()), "left_to_a_person": sorted(trusted),
+        "changed": {kind: count for kind, count in changed.most_common() if count},
+        "labels_before": dict(before.most_common()), "labels_after": dict(after.most_common()),
+        "left_to_a_person": whole_classes(suspects, wanted, kept),
     }  # fmt: skip
-    return decided, facts
+    return done, checks, facts
 
 
-def _remedy(finding: dict[str, Any], action: str, certain: float) -> str:
-    """What is done for one finding under the action chosen for its check; "" for nothing."""
-    suggested = finding["action"]
-    if action in ("review", "keep") or suggested == "keep":
-        return ""
-    if finding["check"] == "label_errors" and finding["score"] < certain:
-        return ""
-    if finding["check"] in ("exact_duplicates", "near_duplicates") and suggested == "review":
-        return ""  # the targets differ: a small edit may have turned the meaning
-    if action == "drop":
-        return "drop"
-    better = suggested.removeprefix("relabel:")
-    return f"{action}:{better}" if suggested.startswith("relabel:") else ""
-
-
-def _curated(records: Records, decided: dict[int, tuple[str, str]], labels: tuple[str, ...]) -> Iterator[pa.Table]:
+def _curated(records: Records, done: Remedy, checks: dict[int, str], labels: tuple[str, ...]) -> Iterator[pa.Table]:
     start = 0
     for batch in records.batches():
-        touched = [at for at in range(batch.num_rows) if start + at in decided]
+        touched = [at for at in range(batch.num_rows) if start + at in checks]
         if touched:
-            columns = {
-                name: batch[name].to_pylist() for name in ("label", "probs", "label_from", "keep", "trail", "findings")
-            }
+            columns = {name: batch[name].to_pylist() for name in (*CHANGED, "keep", "trail", "findings")}
             for at in touched:
-                _apply(columns, at, *decided[start + at], labels=labels)
+                _apply(columns, at, start + at, done, checks[start + at], labels)
             for name, values in columns.items():
                 field = batch.schema.get_field_index(name)
                 batch = batch.set_column(
@@ -132,23 +160,12 @@ def _curated(records: Records, decided: dict[int, tuple[str, str]], labels: tupl
         yield batch
 
 
-def _apply(columns: dict[str, list[Any]], at: int, check: str, what: str, *, labels: tuple[str, ...]) -> None:
+def _apply(columns: dict[str, list[Any]], at: int, row: int, done: Remedy, check: str, labels: tuple[str, ...]) -> None:
     """Change one row of the columns of a batch."""
-    old = columns["label"][at]
     reason = next((one["reason"] for one in columns["findings"][at] if one["check"] == check), "")
-    if what == "drop":
+    if row in done.dropped:
         columns["keep"][at] = False
-        line = f"quality.curate: set aside, {check}: {reason}"
+        lines = [f"quality.curate: set aside, {check}: {reason}"]
     else:
-        kind, better = what.split(":", 1)
-        finding = next(one for one in columns["findings"][at] if one["check"] == check)
-        if kind == "relabel":
-            columns["label"][at], columns["probs"][at] = better, None
-        else:
-            # score = (1 - p[label] + p[better]) / 2: with all mass on the two, that is p[better]
-            shares = {old: 1 - finding["score"], better: finding["score"]}
-            columns["probs"][at] = [shares.get(label, 0.0) for label in labels]
-            columns["label"][at] = better if shares[better] > 0.5 else old
-        columns["label_from"][at] = f"quality.curate:{kind}"
-        line = f"quality.curate: {kind} {old} to {better}, {check}: {reason}"
-    columns["trail"][at] = [*(columns["trail"][at] or ()), line]
+        lines = [f"quality.curate: {line}, {check}: {reason}" for line in change(columns, at, row, done, labels)]
+    columns["trail"][at] = [*(columns["trail"][at] or ()), *lines]

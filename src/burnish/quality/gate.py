@@ -9,9 +9,10 @@ from typing import Any
 from burnish.core.artifacts import Records, Report
 from burnish.core.errors import BurnishError, GateError
 from burnish.core.records import TARGETS, labels_of
-from burnish.core.stage import Context, Count, Share, TaskSpec, stage
+from burnish.core.stage import Context, Count, Share, TaskSpec, nearest, stage
 from burnish.core.tasktypes import one_label, option_problems, targets_of
 from burnish.quality.checks import NOT_HERE
+from burnish.quality.ledger import flat, ledger
 from burnish.quality.page import draw
 
 COPIES = ("exact_duplicates", "near_duplicates")
@@ -27,7 +28,7 @@ def _measurable(settings: Mapping[str, Any], task: TaskSpec) -> list[tuple[str, 
     return found
 
 
-@stage("quality.gate", check=_measurable)
+@stage("quality.gate", version=2, check=_measurable)
 def gate(
     records: Records,
     context: Context,
@@ -37,12 +38,20 @@ def gate(
     other_language: Share | None = None,
     min_records: Count = 0,
     min_per_label: Count = 0,
+    findings: dict[str, float] | None = None,
+    least: dict[str, float] | None = None,
+    most: dict[str, float] | None = None,
 ) -> Report:
     """Stop the build (exit code 3) when the kept records are worse than agreed.
 
     label_noise: largest estimated share of wrong labels among kept labelled records. duplicates: largest share of kept
     records that are copies of another. other_language: largest share in a language that the task does not name.
     min_records: fewest kept records. min_per_label: fewest kept records of every label of the task.
+
+    findings: check -> largest share of kept records with its finding.
+    least: figure -> what it must reach; most: figure -> what it must not pass. Figures are those of the ledger
+    (performance.accuracy, fairness.equalized_odds_difference, safety.pii, reliability.ece, ...), and effect.CHECK.FIGURE:
+    what the remedy of a check would still gain.
 
     Measured on what curation kept. Label noise: (rate estimated by the audit x records judged - suspects set aside) /
     labelled records kept, not below 0. Raises GateError that names every measured value and its limit.
@@ -53,14 +62,33 @@ def gate(
         "min_records": min_records or None, "min_per_label": min_per_label or None,
     }  # fmt: skip
     asked = {name: limit for name, limit in limits.items() if limit is not None}
+    upper = {f"findings.{name}": limit for name, limit in (findings or {}).items()} | (most or {})
+    lower = dict(least or {})
+    table = (
+        ledger(records, context)
+        if any(not one.startswith(("effect.", "findings.")) for one in (*upper, *lower))
+        else None
+    )
+    figures |= _named(records, table, [*upper, *lower])
+    asked |= upper | {f"{name} (least)" if name in upper else name: limit for name, limit in lower.items()}
+    figures |= {f"{name} (least)": figures[name] for name in lower if name in upper}
+    floors = {f"{name} (least)" if name in upper else name for name in lower}
     unmeasured = [name for name in asked if figures[name] is None]
+    if unmeasured and unmeasured[0] not in limits:
+        known = sorted(name for name, value in figures.items() if value is not None and "." in name)
+        raise BurnishError(
+            f"quality.gate asks for {unmeasured[0]}, which was not measured",
+            hint=nearest(unmeasured[0], known, "measured are")
+            if known
+            else "write {use: audit, effect: probe} before the gate",
+        )
     if unmeasured:
         raise BurnishError(
             f"quality.gate asks for {unmeasured[0]}, which no audit before it has measured",
             hint="write {use: audit} before the gate, with checks: all; labels need 30 labelled records",
         )
     held = {
-        name: figures[name] >= limit if name.startswith("min_") else figures[name] <= limit
+        name: figures[name] >= limit if name.startswith("min_") or name in floors else figures[name] <= limit
         for name, limit in asked.items()
     }
     outcome = {name: {"measured": figures[name], "limit": limit, "holds": held[name]} for name, limit in asked.items()}
@@ -69,12 +97,34 @@ def gate(
         for name in asked
         if not held[name]
     ]
-    page = draw(records, context, gate=outcome)
+    page = draw(records, context, gate=outcome, ledger=table)
     if failed:
         shown = context.scratch / "report.html"
         shown.write_text(page[1], encoding="utf-8")
         raise GateError("quality.gate does not hold: " + "; ".join(failed), hint=f"the findings are in {shown}")
     return Report({**page[0], "gate": outcome}, page[1])
+
+
+def _named(records: Records, table: dict[str, Any] | None, names: Sequence[str]) -> dict[str, Any]:
+    """Every figure that `findings`, `least` and `most` can name -> its value, None for those asked for and not measured."""
+    checks = records.facts.get("audit", {}).get("checks", {})
+    found: Counter[str] = Counter()
+    kept = 0
+    for batch in records.batches(["findings", "keep"]):
+        for row in batch.to_pylist():
+            if row["keep"]:
+                kept += 1
+                found.update({one["check"] for one in row["findings"] or ()})
+    made: dict[str, Any] = dict.fromkeys(names)
+    made |= {f"findings.{name}": found[name] / max(kept, 1) for name, one in checks.items() if not one["skipped"]}
+    made |= flat(table) if table else {}
+    made |= {
+        f"effect.{name}.{figure}": gain["value"]
+        for name, one in checks.items()
+        for figure, gain in (one.get("effect") or {}).items()
+        if isinstance(gain, dict) and "value" in gain
+    }
+    return made
 
 
 def measured(records: Records, labels: tuple[str, ...], targets: Sequence[str] = ("label",)) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from burnish.core.artifacts import Records
 from burnish.core.page import (
@@ -33,14 +33,14 @@ from burnish.core.page import (
 from burnish.core.records import TARGETS, labels_of
 from burnish.core.stage import Context
 from burnish.core.tasktypes import open_task
-from burnish.quality.checks import NOT_HERE
+from burnish.quality.checks import NOT_HERE, Dimension
 from burnish.text.inputs import said
 
 COPIES = ("exact_duplicates", "near_duplicates")
 SELF_TAUGHT = 0.1  # share of labels made by self-training from which the label-error estimate flatters them
 NOISY = 0.05  # share of probably wrong labels from which a person should look
 BAD = 0.2
-DIMENSIONS = {"redundancy": "Redundancy", "labels": "Labels", "form": "Form"}
+DIMENSIONS = {one: one.capitalize() for one in get_args(Dimension)}
 TITLES = {
     "exact_duplicates": "Exact copies", "near_duplicates": "Near copies", "conflicting_duplicates": "Conflicting copies",
     "label_distribution": "Label distribution", "label_errors": "Suspected label errors", "empty": "Empty texts",
@@ -49,7 +49,12 @@ TITLES = {
 
 
 def draw(
-    records: Records, context: Context, *, examples: int = 8, gate: Mapping[str, Any] | None = None
+    records: Records,
+    context: Context,
+    *,
+    examples: int = 8,
+    gate: Mapping[str, Any] | None = None,
+    ledger: Mapping[str, Any] | None = None,
 ) -> tuple[dict[str, Any], str]:
     """(numbers for report.json, the page). Walks the records twice; holds the shown examples alone."""
     walked = _walk(records, examples, open_task(context.task))
@@ -62,6 +67,7 @@ def draw(
         "records": walked["records"], "kept": walked["kept"], "labelled": walked["labelled"],
         "labels": dict(walked["labels"].most_common()), "findings": dict(walked["findings"].most_common()),
         "set_aside": walked["aside"], "checks": checks, "curate": records.facts.get("curate"), "gate": gate,
+        "ledger": ledger, "by_effect": audit.get("by_effect", []),
     }  # fmt: skip
     rate = checks.get("label_errors", {}).get("facts", {}).get("rate")
     if rate:
@@ -69,7 +75,9 @@ def draw(
     sections = [
         _overview(walked, checks, gate),
         _table(checks),
-        *_effects(context, checks),
+        *_effects(records.facts, checks),
+        *_curated(records.facts.get("curate") or {}),
+        *_ledger(ledger),
         _labels(context, walked, checks),
         *_lengths(checks),
         *_found(walked, checks),
@@ -217,30 +225,85 @@ def _table(checks: dict[str, Any]) -> Section:
     return section("Findings", table(columns, rows), fold("How each check works, and where it comes from", *methods))
 
 
-def _effects(context: Context, checks: dict[str, Any]) -> list[Section]:
-    """What each remedy does, in points of accuracy; why that is not known where a target is no class label."""
-    if checks and not open_task(context.task).one_label:
-        why = (
-            f"Not measured: the probe learns class labels, and {context.task.type} has none. What curation sets aside is "
-            "judged by training with it and without (quality.curate.actions: report)."
-        )
-        return [section("What each remedy does to a model", note(why))]
+SHOWN = ("worst_group", "log_loss", "ece", "robustness", "privacy")
+BETTER_LOW = ("log_loss", "ece", "gap", "absolute_error", "privacy")
+
+
+def _effects(told: Mapping[str, Any], checks: dict[str, Any]) -> list[Section]:
+    """What each remedy does, most helpful first; why that is not known where no probe can learn the task."""
+    audit = told.get("audit", {})
+    names = [name for name in audit.get("by_effect", []) if checks.get(name, {}).get("effect")]
+    if not names:
+        why = audit.get("no_probe")
+        return [section("What each remedy does to a model", note(f"Not measured: {why}."))] if why else []
     rows = []
-    for name, one in checks.items():
-        if one["effect"]:
-            gain = one["effect"]["accuracy"]
-            sure = "better" if gain["low"] > 0 else "worse" if gain["high"] < 0 else "no difference shown"
-            points = f"{100 * gain['value']:+.2f} ({100 * gain['low']:+.2f} to {100 * gain['high']:+.2f})"
-            loss = one["effect"]["log_loss"]
-            rows.append((TITLES.get(name, name), one["effect"]["removed"], points, f"{loss['value']:+.4f}", sure))
-    if not rows:
-        return []
+    for name in names:
+        effect = checks[name]["effect"]
+        chief = effect["figure"]
+        gain = effect[chief]
+        sure = "better" if gain["low"] > 0 else "worse" if gain["high"] < 0 else "no difference shown"
+        others = [_gain(key, effect[key]) if key in effect else "" for key in SHOWN]
+        done = f"{effect['remedy']}: {effect['removed'] + effect['changed']:,}"
+        rows.append((TITLES.get(name, name), done, _gain(chief, gain), sure, *others, effect["by"]))
     lead = (
-        "A probe trained without the flagged records against one trained with them, both judged on the same held-out "
-        "records that the check does not doubt; 95% intervals over repeated splits."
+        "A model taught with each remedy against one taught without, both judged on the same held-out records; differences "
+        "with 95% intervals over repeated splits, accuracies in points. Most helpful first. Worst group: those who fare "
+        "worst without the remedy."
     )
-    columns = ["without", "records removed", "accuracy, points", "log loss", "verdict"]
-    return [section("What each remedy does to a model", table(columns, rows), lead=lead)]
+    columns = ["finding", "remedy: records", checks[names[0]]["effect"]["figure"].replace("_", " "), "verdict"]
+    return [
+        section(
+            "What each remedy does to a model",
+            table([*columns, *(one.replace("_", " ") for one in SHOWN), "by"], rows),
+            lead=lead,
+        )
+    ]
+
+
+def _gain(key: str, gain: Mapping[str, float]) -> str:
+    if key in ("log_loss", "absolute_error", "privacy"):
+        return f"{gain['value']:+.3f} ({gain['low']:+.3f} to {gain['high']:+.3f})"
+    return f"{100 * gain['value']:+.1f} ({100 * gain['low']:+.1f} to {100 * gain['high']:+.1f})"
+
+
+def _curated(curate: Mapping[str, Any]) -> list[Section]:
+    """What was done and why, what was left and why, and the held-out figures before and after."""
+    if not curate.get("why") and not curate.get("held_out"):
+        return []
+    drawn: list[Html | str] = []
+    held = curate.get("held_out")
+    if held:
+        rows = [
+            (key.replace("_", " "), held["before"][key], held["after"][key], _gain(key, held["effect"][key]))
+            for key in held["after"]
+            if key in held["before"] and key in held["effect"] and "." not in key
+        ]
+        drawn.append(table(["held out, by a probe", "before", "after", "difference (95%)"], rows, sort=False))
+    rows2 = [
+        (TITLES.get(name, name), curate.get("actions", {}).get(name, "left"), why)
+        for name, why in curate.get("why", {}).items()
+    ]
+    if rows2:
+        drawn.append(table(["finding", "done", "why"], rows2, sort=False))
+    return [section("Curation: before and after", *drawn)]
+
+
+def _ledger(ledger: Mapping[str, Any] | None) -> list[Section]:
+    """The data version in one table."""
+    if not ledger:
+        return []
+    rows = [
+        (part, name.replace("_", " "), value, ledger[part].get(f"{name}.where", ""))
+        for part in ("performance", "fairness", "safety", "reliability")
+        for name, value in ledger[part].items()
+        if not isinstance(value, str)
+    ]
+    missing = [(name, why) for name, why in ledger["not_measured"].items()]
+    lead = f"Version {ledger['version']}: {ledger['records']:,} kept records, judged by a {ledger['by']} before any training."
+    drawn = [table(["", "figure", "value", "where"], rows, sort=False)] if rows else []
+    if missing:
+        drawn.append(fold("Not measured", table(["figure", "why"], missing, sort=False)))
+    return [section("The ledger of this data version", *drawn, lead=lead)]
 
 
 def _labels(context: Context, walked: dict[str, Any], checks: dict[str, Any]) -> Section:

@@ -1,8 +1,9 @@
 """What tells who somebody is: phones, e-mail, identity numbers, cards, addresses, names, in English and Chinese.
 
 Rules with checksums, no model: a number that cannot be a card is none, a name is one where the text marks it as one ("my
-name is", 收货人, Mr, 女士). What no mark and no form gives away (a bare first name, a village) stays unseen; `names` that
-somebody knows already are found wherever they stand. Positions are characters, end exclusive.
+name is", 收货人, Mr, 女士). `likely` names are found by lists as well (`text.people`), at the price of some that are none.
+What no mark, form or list gives away (a village) stays unseen; `names` that somebody knows already are found wherever they
+stand. Positions are characters, end exclusive.
 """
 
 from __future__ import annotations
@@ -12,9 +13,14 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from burnish.text import checksums
+from burnish.text.people import chinese_names, english_names
 from burnish.text.scripts import HAN_CLASS
+from burnish.text.secrets import secrets
 
-KINDS = ("email", "id_number", "bank_card", "iban", "phone", "ssn", "ip", "account", "plate", "address", "name")
+KINDS = (
+    "email", "id_number", "passport", "bank_card", "iban", "phone", "ssn", "ip", "account", "plate", "secret", "address",
+    "name",
+)  # fmt: skip
 
 
 class Found(NamedTuple):
@@ -56,6 +62,16 @@ _IP6 = re.compile(r"(?<![\w:])(?:[0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}(?![\w:])"
 _PLATE = re.compile(
     r"[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼][A-HJ-NP-Z][·• ]?(?:[A-HJ-NP-Z0-9]{5,6})(?![A-Za-z0-9])"
 )
+_PLATE_MARKED = re.compile(
+    r"(?i:licen[cs]e plates?|number plates?|plate (?:number|no\.?)|registration (?:number|plate|no\.?)|车牌号?)"
+    r"(?:\s*(?i:is|was|number|no\.?|reads?)|是|为|[:=：#])*\s*(?P<value>[A-Z0-9]{1,4}[ -]?[A-Z0-9]{2,5}(?:[ -][A-Z0-9]{1,3})?)(?![A-Za-z0-9])"
+)
+# China: E, G, D, S, P, H and eight signs; others: six to nine letters and figures after the word.
+_PASSPORT = re.compile(
+    r"(?i:passports?|travel document|护照|通行证)(?:[^\w\n]|(?i:\b(?:is|was|number|no|id|my|with|holder|the)\b)|号码|号|编号|是|为){0,12}"
+    r"(?P<value>(?=[A-Z]{0,2}\d|[A-Z]\d)[A-Z0-9]{6,9})(?![A-Za-z0-9])"
+)
+_PASSPORT_ZONE = re.compile(r"P[A-Z<][A-Z]{3}[A-Z<]{39}\s*\n?[A-Z0-9<]{44}")  # the lines that machines read (ICAO 9303)
 _ACCOUNT = re.compile(
     r"(?:(?i:qq|wechat|weixin|vx)|微信|扣扣|支付宝)(?:号码|号|账号|帐号)?\s*(?:(?i:is|id)|是|为|[:=])?\s*[:]?\s*"
     r"(?P<value>[A-Za-z][\w-]{5,19}|[1-9]\d{4,11})(?![\w@])",
@@ -150,7 +166,21 @@ def _accounts(text: str) -> Iterable[Found]:
 
 
 def _plates(text: str) -> Iterable[Found]:
-    return (Found(one.start(), one.end(), "plate") for one in _PLATE.finditer(text))
+    yield from (Found(one.start(), one.end(), "plate") for one in _PLATE.finditer(text))
+    for one in _PLATE_MARKED.finditer(text):
+        if any(map(str.isdigit, one["value"])):
+            yield Found(*one.span("value"), "plate")
+
+
+def _passports(text: str) -> Iterable[Found]:
+    yield from (Found(one.start(), one.end(), "passport") for one in _PASSPORT_ZONE.finditer(text))
+    for one in _PASSPORT.finditer(text):
+        if sum(map(str.isdigit, one["value"])) >= 5:
+            yield Found(*one.span("value"), "passport")
+
+
+def _secrets(text: str) -> Iterable[Found]:
+    return (Found(start, end, "secret") for start, end in secrets(text))
 
 
 # -- addresses
@@ -206,12 +236,18 @@ _ENGLISH = re.compile(
             rf"{_START}(?: (?:{_CAPITAL}|d[aeiou]s?|del|la|u\.|ul\.|\d{{1,4}}\.?)){{1,6}}{_FLAT}{{1,2}}(?:{_PLACES}|{_NAMED})",
             rf"(?<![\w#.-])\d{{2,6}}(?: \d{{1,5}})?(?: {_SMALL}){{1,2}} {_WAY}(?:{_FLAT})?(?:{_PLACES}|{_NAMED})",
             rf"\b(?:P\.? ?O\.? Box|PSC|Unit) \d+(?:,? Box \d+)?(?:{_PLACES})?",
+            # a ship's post office, and FPO AA 68422
+            rf"\b(?:US[NC]S|USNV|USS|USCGC|HMS) {_CAPITAL}{_SPACE}(?:[FAD]PO A[AEP] \d{{5}})",
+            # 376 Rákóczi út 13. Suite 104: a number, words, a number, and a flat, however the words are written
+            rf"(?<![\w#.-])\d{{2,6}}(?: \d{{1,5}})?(?: {_SMALL}){{1,5}} (?:\d{{1,4}}[A-Za-z]?[.,]? ){{0,1}}(?i:Apt\.|Apartment|Suite|Ste\.) ?#?\w+(?:{_SPACE}(?i:Apt\.|Suite) ?\w+)?(?:{_PLACES}|{_NAMED})",
+            # a line of an address book, its flat on the next one
+            rf"{_START} (?:[^\W\d_][\w'’.-]* ){{1,5}}?\d{{1,4}}[A-Za-z]?(?= ?\n)(?:{_FLAT})?(?:{_PLACES}|{_NAMED})",
         )
     )
 )
 # "Hammarvägen 15", "23 rue de Rivoli": forms of other countries, only where the text says that an address comes.
 _ADDRESS_MARKED = re.compile(
-    r"(?:\b(?:my|our|home|shipping|delivery|billing|street|new|the) address(?: is| to|:| has changed to)?|\b(?:I|we) live (?:at|on)"
+    r"(?:\b(?:my|our|home|shipping|delivery|billing|street|new|the) address(?: is| to|:| has changed to)?|\b(?:I|we|he|she|they|[A-Z]\w+) lives? (?:at|on|on the \w+ side of)|\b(?:meet|pick) (?:me|us|you|up)[^.!?\n]{0,20} at|\bcorner of"
     r"|\b(?:I|we)(?:['’]ve| have)? moved to|\bship(?:ped)? (?:it )?to|\bdeliver(?:ed)? (?:it )?to|\baddress[:=])[ :\n]*"
     rf"(?P<value>(?:{_CAPITAL}(?: (?:{_CAPITAL}|de|du|la|van|der|di|da|y))* \d{{1,5}}[a-zA-Z]?|\d{{1,5}}[a-zA-Z]?,? [\w'’.-]+(?: {_CAPITAL}){{1,4}})"
     rf"(?:, ?{_CAPITAL}(?: {_CAPITAL}){{0,2}}){{0,2}}(?:,? \d{{4,6}}\b)?)"
@@ -287,8 +323,10 @@ def _names(text: str) -> Iterable[Found]:
 
 # In this order: what an earlier one takes, a later one cannot have.
 _FINDERS: tuple[tuple[str, Callable[[str], Iterable[Found]]], ...] = (
+    ("secret", _secrets),
     ("email", _emails),
     ("id_number", _identities),
+    ("passport", _passports),
     ("iban", _ibans),
     ("ssn", _securities),
     ("bank_card", _cards),
@@ -308,10 +346,20 @@ _WORD_NAMES = (
 )
 
 
-def find(text: str, kinds: Sequence[str] = KINDS, *, names: Iterable[str] = ()) -> list[Found]:
+_SURNAME = re.compile(f"(?:{_SURNAMES})")
+
+
+def _likely(text: str) -> Iterable[Found]:
+    yield from (Found(*place, "name") for place in english_names(text))
+    if re.search(_HAN, text):
+        yield from (Found(*place, "name") for place in chinese_names(text, _SURNAME))
+
+
+def find(text: str, kinds: Sequence[str] = KINDS, *, names: Iterable[str] = (), likely: bool = False) -> list[Found]:
     """What of the given kinds stands in a text, in order and without overlap.
 
     names: of people known from elsewhere (a field of the log); found wherever they stand as words of their own.
+    likely: names that nothing marks as well (`text.people`); Chinese ones need the extra "chinese" (MissingExtra).
     ValueError for a kind that is none. About 10,000 messages a CPU-second.
     """
     if unknown := set(kinds) - set(KINDS):
@@ -325,6 +373,9 @@ def find(text: str, kinds: Sequence[str] = KINDS, *, names: Iterable[str] = ()) 
         if kind in kinds:
             for one in finder(narrow):
                 _take(one, taken, found)
+    if likely and "name" in kinds:
+        for one in sorted(_likely(narrow), key=lambda one: (one.start - one.end, one.start)):
+            _take(one, taken, found)
     return sorted(found)
 
 
@@ -363,12 +414,13 @@ class Masker:
     def mask(self, text: str) -> str:
         parts, at = [], 0
         for one in find(text, self.kinds, names=self.names):
-            parts += [text[at : one.start], self._placeholder(one.kind, text[one.start : one.end])]
+            parts += [text[at : one.start], self.placeholder(one.kind, text[one.start : one.end])]
             at = one.end
             self.counts[one.kind] = self.counts.get(one.kind, 0) + 1
         return "".join([*parts, text[at:]])
 
-    def _placeholder(self, kind: str, value: str) -> str:
+    def placeholder(self, kind: str, value: str) -> str:
+        """What stands for a value: [PHONE], [PHONE 2]."""
         said = self._said.setdefault(kind, {})
         plain = re.sub(r"[\s()-]", "", value.translate(_NARROW)).lower()
         if plain not in said:

@@ -206,7 +206,7 @@ def _taken_up(wanted: Wanted, documents: Documents, out: Path, context: Context)
 def _length(wanted: Wanted, kind: str, folder: Path) -> int:
     from transformers import AutoTokenizer
 
-    from burnish.train.sides import longest
+    from burnish.nn.first_look import longest
 
     limit = longest(folder, AutoTokenizer.from_pretrained(folder))
     return min(LENGTHS[kind] if wanted.length == "auto" else int(wanted.length), limit)

@@ -14,6 +14,7 @@ from burnish.core.artifacts import Split
 from burnish.core.errors import BurnishError
 from burnish.core.tasktypes import open_task
 from burnish.nn.examples import Examples
+from burnish.nn.first_look import longest
 
 SHOWN = 512  # of them, whose states a fresh head starts from
 LOOKED_AT = 20_000  # training records that decide the length
@@ -74,7 +75,18 @@ class Sides:
                 "no labelled record is left to train on",
                 hint="see construct/labellers.json: which labellers vote at all?",
             )
-        return self.examples(self.taught)
+        from burnish.nn.weighing import repeated, weights_of
+
+        weights = weights_of(self.taught["meta"].to_pylist())
+        made = self.examples(self.taught)
+        if (weights == 1).all():
+            return made
+        if made.records is not None or made.groups is not None or len(made) != len(weights):
+            raise BurnishError(
+                "records were weighed, and this task reads a record in several windows or several in one group",
+                hint="quality.curate.actions: report, or name the checks whose remedy is another one",
+            )
+        return made.take(repeated(weights, seed=0))
 
     @property
     def taught(self) -> pa.Table:
@@ -93,39 +105,10 @@ class Sides:
         A head over tokens standardises their states; one over whole texts starts at the deviation from the mean text,
         where all texts of the encoder look alike (e5).
         """
-        tokens = hasattr(model, "standardise")
-        texts = self.centred and hasattr(model, "centre") and getattr(model, "reads_mean", True)
-        if not (tokens or texts) or not len(self.table):
+        if not len(self.table):
             return
-        import torch
-
-        from burnish.nn.batches import batches_of, reading_order
+        from burnish.nn.first_look import shown
 
         table = self.table.slice(0, SHOWN)
         sample = self.task.encode(self.task.inputs(table), self.tokenizer, max_length=self.max_length)
-        order = reading_order(sample.lengths, batch_tokens=4096)
-        states: list[Any] = []
-        means: list[Any] = []
-        model.eval()
-        with torch.inference_mode():
-            for batch in batches_of(sample, order, pad_token=int(self.tokenizer.pad_token_id or 0)):
-                given = batch.ids_BL, batch.mask_BL, batch.types_BL
-                if tokens:
-                    states.append(model.states(*given)[batch.mask_BL.bool()])
-                if texts:
-                    means.append(model.pooled(*given))
-        if tokens:
-            model.standardise(torch.cat(states).float().clone())
-        if texts:
-            model.centre(torch.cat(means).mean(0).clone())
-
-
-def longest(folder: Path, tokenizer: Any) -> int:
-    """Tokens that the backbone in `folder` can read at once, at most 8192."""
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(folder)
-    limit = min(int(getattr(config, "max_position_embeddings", 512)), int(tokenizer.model_max_length), 8192)
-    if config.model_type in ("roberta", "xlm-roberta", "camembert", "mpnet"):
-        limit = min(limit, int(config.max_position_embeddings) - 2)  # positions start behind the padding's
-    return limit
+        shown(model, sample, pad_token=int(self.tokenizer.pad_token_id or 0), centred=self.centred)

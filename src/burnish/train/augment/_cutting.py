@@ -7,10 +7,13 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+from burnish.text.counterparts import cased, said
 from burnish.text.edits import Stretch
 from burnish.text.scripts import HAN_CLASS
 from burnish.text.segment import words_of
 from burnish.text.words import placed
+
+__all__ = ["Chinese", "Cut", "cased", "cutter", "is_han", "said"]
 
 Chinese = Literal["characters", "words"]
 Cut = Callable[[str], list[Stretch]]
@@ -46,18 +49,6 @@ def _joined(stretches: Sequence[Stretch]) -> list[Stretch]:
         else:
             made.append((start, end))
     return made
-
-
-def said(text: str, place: Stretch) -> str:
-    """A word as dictionaries are asked for it."""
-    return " ".join(text[slice(*place)].lower().split())
-
-
-def cased(word: str, like: str) -> str:
-    """A word with the capitals of another: GOOD, Good, good."""
-    if len(like) > 1 and like.isupper():
-        return word.upper()
-    return word[:1].upper() + word[1:] if like[:1].isupper() else word
 
 
 def is_han(sign: str) -> bool:

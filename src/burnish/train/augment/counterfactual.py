@@ -7,16 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from burnish.core.errors import BurnishError
 from burnish.core.records import Record
 from burnish.core.stage import nearest
+from burnish.text.counterparts import OPPOSITES, changes, counterparts, paired
 from burnish.text.edits import Edit, Stretch
 from burnish.text.words import find_keywords, placed
-from burnish.train.augment._cutting import cased, said
 from burnish.train.augment.base import Augmentation, Ground, Passage, Write, augmentations, digest, lines_of
 
-HERE = Path(__file__).parent
-TERMS, OPPOSITES = "counterfactual.tsv", "opposites.tsv"
 NEAR = 3  # words before an opposite in which a negation makes the new label doubtful
 NEGATIONS = (
     "not",
@@ -58,8 +55,7 @@ class Counterfactual(Augmentation):
         if self.pairs is not None:
             known = paired(lines_of(self.pairs, ground.base, least=2))
         else:
-            lines = lines_of(TERMS, HERE, least=3)
-            known = paired([line[1:] for line in lines if self.about in ("all", line[0])])
+            known = counterparts(self.about)
         return lambda passages: [swapped(one, known) for one in passages]
 
 
@@ -94,7 +90,11 @@ class Invert(Augmentation):
         return {} if self.pairs is None else {"pairs": digest(self.pairs, base)}
 
     def begin(self, ground: Ground) -> Write:
-        lines = lines_of(OPPOSITES, HERE, least=2) if self.pairs is None else lines_of(self.pairs, ground.base, least=2)
+        lines = (
+            lines_of(OPPOSITES.name, OPPOSITES.parent, least=2)
+            if self.pairs is None
+            else lines_of(self.pairs, ground.base, least=2)
+        )
         known = paired(lines)
         return lambda passages: [[] if _denied(one, known) else swapped(one, known) for one in passages]
 
@@ -111,23 +111,11 @@ class Invert(Augmentation):
         return replace(made, label=flip[parent.label], probs=probs)
 
 
-def paired(lines: Sequence[Sequence[str]]) -> dict[str, str]:
-    """Term in lower case -> its counterpart; of several the first."""
-    made: dict[str, str] = {}
-    for one, other in (line[:2] for line in lines):
-        made.setdefault(one.lower(), other)
-        made.setdefault(other.lower(), one)
-    if not made:
-        raise BurnishError("there is not one pair of terms", hint="a pair a line, with a tab between")
-    return made
-
-
 def swapped(passage: Passage, known: Mapping[str, str]) -> list[Edit]:
     """Every term that may change, replaced by its counterpart with the same capitals."""
-    text = passage.text
-    places = passage.free(find_keywords(text, tuple(known)))
-    edits = [Edit(*place, cased(known[said(text, place)], text[slice(*place)])) for place in places]
-    return [edit for edit in edits if edit.text.lower() != text[edit.start : edit.end].lower()]
+    edits = changes(passage.text, known)
+    free = set(passage.free([(edit.start, edit.end) for edit in edits]))
+    return [edit for edit in edits if (edit.start, edit.end) in free]
 
 
 def _denied(passage: Passage, known: Mapping[str, str]) -> bool:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-from burnish.core.errors import MissingExtra
 from burnish.core.stage import Share
 from burnish.text.edits import Edit
+from burnish.text.typos import look_alikes, same_sound
 from burnish.train.augment._cutting import is_han
 from burnish.train.augment.base import Augmentation, Ground, Passage, Write, augmentations
-
-LEVEL_1 = range(0xB0, 0xD8)  # first bytes of GB 2312 level 1: the 3,755 characters in everyday use
-OWN = Path(__file__).with_name("look_alikes.txt")
 
 
 @augmentations.part("homophones")
@@ -59,46 +53,3 @@ class Homophones(Augmentation):
             first, second = (shapes, sounds) if alike else (sounds, shapes)
             edits.append(Edit(start, end, draw.choice(first.get(text[start]) or second[text[start]])))
         return edits
-
-
-@cache
-def same_sound(tones: bool) -> dict[str, str]:
-    """Character -> the common characters that share one of its readings, itself not among them.
-
-    A reading of a character with several counts only where it comes first: 行 stands under xing, not under hang.
-    """
-    try:
-        from pypinyin.constants import PINYIN_DICT
-    except ImportError as error:
-        raise MissingExtra("homophones", "chinese") from error
-    heard: dict[str, list[str]] = {}
-    reading: dict[str, str] = {}
-    for sign in _common():
-        said = PINYIN_DICT.get(ord(sign), "").split(",")[0]
-        reading[sign] = said if tones else _toneless(said)
-        heard.setdefault(reading[sign], []).append(sign)
-    made = {sign: "".join(one for one in heard[said] if one != sign) for sign, said in reading.items() if said}
-    return {sign: others for sign, others in made.items() if others}
-
-
-@cache
-def look_alikes() -> dict[str, str]:
-    """Character -> those that are taken for it."""
-    made: dict[str, str] = {}
-    for line in OWN.read_text("utf-8").splitlines():
-        group = "" if line.startswith("#") else line.strip()
-        for sign in group:
-            made[sign] = made.get(sign, "") + "".join(one for one in group if one != sign)
-    return made
-
-
-def _common() -> list[str]:
-    pairs = ((first, second) for first in LEVEL_1 for second in range(0xA1, 0xFF))
-    found = (bytes(pair).decode("gb2312", "ignore") for pair in pairs)
-    return [sign for sign in found if sign]
-
-
-def _toneless(said: str) -> str:
-    """lǜ -> lü, hǎo -> hao."""
-    apart = unicodedata.normalize("NFD", said)
-    return unicodedata.normalize("NFC", "".join(c for c in apart if not unicodedata.combining(c) or c == "\u0308"))

@@ -1,4 +1,4 @@
-"""Checks of form: empty, damaged, in another language, far too long or short, or not language at all."""
+"""Checks of form: empty, damaged, in another language, or not language at all."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ import zlib
 
 import numpy as np
 
-from burnish.measures.distribution import QUANTILES, length_outliers
 from burnish.quality.checks import Array, Found, Material, check
 from burnish.text.scripts import blocks, codepoints
 
-LENGTH_LIMIT = 3.5  # modified z-score, Iglewicz and Hoaglin 1993
 LANGUAGE_LETTERS = 20  # below this, naming the language of a text in letters is a guess
 REPEATS = 0.2  # compressed size over size; running text lies between 0.35 (long) and 1 (short)
 REPEATS_BYTES = 120
@@ -29,7 +27,7 @@ _HAN = re.compile("[\u4e00-\u9fff\ue000-\uf8ff\u20ac]{4,}")
 _DAMAGE = re.compile("\ufffd|锟斤拷|烫烫烫|屯屯屯|[\ud800-\udfff]")
 
 
-@check("empty", dimension="form", auto="drop")
+@check("empty", dimension="noise", auto="drop")
 def empty(material: Material) -> Found:
     """Texts without a letter or a figure.
 
@@ -41,7 +39,7 @@ def empty(material: Material) -> Found:
     )  # fmt: skip
 
 
-@check("encoding", dimension="form", auto="report")
+@check("encoding", dimension="noise", auto="report")
 def encoding(material: Material) -> Found:
     """Texts that were read in the wrong encoding (mojibake), or with characters that were lost.
 
@@ -58,7 +56,7 @@ def encoding(material: Material) -> Found:
     return Found(score, score > 0, lambda row: shown[row])
 
 
-@check("language", dimension="form", auto="report")
+@check("language", dimension="noise", auto="report")
 def language(material: Material) -> Found:
     """Texts in a language that the task does not name.
 
@@ -78,30 +76,7 @@ def language(material: Material) -> Found:
     )
 
 
-@check("length", dimension="form", auto="report")
-def length(material: Material) -> Found:
-    """Texts far longer or shorter than is usual in their language here.
-
-    Modified z-score of log length in words (Chinese: characters), 0.6745 (x - median) / MAD, limit 3.5 (Iglewicz and
-    Hoaglin 1993). Score: |z| / (|z| + 3.5), so 0.5 at the limit.
-    """
-    codes = material.languages.code
-    sizes = length_outliers(material.texts, codes, limit=LENGTH_LIMIT)
-    z = np.where(np.isfinite(sizes.score), np.abs(sizes.score), 0)
-    flagged = sizes.outlier & ~material.blank
-    middle = {code: float(values[QUANTILES.index(0.5)]) for code, values in sizes.quantiles.items()}
-
-    def reason(row: int) -> str:
-        return f"{sizes.words[row]:,} words or characters; half of the {codes[row]} texts have {middle[codes[row]]:.0f} or fewer"
-
-    quantiles = {
-        code: dict(zip(map(str, QUANTILES), values.tolist(), strict=True)) for code, values in sizes.quantiles.items()
-    }
-    facts = {"quantiles": quantiles, "histogram": _histogram(sizes.words)}
-    return Found(np.where(flagged, z / (z + LENGTH_LIMIT), 0), flagged, reason, lambda row: "review", facts)
-
-
-@check("gibberish", dimension="form", auto="report")
+@check("gibberish", dimension="noise", auto="report")
 def gibberish(material: Material) -> Found:
     """Texts that repeat themselves, are made of symbols, or of letters in an order nobody uses here.
 
@@ -136,7 +111,7 @@ def _mojibake(text: str) -> tuple[int, str]:
         (_WESTERN, "latin-1", "gbk", 2),
     ):  # fmt: skip
         for run in pattern.findall(text):
-            if right == "gbk" and len(run) < 4:
+            if right == "gbk" and (len(run) < 4 or len(set(run)) < 3):
                 continue  # two accented letters in a row are French before they are Chinese
             try:
                 packed = run.encode(wrong)
@@ -183,12 +158,3 @@ def _bits(texts: list[str]) -> Array:
     chance = (pairs[pair] - 1 + 5 * lasts[last] / len(after)) / (firsts[first] - 1 + 5)
     bits = np.bincount(owner, weights=-np.log2(chance), minlength=len(texts))
     return bits / np.maximum(np.bincount(owner, minlength=len(texts)), 1)
-
-
-def _histogram(words: Array) -> dict[str, list[float]]:
-    """Counts over 24 equal bins up to the length that 99% stay below; the longer ones count in the last."""
-    if not len(words):
-        return {"edges": [], "counts": []}
-    edges = np.linspace(0, max(float(np.quantile(words, 0.99)), 24.0), 25)
-    counts, _ = np.histogram(np.minimum(words, edges[-1]), bins=edges)
-    return {"edges": np.round(edges, 2).tolist(), "counts": counts.tolist()}

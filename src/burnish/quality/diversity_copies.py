@@ -1,4 +1,4 @@
-"""Checks for redundancy: the same text again, nearly the same text, and the same text with another label."""
+"""Checks of copies: the same text again, nearly the same text, and the same text with another label."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from burnish.measures.duplicates import Groups
 from burnish.quality.checks import Array, Found, Material, check
 
 
-@check("exact_duplicates", dimension="redundancy", auto="drop")
+@check("exact_duplicates", dimension="diversity", auto="drop")
 def exact(material: Material) -> Found:
     """The same text as another record, apart from case, width, blanks and characters nobody sees.
 
@@ -41,7 +41,7 @@ def exact(material: Material) -> Found:
     )
 
 
-@check("near_duplicates", dimension="redundancy", auto="drop")
+@check("near_duplicates", dimension="diversity", auto="drop")
 def near(material: Material) -> Found:
     """Nearly the same text as another record: template, boilerplate, small edits.
 
@@ -75,7 +75,7 @@ def near(material: Material) -> Found:
     return Found(np.where(flagged, similarity, 0), flagged, reason, action, facts)
 
 
-@check("conflicting_duplicates", dimension="labels", auto="drop", of_labels=True)
+@check("conflicting_duplicates", dimension="noise", auto="drop", of_labels=True)
 def conflicting(material: Material) -> Found:
     """The same text as another record, with another label: at least one of them is wrong.
 

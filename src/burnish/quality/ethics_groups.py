@@ -1,0 +1,148 @@
+"""Who the data speaks of: how often, under which labels, with which words; what a text about somebody else would do."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import Any
+
+import numpy as np
+
+from burnish.measures.groups import holm, log_odds, rate, weat
+from burnish.quality.checks import Array, Found, Material, check
+from burnish.text.counterparts import counterparts
+from burnish.text.groups import DEFAULT, mentions, read_groups
+from burnish.text.words import find_keywords, words
+
+LEAST = 20  # records that speak of a group, below which rates and words say too little
+RARE = 0.1  # share of the largest group of its axis, below which a group is under-represented
+SURE = 0.05  # p-value after Holm's correction
+MOST_WORDS = 12
+MOST_TOKENS = 400  # of a text, for the words that go with a group
+
+
+@check("groups", dimension="ethics", auto="report")
+def groups(material: Material) -> Found:
+    """Groups of people: how many texts speak of each, label rates with intervals, words that go with them, swaps.
+
+    Groups by terms in English and Chinese (gender, age, religion, region, ethnicity, orientation; a file of your own with
+    `groups`). A group is under-represented below a tenth of the largest of its axis. Label rates: Wilson's interval, Fisher's
+    exact test against the texts of the same axis that do not speak of the group, Holm's correction over all tests. Words:
+    z of log-odds with an informative Dirichlet prior (Monroe et al. 2008). Embeddings: WEAT's effect (Caliskan et al. 2017)
+    of the two largest groups of an axis towards two labels, where records have labels and vectors. Flagged: records whose
+    label goes with a group by more than chance and by 10 points or more, in a group where a swap of terms (he, she) gives a
+    text that no record has. Score: the difference of the rates. Remedy: reweigh, or train's augmentation counterfactual.
+    """
+    wanted = read_groups(material.told.groups or DEFAULT)
+    there = mentions(material.texts, wanted)
+    by_axis: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for key in wanted:
+        by_axis[key[0]].append(key)
+    score, why = np.zeros(len(material)), {}
+    rows, notes = [], []
+    tests: list[tuple[dict[str, Any], Array, int]] = []
+    for axis, keys in by_axis.items():
+        anyone = np.any([there[key] for key in keys], axis=0)
+        largest = max(int(there[key].sum()) for key in keys)
+        for key in keys:
+            inside = there[key]
+            count = int(inside.sum())
+            row: dict[str, Any] = {
+                "axis": axis,
+                "group": key[1],
+                "records": count,
+                "share": count / max(len(material), 1),
+                "labels": {},
+            }
+            rows.append(row)
+            if largest >= LEAST and count < RARE * largest:
+                notes.append(f"{key[1]}: {count} records speak of them, {largest} of the largest group of {axis}")
+            if material.one_label and count >= LEAST:
+                judged = anyone & (material.labels >= 0)
+                for number, label in enumerate(material.names):
+                    if (inside & judged).any() and (~inside & judged).any():
+                        found = rate(inside[judged], (material.labels == number)[judged])
+                        row["labels"][label] = found._asdict()
+                        tests.append((row["labels"][label], inside, number))
+    for (told, inside, number), p in zip(tests, holm([told["p_value"] for told, _, _ in tests]), strict=True):
+        told["p_adjusted"] = p
+        gap = told["value"] - told["rest_value"]
+        if p < SURE and gap >= 0.1:
+            group = next(row["group"] for row in rows if any(one is told for one in row["labels"].values()))
+            label = material.names[number]
+            notes.append(
+                f"{label}: {told['value']:.0%} of the texts about {group}, {told['rest_value']:.0%} of the others on that axis"
+            )
+            for at in np.flatnonzero(inside & (material.labels == number)):
+                if gap > score[at]:
+                    score[at], why[int(at)] = (
+                        min(1.0, gap),
+                        f"speaks of {group}, and {label} goes with them: {told['value']:.0%} against {told['rest_value']:.0%}",
+                    )
+    facts = {
+        "groups": rows, "notes": notes, "words": _words(material, there, by_axis), "association": _association(material, there, by_axis),
+        "balance": balance(material.texts), "terms": "yours" if material.told.groups else "of burnish",
+    }  # fmt: skip
+    return Found(score, score > 0, lambda row: why[row], lambda row: "reweigh", facts)
+
+
+def _words(
+    material: Material, there: dict[tuple[str, str], Array], by_axis: dict[str, list[tuple[str, str]]]
+) -> dict[str, list[list[Any]]]:
+    """Group -> its words with their z, against the other groups of its axis."""
+    spoken: Any = np.flatnonzero(np.any([*there.values()], axis=0)) if there else []
+    bags = {int(row): Counter(words(material.texts[row].lower()[: 8 * MOST_TOKENS], han="bigrams")) for row in spoken}
+    made = {}
+    for keys in by_axis.values():
+        for key in keys:
+            inside = there[key]
+            others = (
+                np.any([there[other] for other in keys if other != key], axis=0) & ~inside if len(keys) > 1 else ~inside
+            )
+            if inside.sum() < LEAST or others.sum() < LEAST:
+                continue
+            one, two = (sum((bags[int(row)] for row in np.flatnonzero(mask)), Counter()) for mask in (inside, others))
+            made[key[1]] = [[word, round(z, 2)] for word, z in log_odds(one, two)[:MOST_WORDS] if z > 1.96]
+    return made
+
+
+def _association(
+    material: Material, there: dict[tuple[str, str], Array], by_axis: dict[str, list[tuple[str, str]]]
+) -> list[dict[str, Any]]:
+    """WEAT of the two largest groups of each axis towards the two commonest labels; [] without labels or vectors."""
+    if not material.one_label or len(material.labelled) < 2 * LEAST or len(material.names) < 2:
+        return []
+    labelled = material.labelled
+    given = material.labels[labelled]
+    counts = np.bincount(given, minlength=len(material.names))
+    a, b = np.argsort(-counts, kind="stable")[:2]
+    found = []
+    for axis, keys in by_axis.items():
+        one, two = sorted(keys, key=lambda key: (-int(there[key].sum()), key))[:2] if len(keys) > 1 else (None, None)
+        if one is None or two is None:
+            continue
+        x, y = there[one][labelled] & ~there[two][labelled], there[two][labelled] & ~there[one][labelled]
+        neutral = ~np.any([there[key] for key in keys], axis=0)[labelled]
+        sides = [neutral & (given == number) for number in (a, b)]
+        if min(x.sum(), y.sum(), *(side.sum() for side in sides)) < LEAST:
+            continue
+        vectors = material.vectors
+        test = weat(vectors[x], vectors[y], vectors[sides[0]], vectors[sides[1]], seed=material.context.seed, draws=500)
+        found.append({"axis": axis, "groups": [one[1], two[1]], "towards": [material.names[a], material.names[b]], "effect": test.effect, "p_value": test.p_value})  # fmt: skip
+    return found
+
+
+def balance(texts: list[str]) -> dict[str, Any]:
+    """Gendered terms on both sides, and the share of texts whose twin about the other gender is not in the data."""
+    known = counterparts("gender")
+    sides = {"she": 0, "he": 0}
+    swaps = 0
+    women = set(read_groups(DEFAULT)["gender", "women"])
+    men = set(read_groups(DEFAULT)["gender", "men"])
+    for text in texts:
+        terms = [" ".join(text[start:end].lower().split()) for start, end in find_keywords(text, tuple(known))]
+        terms = [term for term in terms if known.get(term, term) != term]
+        swaps += bool(terms)
+        sides["she"] += sum(term in women for term in terms)
+        sides["he"] += sum(term in men for term in terms)
+    total = sum(sides.values())
+    return {**sides, "texts": swaps, "share_she": sides["she"] / total if total else None}

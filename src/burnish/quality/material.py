@@ -1,0 +1,264 @@
+"""What checks look at beyond texts and labels: slices, times, words counted, vectors and neighbours; computed when first asked for."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from burnish.core.records import labels_of
+from burnish.core.stage import Context
+from burnish.text.inputs import said
+
+if TYPE_CHECKING:
+    from burnish.measures.duplicates import Groups
+    from burnish.text.language import Languages
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Embed = Literal["auto", "all", "none"]
+MOST_VALUES = 50  # a field with more values names records, not slices
+LEAST_COVERED = 0.5  # share of the records that a field of meta must be in to make slices of them
+NEIGHBOURS = 10
+NO_VECTORS = "needs vectors: `embed: auto` embeds records with class labels, `embed: all` every record"
+_DAY = 86_400_000_000  # microseconds
+
+
+@dataclass(frozen=True)
+class Slices:
+    """One way to divide n records: the values in their order, and the number of each record's, -1 for none (n,)."""
+
+    values: tuple[str, ...]
+    number: Array
+
+    @property
+    def counts(self) -> Array:
+        found: Array = np.bincount(self.number[self.number >= 0], minlength=len(self.values))
+        return found
+
+
+@dataclass(frozen=True)
+class Bag:
+    """Words counted: counts (n, v) as a sparse matrix of rows, and the v words. Words of one text alone are left out.
+
+    Words and pairs of words in English, characters and pairs in Chinese (burnish.text.words.terms)."""
+
+    counts: Any
+    words: list[str]
+
+
+@dataclass(frozen=True)
+class Outside:
+    """A file beside the data: texts, and labels of the task (-1 for none)."""
+
+    name: str
+    texts: list[str]
+    labels: Array
+
+
+class Views:
+    """The part of Material that computes; Material says what the records are."""
+
+    context: Context
+    texts: list[str]
+    task: Any
+    labelled: Array
+    labels: Array
+    one_label: bool
+    languages: Languages
+    alike: Groups
+    backbone: str
+    embed: Embed
+    reference: Path | None
+    against: Path | None
+    _table: pa.Table
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def column(self, name: str) -> list[Any]:
+        values: list[Any] = self._table[name].to_pylist()
+        return values
+
+    @functools.cached_property
+    def meta(self) -> list[dict[str, Any]]:
+        """(n,) everything else a record carries."""
+        return [json.loads(text) if text else {} for text in self.column("meta")]
+
+    @functools.cached_property
+    def named(self) -> list[list[str]]:
+        """(n,) the labels that each record's target names, repeats included."""
+        targets = [name for name in self.task.target if name in self._table.schema.names]
+        rows = self._table.select(targets).to_pylist() if targets else [{}] * len(self)
+        return [labels_of(row, targets) for row in rows]
+
+    @functools.cached_property
+    def slices(self) -> dict[str, Slices]:
+        """Name -> slices: source, file, language, licence, and fields of meta that half of the records have, where there are
+        2 to 50 values. Languages are those the records name, else those that the texts are in."""
+        columns: dict[str, list[Any]] = {name: self.column(name) for name in ("source", "file", "licence")}
+        given = self.column("language")
+        found_codes, often = np.unique(self.languages.code, return_counts=True)
+        usual = {
+            str(code)
+            for code, count in zip(found_codes, often, strict=True)
+            if code != "und" and count >= 0.01 * len(self)
+        }
+        guessed = [
+            code if code in usual else None for code in self.languages.code.tolist()
+        ]  # stray guesses are no slice
+        columns["language"] = [own or code for own, code in zip(given, guessed, strict=True)]
+        seen: dict[str, int] = {}
+        for one in self.meta:
+            for name, value in one.items():
+                if isinstance(value, str | int | bool):
+                    seen[name] = seen.get(name, 0) + 1
+        for name, count in seen.items():
+            if count >= LEAST_COVERED * len(self):
+                columns[f"meta.{name}"] = [one.get(name) for one in self.meta]
+        found = {}
+        for name, values in columns.items():
+            kinds = {value for value in values if isinstance(value, str | int | bool)}
+            if 2 <= len(kinds) <= MOST_VALUES:
+                ordered = tuple(sorted(map(str, kinds)))
+                at = {value: number for number, value in enumerate(ordered)}
+                numbers = [at.get(str(value), -1) if value is not None else -1 for value in values]
+                found[name] = Slices(ordered, np.array(numbers, dtype=np.int64))
+        if "file" in found and "source" in found and _same(found["file"], found["source"]):
+            del found["file"]
+        return found
+
+    @functools.cached_property
+    def days(self) -> Array:
+        """(n,) days since 1970 as floats, NaN where a record has no time."""
+        stamps = self._table["time"].cast(pa.int64()).to_pylist()
+        return np.array([np.nan if stamp is None else stamp / _DAY for stamp in stamps], dtype=np.float64)
+
+    @functools.cached_property
+    def bag(self) -> Bag:
+        return count_words(self.texts)
+
+    @functools.cached_property
+    def seen(self) -> Array:
+        """Positions of the records that have vectors: (s,)."""
+        if self.embed == "all":
+            return np.arange(len(self))
+        return self.labelled if self.embed == "auto" and self.one_label else np.zeros(0, dtype=np.int64)
+
+    @functools.cached_property
+    def place(self) -> Array:
+        """(n,) position of each record among `seen`, -1 for none."""
+        found = np.full(len(self), -1, dtype=np.int64)
+        found[self.seen] = np.arange(len(self.seen))
+        return found
+
+    def embedded(self, texts: list[str]) -> Array:
+        """Vectors (m, d) of length 1 of any texts."""
+        from burnish.nn.backbones import resolve
+        from burnish.nn.embeddings import embed
+
+        progress = self.context.progress
+        folder: Path = resolve(self.backbone, languages=self.context.task.languages, progress=progress)
+        return embed(texts, folder, cache=self.context.cache, progress=progress)
+
+    @functools.cached_property
+    def raw_points(self) -> Array:
+        """Embeddings (s, d) of the records in `seen`, as the backbone gives them."""
+        return self.embedded([self.texts[row] for row in self.seen])
+
+    @functools.cached_property
+    def points(self) -> Array:
+        """The same, centred: cosines tell texts apart."""
+        from burnish.nn.embeddings import centre
+
+        return centre(self.raw_points)
+
+    @functools.cached_property
+    def neighbours(self) -> tuple[Array, Array]:
+        """Positions among `seen` (s, 10) and cosines of the nearest records that are no near-duplicates of the record."""
+        from burnish.measures.neighbours import nearest
+
+        return nearest(self.points, NEIGHBOURS, groups=self.alike.label[self.seen])
+
+    @functools.cached_property
+    def topics(self) -> tuple[Array, Array, list[list[str]]]:
+        """Clusters of the records in `seen`, largest first: numbers (s,), centres (c, d), and the words each is named by."""
+        from burnish.measures.association import group_counts, naming
+        from burnish.measures.diversity import clusters
+
+        count = int(np.clip(np.sqrt(len(self.seen) / 2), 2, 24))
+        number, centres = clusters(self.points, count, seed=self.context.seed)
+        per = group_counts(self.bag.counts[self.seen], number, len(centres))
+        return number, centres, naming(per, self.bag.words)
+
+    @functools.cached_property
+    def test_sets(self) -> list[Outside]:
+        """The named test sets, a file each."""
+        return list(outside(self.against, self.context)) if self.against else []
+
+    @functools.cached_property
+    def population(self) -> Outside | None:
+        """The target population, all its files as one."""
+        if not self.reference:
+            return None
+        found = list(outside(self.reference, self.context))
+        texts = [text for one in found for text in one.texts]
+        return Outside(self.reference.name, texts, np.concatenate([one.labels for one in found]))
+
+
+def _same(one: Slices, other: Slices) -> bool:
+    return (
+        len(set(zip(one.number.tolist(), other.number.tolist(), strict=True))) == len(one.values) == len(other.values)
+    )
+
+
+def outside(path: Path, context: Context) -> Iterator[Outside]:
+    """The records of a file, or of each file of a folder, of any format that `burnish import` reads."""
+    from burnish.core.records import SCHEMA, Reject
+    from burnish.formats.base import FORMATS
+    from burnish.formats.guess import read_records
+
+    position = {label: number for number, label in enumerate(context.task.labels)}
+    files = (
+        sorted(one for one in path.iterdir() if one.is_file() and not one.name.startswith("."))
+        if path.is_dir()
+        else [path]
+    )
+    for file in files:
+        [part] = FORMATS.open("auto")
+        tables = [one for one in read_records(file, part, base=context.base) if not isinstance(one, Reject)]
+        table = pa.concat_tables([SCHEMA.empty_table(), *tables])
+        labels = np.array([position.get(label, -1) for label in table["label"].to_pylist()], dtype=np.int64)
+        yield Outside(file.name, said(table), labels)
+
+
+def count_words(texts: list[str], words: list[str] | None = None) -> Bag:
+    """Count the terms of texts. words: count these alone, in this order, instead of all that two texts have."""
+    from scipy.sparse import csr_array
+
+    from burnish.text.words import terms
+
+    index: dict[str, int] = {word: at for at, word in enumerate(words or ())}
+    columns: list[int] = []
+    starts = [0]
+    for text in texts:
+        if words is None:
+            columns += [index.setdefault(term, len(index)) for term in terms(text)]
+        else:
+            columns += [at for term in terms(text) if (at := index.get(term, -1)) >= 0]
+        starts.append(len(columns))
+    shape = (len(texts), len(index))
+    counts = csr_array(
+        (np.ones(len(columns), dtype=np.float32), np.array(columns, dtype=np.int64), np.array(starts)), shape=shape
+    )
+    counts.sum_duplicates()
+    if words is not None:
+        return Bag(counts, words)
+    often = np.flatnonzero(np.bincount(counts.indices, minlength=len(index)) > 1)
+    names = list(index)
+    return Bag(counts[:, often].tocsr() if len(often) else counts[:, :0], [names[at] for at in often])

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from burnish.core.artifacts import Records, Report, write_json
+from typing import Literal
+
+from burnish.core.artifacts import Records, Report
 from burnish.core.stage import Context, Count, stage
-from burnish.quality.ledger import ledger
 from burnish.quality.page import draw
+from burnish.quality.page_walk import list_findings
+
+LISTED = "findings.jsonl"
 
 
 @stage("quality.report", version=2, closing=True)
-def report(records: Records, context: Context, *, examples: Count = 8) -> Report:
-    """Say how good the data is: a verdict, findings by check with examples and their effect, labels, lengths.
+def report(
+    records: Records, context: Context, *, examples: Count = 8, language: Literal["auto", "en", "zh"] = "auto"
+) -> Report:
+    """Say how good the data is: a verdict, what to do next, findings by effect, five dimensions with records.
 
-    examples: records shown for each check, worst first.
-
-    ledger.json: the data version in one table (performance, fairness, safety, reliability), to be laid beside others.
+    examples: records shown for each check, worst first; all of them lie in findings.jsonl beside the page.
+    language: of the page; auto takes Chinese where it is the task's first language, else English.
     """
-    table = ledger(records, context)
-    numbers, page = draw(records, context, examples=examples, ledger=table)
-    write_json(context.scratch / "ledger.json", table)
-    return Report(numbers, page, {"ledger.json": context.scratch / "ledger.json"})
+    numbers, page = draw(records, context, examples=examples, language=language, listed_in=LISTED)
+    return Report(numbers, page, files={LISTED: list_findings(records, context.scratch / LISTED)})

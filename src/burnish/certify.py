@@ -38,7 +38,7 @@ def certify(
     sample: this many drawn in all, instead of as many as the width needs. worth: also the curves (an embedding of at most
     4,000 records).
     """
-    from burnish import card, report
+    from burnish import card, data_card, report
     from burnish.core.tasktypes import one_label
     from burnish.review import certificate
     from burnish.review.certificate_page import page
@@ -68,6 +68,7 @@ def certify(
     os.replace(half, folder / "report.html")
     report.write(run)
     card.write(run)
+    data_card.write(run)
     return numbers
 
 

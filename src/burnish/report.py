@@ -70,7 +70,7 @@ def summary(folder: Path) -> str:
     run, evaluation = read_run(folder), _json(folder / "evaluation" / "report.json")
     _, sentence, grounds = _verdict(run, evaluation)
     places = [
-        ("the whole story", "report.html"), ("evaluation", "evaluation/report.html"), ("data quality", "quality/report.html"), ("certificate", "certificate/report.html"),
+        ("the whole story", "report.html"), ("evaluation", "evaluation/report.html"), ("data quality", "quality/report.html"), ("data card", "quality/DATA_CARD.md"), ("certificate", "certificate/report.html"),
         ("labelled data", "construct/records.parquet"), ("rows set aside", "quarantine.jsonl"), ("backbone", "backbone"),
         ("model", "model"), ("model card", "model_card.md"),
         ("served model", "deploy"),

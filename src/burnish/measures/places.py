@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 FEW, MANY = 3, 12  # clusters that a person can still tell apart on a map
 NAMED_BY = 3  # words
+COMMON = 0.1  # of the texts: a word in more of them names nothing
 
 
 @dataclass(frozen=True)
@@ -72,21 +73,22 @@ def names(texts: Sequence[str], cluster: Sequence[int] | NDArray[np.int64]) -> l
     for text, number in zip(texts, cluster, strict=True):
         inside[number].update({term for term in terms(text) if _says_something(term)})
     everywhere: Counter[str] = sum(inside, Counter())
+    usual = max(COMMON * len(texts), 2)
     average = sum(everywhere.values()) / max(len(inside), 1)
     made = []
     for counts in inside:
         worth = {
             term: count * float(np.log1p(average / everywhere[term])) * (count / everywhere[term])
             for term, count in counts.items()
-            if count > 1
+            if count > 1 and everywhere[term] <= usual
         }
         made.append(" · ".join(_different(sorted(worth, key=lambda term: (-worth[term], term)))))
     return made
 
 
 def _says_something(term: str) -> bool:
-    """Two Chinese characters, or a word of three letters and more."""
-    return len(term) > 2 if term.isascii() else len(term) > 1
+    """Two Chinese characters, or one word of three letters and more."""
+    return len(term) > 2 and " " not in term if term.isascii() else len(term) > 1
 
 
 def _different(ordered: Sequence[str]) -> list[str]:

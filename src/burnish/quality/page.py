@@ -189,7 +189,12 @@ def _curation(curate: Facts | None, words: Facts, language: str) -> p.Section:
 
 def _dimension(name: str, context: Context, walked: Walked, checks: Facts, words: Facts, language: str) -> p.Section:
     """A dimension: its checks in a table, its charts, what they remark, and the worst records of each."""
-    own = {check: one for check, one in checks.items() if one["dimension"] == name}
+    # a check of another dimension than ours, of a plugin say, is noise to us
+    own = {
+        check: one
+        for check, one in checks.items()
+        if name == (one["dimension"] if one["dimension"] in DIMENSIONS else "noise")
+    }
     if name == "distribution":
         names = context.task.labels
         charts = draw_plots.labels(walked, names, checks, words) if names else [p.note(words["no_labels"].format(task=context.task.type, count=walked.labelled))]  # fmt: skip

@@ -21,6 +21,7 @@ Words = Mapping[str, Any]
 BARS = 15  # of one chart; the rest is one bar
 HEAT_ROWS = HEAT_COLUMNS = 12
 MAP_POINTS = 1000
+LEAST_OF_A_SLICE = 5  # records, to have a row of its own beside the labels
 SERIES = 7  # colours that a person keeps apart; the rest is one
 TIME_BINS = 32
 
@@ -108,13 +109,22 @@ def effects(audit: Facts, words: Words, language: str) -> p.Part:
 
 
 def spread(walked: Walked, words: Words) -> p.Part:
-    """Kept records by source, language and licence, where there is more than one."""
+    """Kept records by source, language and licence: bars where there are several, a line where there is one."""
     drawn = [
         p.bars(most(counts, words), caption=words["by"].format(name=words[name]), show=whole)
         for name, counts in walked.slices.items()
-        if len(counts) > 1 or (counts and "" not in counts)
+        if len(counts) > 1
     ]
-    return p.together(p.heading(words["distributions"]), p.side_by_side(*drawn)) if drawn else ""
+    single = [
+        (words[name], next(iter(counts)))
+        for name, counts in walked.slices.items()
+        if len(counts) == 1 and "" not in counts
+    ]
+    if not drawn and not single:
+        return ""
+    return p.together(
+        p.heading(words["distributions"]), p.side_by_side(*drawn) if drawn else "", p.facts(single) if single else ""
+    )
 
 
 def labels(walked: Walked, names: Sequence[str], checks: Facts, words: Words) -> list[p.Part]:
@@ -140,7 +150,11 @@ def joint(walked: Walked, names: Sequence[str], checks: Facts, words: Words) -> 
     """Labels by slice as heat maps: the slices of the walk, and those of `meta` that the audit counted."""
     drawn: list[p.Part] = []
     for slice_name in SLICES:
-        table = walked.joint[slice_name]
+        table = {
+            value: one
+            for value, one in walked.joint[slice_name].items()
+            if walked.slices[slice_name][value] >= LEAST_OF_A_SLICE
+        }
         if len(table) > 1 and len(walked.labels) > 1:
             drawn.append(_heat(table, walked.labels, words, words[slice_name]))
     counted = checks.get("joint_balance", {}).get("facts", {}).get("slices", {})
@@ -300,7 +314,7 @@ def text_map(records: Records, context: Context, audit: Facts, words: Words, lan
 
 
 def _drawn(records: Records, labels: Sequence[str]) -> tuple[list[dict[str, Any]], int]:
-    """(every k-th labelled kept record, how many there are); k so that at most MAP_POINTS are drawn."""
+    """(labelled kept records drawn evenly in their order, at most MAP_POINTS; how many there are)."""
     from burnish.text.inputs import said
 
     known, total = set(labels), 0
@@ -309,11 +323,12 @@ def _drawn(records: Records, labels: Sequence[str]) -> tuple[list[dict[str, Any]
             keep and label in known
             for label, keep in zip(batch["label"].to_pylist(), batch["keep"].to_pylist(), strict=True)
         )
-    step, seen, rows = max(1, -(-total // MAP_POINTS)), 0, []
+    wanted = set(np.linspace(0, total - 1, min(total, MAP_POINTS)).round().astype(int).tolist())
+    seen, rows = 0, []
     for batch in records.batches(["id", "text", "text_b", "messages", "label", "keep", "findings"]):
         for at, (label, keep) in enumerate(zip(batch["label"].to_pylist(), batch["keep"].to_pylist(), strict=True)):
             if keep and label in known:
-                if seen % step == 0:
+                if seen in wanted:
                     one = batch.slice(at, 1)
                     findings = [found["check"] for found in one["findings"][0].as_py() or ()]
                     rows.append(

@@ -197,9 +197,8 @@ def _quality(report: Facts, language: str, words: Facts) -> str:
     checks = report.get("checks") or {}
     if not checks:
         return words["unaudited"]
-    from burnish.quality.page_plots import chief
     from burnish.quality.page_words import WORDS as PAGE
-    from burnish.quality.page_words import title_of
+    from burnish.quality.page_words import chief, title_of
 
     rows = []
     for name, one in sorted(checks.items(), key=lambda item: -item[1]["count"]):

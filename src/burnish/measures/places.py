@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 FEW, MANY = 3, 12  # clusters that a person can still tell apart on a map
 NAMED_BY = 3  # words
+LITTLE = frozenset("的了是我你他她它们很不在有也就都和这那还又个一没么吗呢吧啊被把与着过得地之曰")  # characters that name nothing
 COMMON = 0.1  # of the texts: a word in more of them names nothing
 
 
@@ -87,8 +88,10 @@ def names(texts: Sequence[str], cluster: Sequence[int] | NDArray[np.int64]) -> l
 
 
 def _says_something(term: str) -> bool:
-    """Two Chinese characters, or one word of three letters and more."""
-    return len(term) > 2 and " " not in term if term.isascii() else len(term) > 1
+    """Two Chinese characters without little words, or one word of three letters and more."""
+    if term.isascii():
+        return len(term) > 2 and " " not in term
+    return len(term) > 1 and LITTLE.isdisjoint(term) and not any(map(str.isascii, term))
 
 
 def _different(ordered: Sequence[str]) -> list[str]:

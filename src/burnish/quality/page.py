@@ -13,12 +13,13 @@ from burnish.core.tasktypes import open_task
 from burnish.quality import page_plots as draw_plots
 from burnish.quality.checks import NOT_HERE
 from burnish.quality.page_walk import Walked, named_in, walk
-from burnish.quality.page_words import DIMENSIONS, WORDS, about_of, action_of, figure_of, language_of, title_of
+from burnish.quality.page_words import DIMENSIONS, WORDS, about_of, action_of, chief, figure_of, language_of, title_of
 
 COPIES = ("exact_duplicates", "near_duplicates")
 SELF_TAUGHT = 0.1  # share of labels made by self-training from which the label-error estimate flatters them
 NOISY = 0.05  # share of probably wrong labels from which a person should look
 BAD = 0.2
+MAX_SHOWN = 480  # characters of a text; the whole lies in records.parquet
 MAX_FACTS = 60  # rows of one list in the facts of a check
 Facts = Mapping[str, Any]
 
@@ -104,7 +105,7 @@ def _next(walked: Walked, audit: Facts, curate: Facts | None, noise: float, word
     checks, applied = audit["checks"], (curate or {}).get("actions") or {}
     for name in draw_plots.by_effect(audit):
         effect = checks[name]["effect"]
-        figure = draw_plots.chief(effect)
+        figure = chief(effect)
         if name not in applied and draw_plots.sure(figure, effect[figure]) == "good":
             gain, low, high = draw_plots.points_of(effect[figure])
             remedy = draw_plots.remedy_of(effect, checks[name], language)
@@ -174,7 +175,7 @@ def _effects(context: Context, audit: Facts, words: Facts, language: str) -> p.S
     drawn = draw_plots.effects(audit, words, language)
     if drawn:
         first = checks[draw_plots.by_effect(audit)[0]]["effect"]
-        lead = words["effects_lead"].format(figure=figure_of(draw_plots.chief(first), language))
+        lead = words["effects_lead"].format(figure=figure_of(chief(first), language))
         return p.section(words["effects"], drawn, lead=lead)
     one_label = open_task(context.task).one_label
     why = audit.get("no_probe") or (
@@ -234,7 +235,7 @@ def _table(own: Facts, words: Facts, language: str) -> p.Html:
 
 
 def _gain(effect: Facts | None) -> str | None:
-    figure = draw_plots.chief(effect) if effect else ""
+    figure = chief(effect) if effect else ""
     return draw_plots.points_of(effect[figure])[0] if effect and figure in effect else None
 
 
@@ -264,7 +265,8 @@ def _example(one: Facts, others: Mapping[str, str], words: Facts, language: str)
     shown = [(name, value) for name, value in pairs if value is not None]
     other = others.get(named_in(one["reason"]))
     if other is None:
-        return p.Example(one["text"], shown)
+        text = one["text"]
+        return p.Example(text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]} …", shown)
     there, here = p.differences(other, one["text"])
     beside = p.compared([(words["this"], here, "plain"), (words["beside"], there, "plain")], beside=True)
     return p.Example(p.together(beside), shown)

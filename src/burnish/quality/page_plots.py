@@ -14,7 +14,7 @@ from burnish.core import plots
 from burnish.core.artifacts import Records
 from burnish.core.stage import Context
 from burnish.quality.page_walk import SLICES, Walked
-from burnish.quality.page_words import SMALLER_IS_BETTER, action_of, figure_of, title_of
+from burnish.quality.page_words import SMALLER_IS_BETTER, action_of, chief, figure_of, title_of
 
 Facts = Mapping[str, Any]
 Words = Mapping[str, Any]
@@ -32,11 +32,6 @@ def most(counts: Mapping[str, int], words: Words, limit: int = BARS) -> list[tup
     left = sum(count for _, count in ordered[limit:])
     rest = [(words["more"].format(count=len(ordered) - limit), float(left))] if left else []
     return [(name or words["unsaid"], float(count)) for name, count in ordered[:limit]] + rest
-
-
-def chief(effect: Facts) -> str:
-    """The figure that an effect is ordered by."""
-    return str(effect.get("figure") or next((one for one in ("accuracy", "macro_f1", "f1") if one in effect), ""))
 
 
 def measured(effect: Facts) -> list[str]:
@@ -85,7 +80,7 @@ def effects(audit: Facts, words: Words, language: str) -> p.Part:
         effect = checks[name]["effect"]
         figure = chief(effect)
         value, low, high = points_of(effect[figure])
-        told = f"{remedy_of(effect, checks[name], language)}, {touched(effect):,} {words['records']}"
+        told = words["touches"].format(remedy=remedy_of(effect, checks[name], language), count=touched(effect))
         link = p.link(title_of(name, language), f"#check-{name}")
         gain = [100 * effect[figure][end] for end in ("value", "low", "high")]
         rows.append(

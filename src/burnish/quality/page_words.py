@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from burnish.core.stage import TaskSpec
@@ -36,6 +37,11 @@ def action_of(action: str, language: str) -> str:
     kind, _, what = action.partition(":")
     said = ACTIONS.get(kind, (kind, kind))[language == "zh"]
     return f"{said}{'：' if language == 'zh' else ' '}{what}" if what else said
+
+
+def chief(effect: Mapping[str, Any]) -> str:
+    """The figure that an effect is ordered by."""
+    return str(effect.get("figure") or next((one for one in ("accuracy", "macro_f1", "f1") if one in effect), ""))
 
 
 # check -> English, Chinese
@@ -114,7 +120,7 @@ WORDS: dict[str, dict[str, Any]] = {
         "no_effect_task": "the probe learns class labels, and {task} has none. What curation sets aside is judged by training "
         "with it and without (quality.curate.actions: report).",
         "no_effect_few": "no remedy touches enough labelled records, or the audit was told not to (effect: none).",
-        "remedy": "remedy", "finding": "finding", "touched": "records touched", "held_out": "judged on", "other_figures": "All figures, with the remedy minus without",
+        "touches": "{remedy}, {count:,} records", "remedy": "remedy", "finding": "finding", "touched": "records touched", "held_out": "judged on", "other_figures": "All figures, with the remedy minus without",
         "curation": "Before and after curation", "before": "before", "after": "after", "figure": "figure", "why": "why", "check": "check", "done": "done",
         "reason": "reason", "set_aside": "set aside", "changed": "changed", "left": "These classes are doubted as a whole and left to a person: {labels}.",
         "nothing_done": "No record was set aside or changed.", "held_lead": "A probe on held-out records, trained on the data before and after.",
@@ -158,7 +164,7 @@ WORDS: dict[str, dict[str, Any]] = {
         "by_probe": "用冻结向量上的探针测得。", "by_tune": "用真实训练（有与没有补救各一次）测得。",
         "no_effect": "没有测量：{why}", "no_effect_task": "探针学习的是类别标签，而 {task} 没有类别标签。可以分别用与不用被搁置的记录训练来比较（quality.curate.actions: report）。",
         "no_effect_few": "没有哪种补救涉及足够多的有标签记录，或审查被要求不测（effect: none）。",
-        "remedy": "补救", "finding": "问题", "touched": "涉及记录", "held_out": "评判记录", "other_figures": "全部指标：补救之后减去之前",
+        "touches": "{remedy}，{count:,} 条", "remedy": "补救", "finding": "问题", "touched": "涉及记录", "held_out": "评判记录", "other_figures": "全部指标：补救之后减去之前",
         "curation": "整理前后", "before": "之前", "after": "之后", "figure": "指标", "why": "原因", "check": "检查", "done": "措施",
         "reason": "原因", "set_aside": "搁置", "changed": "修改", "left": "这些类别整体可疑，留给人判断：{labels}。",
         "nothing_done": "没有记录被搁置或修改。", "held_lead": "探针分别在整理前后的数据上训练，在留出记录上评判。",

@@ -111,11 +111,12 @@ def _questions(facts: Facts) -> p.Part:
         heads = ["label", "aggregation", "records with a vote", "said of", "right on gold", "because"]
         return p.together(p.heading("Label by label"), p.table(heads, rows))
     if forks := facts.get("forks"):
-        rows = [
+        at_forks = [
             (one["fork"], ", ".join(one["children"]), one["method"], _best(one), one.get("why", "")) for one in forks
         ]
         return p.together(
-            p.heading("Fork by fork"), p.table(["fork", "leads to", "aggregation", "right on gold", "because"], rows)
+            p.heading("Fork by fork"),
+            p.table(["fork", "leads to", "aggregation", "right on gold", "because"], at_forks),
         )
     return ""
 

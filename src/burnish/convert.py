@@ -181,4 +181,9 @@ def _facts(run: Path) -> dict[str, Any]:
     pipeline = task_class(task).pipeline if task else None
     from burnish import data_card
 
-    return {"name": told.get("name") or run.name, "pipeline": pipeline, "steps": steps, "chapters": data_card.sections(run)}
+    return {
+        "name": told.get("name") or run.name,
+        "pipeline": pipeline,
+        "steps": steps,
+        "chapters": data_card.sections(run),
+    }

@@ -18,6 +18,7 @@ from burnish.core.artifacts import write_json
 from burnish.core.pipeline import read_run
 
 Facts = Mapping[str, Any]
+Words = Mapping[str, str]
 SIDES = ("train", "validation", "test")
 COUNTED = ("source", "licence", "language", "label_from")
 SENSITIVE = ("pii", "memorisation", "toxicity", "licences", "groups")
@@ -146,7 +147,7 @@ def _told(folder: Path, files: Mapping[str, Path]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _purpose(task: Facts, languages: str, words: Facts) -> str:
+def _purpose(task: Facts, languages: str, words: Words) -> str:
     about = task.get("descriptions") or {}
     lines = [words["task"].format(task=task.get("type"), languages=languages), words["use"]]
     named = [
@@ -156,14 +157,14 @@ def _purpose(task: Facts, languages: str, words: Facts) -> str:
     return "\n\n".join([" ".join(lines), *(["\n".join(named)] if named else [])])
 
 
-def _counts(title: str, counts: Counter[Any], words: Facts) -> str:
+def _counts(title: str, counts: Counter[Any], words: Words) -> str:
     rows = [
         (_flat(words["unsaid"] if name is None else name), f"{count:,}") for name, count in counts.most_common(MOST)
     ]
     return _table([title, words["records"]], rows)
 
 
-def _made(facts: Facts, words: Facts) -> str:
+def _made(facts: Facts, words: Words) -> str:
     """Who labelled and how right each of them was; makers and teachers where there are some."""
     labellers = facts.get("labellers") or []
     lines = [words["given"]] if not labellers else [
@@ -186,14 +187,14 @@ def _right(one: Facts) -> str:
     return f"{one['accuracy']:.3f}" + (f" ({interval[0]:.2f}–{interval[1]:.2f})" if interval else "")
 
 
-def _certificate(numbers: Facts, language: str, words: Facts) -> str:
+def _certificate(numbers: Facts, language: str, words: Words) -> str:
     said = (numbers.get("said") or {}).get(language)
     if not said or not numbers.get("accuracy"):
         return words["no_certificate"]
     return " ".join([said["verdict"], *([words["stale"]] if numbers.get("stale") else [])])
 
 
-def _quality(report: Facts, language: str, words: Facts) -> str:
+def _quality(report: Facts, language: str, words: Words) -> str:
     checks = report.get("checks") or {}
     if not checks:
         return words["unaudited"]
@@ -224,7 +225,7 @@ def _quality(report: Facts, language: str, words: Facts) -> str:
     )
 
 
-def _sensitive(report: Facts, language: str, words: Facts) -> str:
+def _sensitive(report: Facts, language: str, words: Words) -> str:
     from burnish.quality.page_words import title_of
 
     checks = report.get("checks") or {}

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 FEW, MANY = 3, 12  # clusters that a person can still tell apart on a map
 NAMED_BY = 3  # words
-LITTLE = frozenset("的了是我你他她它们很不在有也就都和这那还又个一没么吗呢吧啊被把与着过得地之曰")  # characters that name nothing
+LITTLE = frozenset(
+    "的了是我你他她它们很不在有也就都和这那还又个一没么吗呢吧啊被把与着过得地之曰"
+)  # characters that name nothing
 COMMON = 0.1  # of the texts: a word in more of them names nothing
 
 

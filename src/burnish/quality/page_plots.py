@@ -235,12 +235,14 @@ def curation(curate: Facts, words: Words, language: str) -> list[p.Part]:
             )
         )
     done = Counter(curate.get("set_aside") or {})
-    rows = [
+    done_rows: list[tuple[object, ...]] = [
         (p.link(title_of(name, language), f"#check-{name}"), words["set_aside"], count)
         for name, count in done.most_common()
     ]
-    rows += [("", action_of(kind, language), count) for kind, count in (curate.get("changed") or {}).items()]
-    drawn.append(p.table([words["check"], words["done"], words["records"]], rows) if rows else words["nothing_done"])
+    done_rows += [("", action_of(kind, language), count) for kind, count in (curate.get("changed") or {}).items()]
+    drawn.append(
+        p.table([words["check"], words["done"], words["records"]], done_rows) if done_rows else words["nothing_done"]
+    )
     old, new = curate.get("labels_before") or {}, curate.get("labels_after") or {}
     if old and old != new:
         heads = [words["label"], words["before"], words["after"]]

@@ -25,7 +25,7 @@ Facts = Mapping[str, Any]
 
 
 def draw(
-    records: Records, context: Context, *, examples: int = 8, gate: Facts | None = None, language: str = "auto",
+    records: Records, context: Context, *, examples: int = 8, gate: Facts | None = None, ledger: Facts | None = None, language: str = "auto",
     listed_in: str = "",
 ) -> tuple[dict[str, Any], str]:  # fmt: skip
     """(numbers for report.json, the page). Walks the records a few times; holds the shown ones and their times alone.
@@ -42,10 +42,12 @@ def draw(
     said = {one: judged(walked, audit, curate, gate, one) for one in WORDS}
     tone, sentence, following, grounds = said[spoken]
     numbers = _numbers(walked, checks, curate, gate, said, spoken)
+    numbers |= {"ledger": ledger, "by_effect": audit.get("by_effect", [])}
     sections = [
         p.section(words["glance"], _tiles(walked, checks, words), _gates(gate, words)),
         _effects(context, audit, words, spoken),
         _curation(curate, words, spoken),
+        _ledger(ledger, words, spoken),
         p.section(words["map"], *draw_plots.text_map(records, context, audit, words, spoken), lead=words["map_lead"]),
         *(_dimension(name, context, walked, checks, words, spoken) for name in DIMENSIONS),
         _look(walked, words, listed_in),
@@ -186,6 +188,25 @@ def _effects(context: Context, audit: Facts, words: Facts, language: str) -> p.S
 
 def _curation(curate: Facts | None, words: Facts, language: str) -> p.Section:
     return p.section(words["curation"], *(draw_plots.curation(curate, words, language) if curate else ()))
+
+
+def _ledger(ledger: Facts | None, words: Facts, language: str) -> p.Section:
+    """The data version in one table: performance, fairness, safety, reliability; what was not measured, and why."""
+    if not ledger:
+        return p.section(words["ledger"])
+    rows = [
+        (words[part], figure_of(name, language), value, ledger[part].get(f"{name}.where", ""))
+        for part in ("performance", "fairness", "safety", "reliability")
+        for name, value in ledger[part].items()
+        if not isinstance(value, str)
+    ]
+    missing = [(figure_of(name, language), why) for name, why in ledger["not_measured"].items()]
+    drawn = p.table(["", words["figure"], words["value"], words["where"]], rows, sort=False) if rows else ""
+    open_end = (
+        p.fold(words["not_measured"], p.table([words["figure"], words["why"]], missing, sort=False)) if missing else ""
+    )
+    lead = words["ledger_lead"].format(version=ledger["version"], records=ledger["records"])
+    return p.section(words["ledger"], drawn, open_end, lead=lead)
 
 
 def _dimension(name: str, context: Context, walked: Walked, checks: Facts, words: Facts, language: str) -> p.Section:

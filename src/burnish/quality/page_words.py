@@ -61,7 +61,9 @@ TITLES = {
     "boilerplate": ("Boilerplate", "套话模板"), "machine_translated": ("Machine translation", "机器翻译痕迹"),
     "broken_fields": ("Broken fields", "字段缺失或损坏"), "pii": ("Personal data", "个人信息"),
     "memorisation": ("Memorisation risk", "记忆泄露风险"), "licences": ("Licences and consent", "许可与同意"),
-    "toxicity": ("Toxic language", "有害语言"), "groups": ("Groups of people", "人群表现"), "stale": ("Out of date", "过时记录"),
+    "toxicity": ("Toxic language", "有害语言"), "groups": ("Groups of people", "人群表现"), "coverage": ("Coverage", "覆盖"), "target_population": ("Target population", "目标人群覆盖"),
+    "variety": ("Variety", "丰富程度"), "age": ("Age", "数据年龄"), "drift": ("Drift", "内容漂移"), "label_drift": ("Labels that moved", "标签含义漂移"),
+    "superseded": ("Superseded", "已被新版取代"), "usefulness": ("Usefulness by age", "价值随时间变化"),
 }  # fmt: skip
 
 # what a check looks for, in Chinese; English stands in its docstring
@@ -90,7 +92,10 @@ ABOUT = {
     "broken_fields": "缺失、互相矛盾或毫无内容的字段。",
     "pii": "个人信息：姓名、电话、邮箱、身份证号、银行卡、护照、车牌、地址、账号、IP、密钥。",
     "memorisation": "模型可能背下并泄露的记录。", "licences": "各来源的许可与同意：缺失、矛盾或不可合用。",
-    "toxicity": "有害语言。",
+    "toxicity": "有害语言。", "groups": "涉及各人群的记录：数量、标签比例和搭配。", "semantic_duplicates": "意思与另一条记录相同，措辞不同。",
+    "coverage": "哪些内容很多，哪些内容几乎没有。", "target_population": "目标人群中没有被这些记录覆盖的部分。", "variety": "记录之间有多不同。",
+    "age": "记录有多旧。", "drift": "词汇和话题随时间的变化。", "label_drift": "含义随时间改变的标签。", "superseded": "已被更新版本取代的记录。",
+    "usefulness": "旧记录对今天还有多少价值（实测），以及何时应再次收集。",
 }  # fmt: skip
 
 FIGURES = {
@@ -100,7 +105,7 @@ FIGURES = {
     "privacy": ("privacy", "隐私"), "as_labelled": ("by the labels as they stand", "按原标签计"),
     "absolute_error": ("absolute error", "绝对误差"),
 }  # fmt: skip
-SMALLER_IS_BETTER = ("log_loss", "ece", "gap", "absolute_error")
+SMALLER_IS_BETTER = ("log_loss", "ece", "gap", "absolute_error", "privacy")
 
 ACTIONS = {
     "drop": ("set aside", "搁置"), "relabel": ("relabel as", "改标为"), "soften": ("share the label", "软化标签"),
@@ -144,6 +149,8 @@ WORDS: dict[str, dict[str, Any]] = {
         "look_said": "Every finding of every record stands in {file}, a line each, and beside the record in records.parquet. The story of one record, from its source to the model:",
         "methods": "How each check works, and where it comes from", "more": "and {count:,} more", "source": "source", "licence": "licence", "reasons_in": "",
         "unsaid": "(not said)", "no_labels": "{task} has no labels of its own; {count:,} records have a target.", "next": "Next: ", "distributions": "Sources and languages",
+        "ledger": "The ledger of this data version", "ledger_lead": "Version {version}: {records:,} kept records, judged by a probe before any training. Another version of the data has the same table to lay beside it.",
+        "performance": "performance", "fairness": "fairness", "safety": "safety", "reliability": "reliability", "value": "value", "where": "where", "not_measured": "Not measured",
         "verdict_none": "No audit has looked at these records.", "next_none": "write {use: audit} in the quality section.",
         "verdict_gate": "The gate does not hold: {names}.", "next_gate": "mend what it names, or agree on another limit, and run again.",
         "verdict_bad": "These labels should not be trained on before somebody has looked at them.", "next_bad": "`burnish review` shows the doubted ones first.",
@@ -185,6 +192,8 @@ WORDS: dict[str, dict[str, Any]] = {
         "look": "如何查看一条记录", "look_said": "每条记录的每个问题都在 {file} 中（每行一个），也在 records.parquet 的记录旁。一条记录从来源到模型的经历：",
         "methods": "各检查的方法与出处", "more": "另有 {count:,} 条", "source": "来源", "licence": "许可", "reasons_in": "原因、方法由检查给出，为英文。",
         "unsaid": "（未注明）", "no_labels": "{task} 没有标签；{count:,} 条记录有目标。", "next": "下一步：", "distributions": "来源与语言",
+        "ledger": "本数据版本的总账", "ledger_lead": "版本 {version}：保留 {records:,} 条记录，在任何训练之前由探针评判。其他数据版本有同样的表，可并排比较。",
+        "performance": "性能", "fairness": "公平", "safety": "安全", "reliability": "可靠", "value": "数值", "where": "所在", "not_measured": "没有测量",
         "verdict_none": "尚未审查这些记录。", "next_none": "在 quality 一节写入 {use: audit}。",
         "verdict_gate": "未达到门槛：{names}。", "next_gate": "改正所列问题，或商定别的限值，然后重新运行。",
         "verdict_bad": "在有人查看之前，不应使用这些标签训练。", "next_bad": "`burnish review` 会先给出最可疑的记录。",

@@ -20,6 +20,7 @@ SELF_TAUGHT = 0.1  # share of labels made by self-training from which the label-
 NOISY = 0.05  # share of probably wrong labels from which a person should look
 BAD = 0.2
 MAX_SHOWN = 480  # characters of a text; the whole lies in records.parquet
+OPEN = 2  # checks of a dimension whose worst records are shown at once
 MAX_FACTS = 60  # rows of one list in the facts of a check
 Facts = Mapping[str, Any]
 
@@ -112,7 +113,7 @@ def _next(walked: Walked, audit: Facts, curate: Facts | None, noise: float, word
             gain, low, high = draw_plots.points_of(effect[figure])
             remedy = draw_plots.remedy_of(effect, checks[name], language)
             return str(words["next_help"].format(check=title_of(name, language), remedy=remedy, figure=figure_of(figure, language), gain=gain, low=low, high=high))  # fmt: skip
-    doubted = walked.findings["label_errors"]
+    doubted = walked.doubted
     return str(words["next_review"].format(count=doubted) if doubted and noise > NOISY else words["next_train"])
 
 
@@ -235,10 +236,16 @@ def _dimension(name: str, context: Context, walked: Walked, checks: Facts, words
     parts = [part for part in (*remarks, *charts) if part]
     if not own and not (name == "timeliness" and parts) and name != "distribution":
         return p.section(words[name])
-    shown = [_check(check, one, walked, words, language) for check, one in own.items()]
-    return p.section(
-        words[name], _table(own, words, language) if own else "", *parts, *shown, lead=words["dimension_lead"][name]
-    )
+    ordered = sorted(own.items(), key=lambda item: -item[1]["count"])
+    shown = [
+        _check(check, one, walked, words, language, open=at < OPEN)
+        for at, (check, one) in enumerate(ordered)
+        if walked.worst.get(check)
+    ]
+    silent = [_check(check, one, walked, words, language) for check, one in ordered if not walked.worst.get(check)]
+    rest = p.fold(words["other_checks"], *silent) if any(silent) else ""
+    table = _table(own, words, language) if own else ""
+    return p.section(words[name], table, *parts, *shown, rest, lead=words["dimension_lead"][name])
 
 
 def _table(own: Facts, words: Facts, language: str) -> p.Html:
@@ -260,7 +267,7 @@ def _gain(effect: Facts | None) -> str | None:
     return draw_plots.points_of(effect[figure])[0] if effect and figure in effect else None
 
 
-def _check(name: str, one: Facts, walked: Walked, words: Facts, language: str) -> p.Part:
+def _check(name: str, one: Facts, walked: Walked, words: Facts, language: str, *, open: bool = False) -> p.Part:
     """A check's records, worst first, and all of its figures; a place that numbers link to."""
     worst = walked.worst.get(name, [])
     inside: list[p.Part] = []
@@ -271,7 +278,7 @@ def _check(name: str, one: Facts, walked: Walked, words: Facts, language: str) -
         shown = p.examples(
             [_example(row, walked.others, words, language) for row in worst], shown=3, what=words["records"]
         )
-        inside.append(p.fold(said, shown, open=walked.findings[name] > 0))
+        inside.append(p.fold(said, shown, open=open))
     if figures := _figures(one["facts"]):
         inside.append(p.fold(f"{title_of(name, language)}: {words['figures_of']}", figures))
     return plots.anchor(f"check-{name}", p.together(*inside)) if inside else ""
@@ -300,7 +307,7 @@ def _figures(facts: Facts) -> p.Part:
     ]
     parts: list[p.Part] = [p.facts(single)] if single else []
     for name, value in facts.items():
-        if name != "notes" and isinstance(value, list | dict) and value:
+        if name not in ("notes", "map") and isinstance(value, list | dict) and value:
             parts.append(_listed(name.replace("_", " "), value))
     return p.together(*parts)
 

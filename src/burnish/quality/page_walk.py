@@ -32,6 +32,7 @@ class Walked:
     kept: int = 0
     labelled: int = 0
     flagged: int = 0
+    doubted: int = 0  # kept, with a label that is doubted
     labels: Counter[str] = field(default_factory=Counter)
     findings: Counter[str] = field(default_factory=Counter)
     aside: dict[str, int] = field(default_factory=dict)
@@ -63,6 +64,7 @@ def walk(records: Records, most: int, task: Any) -> Walked:
                 aside[_cause(one["trail"])] += 1
             for finding in one["findings"] or ():
                 made.findings[finding["check"]] += 1
+                made.doubted += int(one["keep"] and finding["check"] == "label_errors")
                 target = one["label"] if task.one_label else task.brief(task.expected(one)) if has_target else None
                 shown = {**one, **finding, "text": text, "label": target, "trail": None, "findings": None}
                 heap = worst[finding["check"]]

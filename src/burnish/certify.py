@@ -66,9 +66,9 @@ def certify(
     half = folder / f".report.html.{os.getpid()}"
     half.write_text(page(numbers, title=context.name), encoding="utf-8")
     os.replace(half, folder / "report.html")
+    data_card.write(run)
     report.write(run)
     card.write(run)
-    data_card.write(run)
     return numbers
 
 

@@ -160,9 +160,9 @@ def run(
         walk(loaded, to=to, again_from=again_from, progress=for_stderr())
     finally:
         if (loaded.run_path / "run.json").exists():
+            data_card.write(loaded.run_path)
             write(loaded.run_path)
             card.write(loaded.run_path)
-            data_card.write(loaded.run_path)
     folder = _short(loaded.run_path)
     finished = read_run(folder)
     if not as_json and all(step["status"] == "kept" for step in finished["steps"]):

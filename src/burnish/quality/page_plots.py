@@ -219,7 +219,7 @@ def curation(curate: Facts, words: Words, language: str) -> list[p.Part]:
         for name in names:
             gain = held["effect"].get(name)
             interval = (
-                f"{gain['value']:+.4f} ({gain['low']:+.4f} – {gain['high']:+.4f})"
+                f"{gain['value']:+.4f}\u00a0({gain['low']:+.4f}\u00a0–\u00a0{gain['high']:+.4f})"
                 if isinstance(gain, Mapping)
                 else None
             )

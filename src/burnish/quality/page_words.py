@@ -108,7 +108,7 @@ FIGURES = {
 SMALLER_IS_BETTER = ("log_loss", "ece", "gap", "absolute_error", "privacy")
 
 ACTIONS = {
-    "drop": ("set aside", "搁置"), "relabel": ("relabel as", "改标为"), "soften": ("share the label", "软化标签"),
+    "drop": ("set aside", "搁置"), "relabel": ("relabel", "改标"), "soften": ("share the label", "软化标签"),
     "redact": ("redact", "脱敏"), "reweigh": ("weigh", "加权"), "review": ("look at it", "人工查看"), "keep": ("keep", "保留"),
 }  # fmt: skip
 

@@ -80,7 +80,8 @@ def audited(report: Facts, folder: Path) -> p.Section:
         if one.get("count")
     ]  # fmt: skip
     heads = ["finding", "dimension", "records", "share", "proposed", "effect of the remedy"]
-    silent = [title_of(name, "en") for name, one in checks.items() if not one.get("count")]
+    silent = [title_of(name, "en") for name, one in checks.items() if not one.get("count") and not one.get("skipped")]
+    skipped = [title_of(name, "en") for name, one in checks.items() if one.get("skipped")]
     aside = report.get("set_aside") or (report.get("curate") or {}).get("set_aside") or {}
     told = (report.get("said") or {}).get("en") or report
     quality = folder / "quality"
@@ -93,7 +94,8 @@ def audited(report: Facts, folder: Path) -> p.Section:
     return p.section(
         "What the audit found",
         p.table(heads, rows) if rows else "",
-        f"Nothing found: {', '.join(silent)}." if silent and report.get("checks") else "",
+        f"Nothing found: {', '.join(silent)}." if silent else "",
+        f"Not judged: {', '.join(skipped)}." if skipped else "",
         p.bars([(title_of(name, "en"), count) for name, count in _most(aside)], caption="Records set aside, by reason")
         if aside
         else "",

@@ -19,6 +19,7 @@ COPIES = ("exact_duplicates", "near_duplicates")
 SELF_TAUGHT = 0.1  # share of labels made by self-training from which the label-error estimate flatters them
 NOISY = 0.05  # share of probably wrong labels from which a person should look
 BAD = 0.2
+FEW_LABELLED = 0.2  # share of records with a target below which more of them come before all else
 MAX_SHOWN = 480  # characters of a text; the whole lies in records.parquet
 OPEN = 2  # checks of a dimension whose worst records are shown at once
 MAX_FACTS = 60  # rows of one list in the facts of a check
@@ -105,6 +106,8 @@ def judged(
 
 def _next(walked: Walked, audit: Facts, curate: Facts | None, noise: float, words: Facts, language: str) -> str:
     """The remedy that helps most and is not applied; else the doubts; else to train."""
+    if walked.labelled < FEW_LABELLED * walked.records:
+        return str(words["next_label"].format(labelled=walked.labelled, records=walked.records))
     checks, applied = audit["checks"], (curate or {}).get("actions") or {}
     for name in draw_plots.by_effect(audit):
         effect = checks[name]["effect"]

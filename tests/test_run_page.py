@@ -107,7 +107,7 @@ def test_tells_every_chapter_of_a_whole_run(run):
     assert all(f"<h2>{title}</h2>" in html for title in TITLES.values())
     for said in (
         "broken JSON", "raw/a.jsonl:3", "keywords:好", "refused: label_model says one class only", "weighted (chosen)", "best labeller: keywords:好",
-        "near_duplicates", "an encoder 384 wide", "bf16: faster here", "Weights of epoch 2 were kept.", "Refused: PyTorch serves. accuracy falls",
+        "Near copies", "an encoder 384 wide", "bf16: faster here", "Weights of epoch 2 were kept.", "Refused: PyTorch serves. accuracy falls",
         "constructed, not checked", "很差", "burnish serve",
     ):  # fmt: skip
         assert said in html, said

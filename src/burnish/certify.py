@@ -38,7 +38,7 @@ def certify(
     sample: this many drawn in all, instead of as many as the width needs. worth: also the curves (an embedding of at most
     4,000 records).
     """
-    from burnish import card, report
+    from burnish import card, data_card, report
     from burnish.core.tasktypes import one_label
     from burnish.review import certificate
     from burnish.review.certificate_page import page
@@ -66,6 +66,7 @@ def certify(
     half = folder / f".report.html.{os.getpid()}"
     half.write_text(page(numbers, title=context.name), encoding="utf-8")
     os.replace(half, folder / "report.html")
+    data_card.write(run)
     report.write(run)
     card.write(run)
     return numbers

@@ -11,6 +11,7 @@ from typing import Any
 
 from burnish.core import page as p
 from burnish.core.figures import word
+from burnish.quality.page_words import chief, title_of
 
 Facts = Mapping[str, Any]
 SHOWN_REJECTS = 12
@@ -70,89 +71,46 @@ def _quarantine(file: Path) -> p.Part:
     )
 
 
-def labelled(facts: Facts) -> p.Section:
-    """Who voted, how votes became labels, and how that compares with simpler ways."""
-    labellers = facts.get("labellers") or []
-    if not labellers:
-        return p.section("How it was labelled", facts.get("why", "").capitalize())
-    covered = p.tiles(
-        [
-            p.Tile("labellers", len(labellers)),
-            p.Tile("records with a vote", p.share(facts.get("coverage"))),
-            p.Tile("with more than one", p.share(facts.get("overlap"))),
-            p.Tile(
-                "aggregation", str(facts.get("method", "–")).replace("_", " "), note=f"chosen: {facts.get('why', '')}"
-            ),
-            *([p.Tile("gold records", facts["gold"], note="weighed the labellers")] if facts.get("gold") else []),
-        ]
-    )
-    story = [line for line in facts.get("story", []) if line.startswith(("refused", "never"))]
-    return p.section(
-        "How it was labelled", covered, *story, p.side_by_side(_methods(facts), _labels(facts)), _labellers(labellers)
-    )
-
-
-def _methods(facts: Facts) -> p.Part:
-    """Accuracy on gold: each aggregation, and the best single labeller."""
-    rows = [one for one in facts.get("methods", []) if one.get("accuracy") is not None]
-    single = facts.get("best_single")
-    rows = rows + ([{**single, "method": f"best labeller: {single['name']}"}] if single else [])
-    if not rows:
-        return ""
-    rows.sort(key=lambda one: -one["accuracy"])
-    named = [(f"{one['method']} (chosen)" if one["method"] == facts["method"] else one["method"], one["accuracy"]) for one in rows]  # fmt: skip
-    return p.bars(
-        named, maximum=1, intervals=[tuple(one["interval"]) for one in rows], caption="Accuracy on covered gold"
-    )
-
-
-def _labels(facts: Facts) -> p.Part:
-    labels = facts.get("labels") or {}
-    return p.bars(_most(labels), caption="Records by constructed label") if labels else ""
-
-
-def _labellers(rows: Sequence[Facts]) -> p.Html:
-    heads = ["labeller", "kind", "says", "votes", "coverage", "conflict", "accuracy", "95%", "about"]
-    return p.table(
-        heads,
-        [
-            (
-                one["name"], one.get("kind", ""), ", ".join(one.get("says") or []), one.get("votes"),
-                one.get("coverage"), one.get("conflict"), one.get("accuracy"),
-                f"{one['interval'][0]:.2f}–\u2060{one['interval'][1]:.2f}" if one.get("interval") else None,
-                (one.get("about") or "")[:160],
-            )
-            for one in rows
-        ],
-        caption="Labellers. Conflict: share of its votes that another labeller contradicts. Accuracy: estimated.",
-    )  # fmt: skip
-
-
 def audited(report: Facts, folder: Path) -> p.Section:
-    """What the audit found, and what was done about it."""
+    """What the audit found, and what was done about it; the page of the room says more."""
+    checks = report.get("checks") or {}
     rows = [
-        (name, one.get("dimension"), one.get("count"), one.get("share"), _plain(one.get("actions")), _effect(one.get("effect")))
-        for name, one in (report.get("checks") or {}).items()
+        (title_of(name, "en"), one.get("dimension"), one.get("count"), p.share(one.get("share")), _plain(one.get("actions")), _effect(one.get("effect")))
+        for name, one in sorted(checks.items(), key=lambda item: -(item[1].get("count") or 0))
+        if one.get("count")
     ]  # fmt: skip
-    heads = ["check", "dimension", "records", "share", "proposed", "effect on accuracy"]
+    heads = ["finding", "dimension", "records", "share", "proposed", "effect of the remedy"]
+    silent = [title_of(name, "en") for name, one in checks.items() if not one.get("count") and not one.get("skipped")]
+    skipped = [title_of(name, "en") for name, one in checks.items() if one.get("skipped")]
     aside = report.get("set_aside") or (report.get("curate") or {}).get("set_aside") or {}
-    page = folder / "quality" / "report.html"
+    told = (report.get("said") or {}).get("en") or report
+    quality = folder / "quality"
+    places = [
+        ("Findings by effect, with charts and records", "report.html"),
+        ("Data card", "DATA_CARD.md"),
+        ("Croissant metadata", "croissant.json"),
+    ]
+    links = [p.link(said, f"quality/{name}") for said, name in places if (quality / name).exists()]
     return p.section(
         "What the audit found",
         p.table(heads, rows) if rows else "",
-        p.bars(_most(aside), caption="Records set aside, by reason") if aside else "",
-        p.link("Findings with examples", "quality/report.html") if page.exists() else "",
-        lead=report.get("verdict", ""),
+        f"Nothing found: {', '.join(silent)}." if silent else "",
+        f"Not judged: {', '.join(skipped)}." if skipped else "",
+        p.bars([(title_of(name, "en"), count) for name, count in _most(aside)], caption="Records set aside, by reason")
+        if aside
+        else "",
+        p.Html("<p>" + " · ".join(links) + "</p>") if links else "",
+        lead=" ".join([told.get("verdict", ""), *([f"Next: {told['next']}"] if told.get("next") else [])]),
     )
 
 
 def _effect(effect: Any) -> str | None:
-    """The measured change, when the audit measured one: points of accuracy when the flagged records are left out."""
-    accuracy = effect.get("accuracy") if isinstance(effect, Mapping) else None
-    if accuracy is None:
+    """The measured change of the chief figure, in points, when the remedy is applied; None where nobody measured one."""
+    figure = chief(effect) if isinstance(effect, Mapping) else ""
+    if not isinstance(effect, Mapping) or figure not in effect:
         return None
-    value, low, high = (100 * accuracy[name] for name in ("value", "low", "high"))
-    return f"{value:+.1f} points ({low:+.1f} to {high:+.1f})"
+    value, low, high = (100 * effect[figure][name] for name in ("value", "low", "high"))
+    return f"{word(figure)} {value:+.1f} points ({low:+.1f} to {high:+.1f})"
 
 
 def certified(numbers: Facts) -> p.Section:

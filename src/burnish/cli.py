@@ -143,7 +143,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Make what is not made yet. Killed half way, the same command goes on from there."""
-    from burnish import card
+    from burnish import card, data_card
     from burnish.core.engine import follows
     from burnish.core.pipeline import read_run
     from burnish.core.pipeline import run as walk
@@ -160,6 +160,7 @@ def run(
         walk(loaded, to=to, again_from=again_from, progress=for_stderr())
     finally:
         if (loaded.run_path / "run.json").exists():
+            data_card.write(loaded.run_path)
             write(loaded.run_path)
             card.write(loaded.run_path)
     folder = _short(loaded.run_path)

@@ -179,4 +179,11 @@ def _facts(run: Path) -> dict[str, Any]:
             steps.append(f"`{step['room']}.{step['use']}`" + (f": {said}" if said else ""))
     task = (told.get("task") or {}).get("type") if isinstance(told.get("task"), dict) else told.get("task")
     pipeline = task_class(task).pipeline if task else None
-    return {"name": told.get("name") or run.name, "pipeline": pipeline, "steps": steps}
+    from burnish import data_card
+
+    return {
+        "name": told.get("name") or run.name,
+        "pipeline": pipeline,
+        "steps": steps,
+        "chapters": data_card.sections(run),
+    }

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from burnish import chapters, search_chapter
+from burnish import chapters, construct_chapter, search_chapter
 from burnish.certify import newest
 from burnish.core.figures import title, word
 from burnish.core.pipeline import read_run
@@ -36,7 +36,7 @@ def _page(folder: Path) -> str:
     card, evaluation = _json(folder / "model" / "burnish.json"), _json(folder / "evaluation" / "report.json")
     drawn = [
         chapters.came_in(folder, run),
-        chapters.labelled(_json(folder / "construct" / "labellers.json")),
+        construct_chapter.labelled(_json(folder / "construct" / "labellers.json"), folder / "construct"),
         chapters.audited(_json(folder / "quality" / "report.json"), folder),
         chapters.certified(newest(folder)),
         chapters.reviewed(_json(folder / "review" / "queue.json")),
@@ -70,7 +70,7 @@ def summary(folder: Path) -> str:
     run, evaluation = read_run(folder), _json(folder / "evaluation" / "report.json")
     _, sentence, grounds = _verdict(run, evaluation)
     places = [
-        ("the whole story", "report.html"), ("evaluation", "evaluation/report.html"), ("data quality", "quality/report.html"), ("certificate", "certificate/report.html"),
+        ("the whole story", "report.html"), ("evaluation", "evaluation/report.html"), ("data quality", "quality/report.html"), ("data card", "quality/DATA_CARD.md"), ("certificate", "certificate/report.html"),
         ("labelled data", "construct/records.parquet"), ("rows set aside", "quarantine.jsonl"), ("backbone", "backbone"),
         ("model", "model"), ("model card", "model_card.md"),
         ("served model", "deploy"),

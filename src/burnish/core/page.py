@@ -431,7 +431,9 @@ def examples(items: Iterable[Example], *, shown: int = 5, what: str = "examples"
         }
         for item in items
     ]
-    return _render("examples", first=drawn[:shown], rest=drawn[shown:], what=what)
+    left = len(drawn) - shown
+    more = f"另有 {left:,} 条{what}" if _lang(what) == "zh" else f"{left:,} more {what}"
+    return _render("examples", first=drawn[:shown], rest=drawn[shown:], more=more)
 
 
 def quote(text: str) -> Html:

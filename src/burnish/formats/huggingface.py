@@ -153,6 +153,7 @@ def _card(name: str, schema: pa.Schema, splits: list[dict[str, Any]], seen: _See
             parts.append(f"## {title}\n\n" + (_counted(title, dict(seen.counts[key].most_common())) or absent))
     if steps := facts.get("steps"):
         parts.append("## How it was made\n\n" + "\n".join(f"{at}. {one}" for at, one in enumerate(steps, start=1)))
+    parts += facts.get("chapters", [])
     parts.append("Written by `burnish export`; `burnish import` reads it back, ids included.")
     return "\n\n".join(parts) + "\n"
 

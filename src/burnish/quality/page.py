@@ -1,387 +1,347 @@
-"""From records with findings to the numbers and the page that a person reads."""
+"""From records with findings to the numbers and the page that a person reads: verdict first, then what helps, then why."""
 
 from __future__ import annotations
 
-import heapq
-from collections import Counter, defaultdict
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any
 
+from burnish.core import page as p
+from burnish.core import plots
 from burnish.core.artifacts import Records
-from burnish.core.page import (
-    Example,
-    Html,
-    Section,
-    Tile,
-    Tone,
-    bars,
-    diff,
-    examples,
-    facts,
-    fold,
-    lines,
-    note,
-    page,
-    section,
-    share,
-    side_by_side,
-    stacked,
-    table,
-    tiles,
-    verdict,
-)
-from burnish.core.records import TARGETS, labels_of
 from burnish.core.stage import Context
 from burnish.core.tasktypes import open_task
-from burnish.quality.checks import NOT_HERE, Dimension
-from burnish.text.inputs import said
+from burnish.quality import page_plots as draw_plots
+from burnish.quality.checks import NOT_HERE
+from burnish.quality.page_walk import Walked, named_in, walk
+from burnish.quality.page_words import DIMENSIONS, WORDS, about_of, action_of, chief, figure_of, language_of, title_of
 
 COPIES = ("exact_duplicates", "near_duplicates")
 SELF_TAUGHT = 0.1  # share of labels made by self-training from which the label-error estimate flatters them
 NOISY = 0.05  # share of probably wrong labels from which a person should look
 BAD = 0.2
-DIMENSIONS = {one: one.capitalize() for one in get_args(Dimension)}
-TITLES = {
-    "exact_duplicates": "Exact copies", "near_duplicates": "Near copies", "conflicting_duplicates": "Conflicting copies",
-    "label_distribution": "Label distribution", "label_errors": "Suspected label errors", "empty": "Empty texts",
-    "encoding": "Damaged encoding", "language": "Other languages", "length": "Unusual lengths", "gibberish": "Gibberish",
-}  # fmt: skip
+FEW_LABELLED = 0.2  # share of records with a target below which more of them come before all else
+MAX_SHOWN = 480  # characters of a text; the whole lies in records.parquet
+OPEN = 2  # checks of a dimension whose worst records are shown at once
+MAX_FACTS = 60  # rows of one list in the facts of a check
+Facts = Mapping[str, Any]
 
 
 def draw(
-    records: Records,
-    context: Context,
-    *,
-    examples: int = 8,
-    gate: Mapping[str, Any] | None = None,
-    ledger: Mapping[str, Any] | None = None,
-) -> tuple[dict[str, Any], str]:
-    """(numbers for report.json, the page). Walks the records twice; holds the shown examples alone."""
-    walked = _walk(records, examples, open_task(context.task))
-    audit = records.facts.get("audit", {})
+    records: Records, context: Context, *, examples: int = 8, gate: Facts | None = None, ledger: Facts | None = None, language: str = "auto",
+    listed_in: str = "",
+) -> tuple[dict[str, Any], str]:  # fmt: skip
+    """(numbers for report.json, the page). Walks the records a few times; holds the shown ones and their times alone.
+
+    language: of the page, en or zh; auto: that of the task's first language. listed_in: file beside the page with every
+    finding, "" for none.
+    """
+    spoken = language_of(context.task, language)
+    words = WORDS[spoken]
+    task = open_task(context.task)
+    walked = walk(records, examples, task)
+    audit, curate = records.facts.get("audit", {}), records.facts.get("curate")
     checks = audit.get("checks", {})
-    tone, sentence, grounds = _verdict(walked, checks, gate)
-    numbers = {
-        "verdict": sentence,
-        "headline": {"records": walked["records"], "kept": walked["kept"], "with_findings": walked["flagged"]},
-        "records": walked["records"], "kept": walked["kept"], "labelled": walked["labelled"],
-        "labels": dict(walked["labels"].most_common()), "findings": dict(walked["findings"].most_common()),
-        "set_aside": walked["aside"], "checks": checks, "curate": records.facts.get("curate"), "gate": gate,
-        "ledger": ledger, "by_effect": audit.get("by_effect", []),
-    }  # fmt: skip
-    rate = checks.get("label_errors", {}).get("facts", {}).get("rate")
-    if rate:
-        numbers["headline"]["label_noise"] = round(rate["value"], 4)
+    said = {one: judged(walked, audit, curate, gate, one) for one in WORDS}
+    tone, sentence, following, grounds = said[spoken]
+    numbers = _numbers(walked, checks, curate, gate, said, spoken)
+    numbers |= {"ledger": ledger, "by_effect": audit.get("by_effect", [])}
     sections = [
-        _overview(walked, checks, gate),
-        _table(checks),
-        *_effects(records.facts, checks),
-        *_curated(records.facts.get("curate") or {}),
-        *_ledger(ledger),
-        _labels(context, walked, checks),
-        *_lengths(checks),
-        *_found(walked, checks),
-    ]
-    html = page(
-        "Data quality", *sections, verdict=verdict(tone, sentence, *grounds),
-        facts=[("records", walked["records"]), ("kept", walked["kept"]), ("languages", ", ".join(context.task.languages))],
+        p.section(words["glance"], _tiles(walked, checks, words), _gates(gate, words)),
+        _effects(context, audit, words, spoken),
+        _curation(curate, words, spoken),
+        _ledger(ledger, words, spoken),
+        p.section(words["map"], *draw_plots.text_map(records, context, audit, words, spoken), lead=words["map_lead"]),
+        *(_dimension(name, context, walked, checks, words, spoken) for name in DIMENSIONS),
+        _look(walked, words, listed_in),
+        p.section(words["methods"], words["reasons_in"], *(p.fold(title_of(name, spoken), one["method"]) for name, one in checks.items() if one.get("method"))),
+    ]  # fmt: skip
+    html = p.page(
+        words["title"], *(one for one in sections if one.body), verdict=p.verdict(tone, sentence, words["next"] + following, *grounds),
+        facts=[(words["records"], f"{walked.records:,}"), (words["kept"], f"{walked.kept:,}"), (words["languages"], ", ".join(context.task.languages))],
+        subtitle=context.name if context.name != "run" else "", language=spoken,
     )  # fmt: skip
     return numbers, html
 
 
-def _walk(records: Records, most: int, task: Any) -> dict[str, Any]:
-    """Counts, and the `most` worst records of each check with the record a copy refers to."""
-    counts: Counter[str] = Counter()
-    labels: Counter[str] = Counter()
-    found: Counter[str] = Counter()
-    aside: Counter[str] = Counter()
-    worst: dict[str, list[tuple[float, int, dict[str, Any]]]] = defaultdict(list)
-    row = 0
-    columns = [
-        "id", "text", "text_b", "messages", *TARGETS, "meta", "source", "file", "line", "findings", "keep", "trail",
-    ]  # fmt: skip
-    for batch in records.batches(columns):
-        taught = batch["label"].is_valid() if task.one_label else task.labelled(batch)
-        for one, text, has_target in zip(batch.to_pylist(), said(batch), list(taught), strict=True):
-            row += 1
-            counts.update(
-                records=1,
-                kept=int(one["keep"]),
-                labelled=int(bool(has_target)),
-                flagged=int(bool(one["findings"])),
-            )
-            if one["keep"]:
-                labels.update(dict.fromkeys(_named(one, task), 1))
-            if not one["keep"]:
-                aside[_cause(one["trail"])] += 1
-            for finding in one["findings"] or ():
-                found[finding["check"]] += 1
-                target = one["label"] if task.one_label else task.brief(task.expected(one)) if has_target else None
-                shown = {**one, **finding, "text": text, "label": target, "trail": None, "findings": None}
-                heap = worst[finding["check"]]
-                heapq.heappush(heap, (finding["score"], -row, shown))
-                if len(heap) > most:
-                    heapq.heappop(heap)
-    ordered = {
-        name: [shown for *_, shown in sorted(heap, key=lambda at: (-at[0], -at[1]))] for name, heap in worst.items()
-    }
-    return {
-        **{name: counts[name] for name in ("records", "kept", "labelled", "flagged")},
-        "labels": labels, "findings": found, "aside": dict(aside.most_common()), "worst": ordered,
-        "others": _others(records, ordered),
+def _numbers(
+    walked: Walked, checks: Facts, curate: Facts | None, gate: Facts | None, said: Mapping[str, Any], spoken: str
+) -> dict[str, Any]:
+    numbers: dict[str, Any] = {
+        "verdict": said[spoken][1], "next": said[spoken][2], "tone": said[spoken][0], "language": spoken,
+        "said": {one: {"verdict": verdict, "next": following, "grounds": grounds} for one, (_, verdict, following, grounds) in said.items()},
+        "headline": {"records": walked.records, "kept": walked.kept, "with_findings": walked.flagged},
+        "records": walked.records, "kept": walked.kept, "labelled": walked.labelled,
+        "labels": dict(walked.labels.most_common()), "findings": dict(walked.findings.most_common()),
+        "slices": {name: {value or None: count for value, count in counts.most_common(50)} for name, counts in walked.slices.items()},
+        "set_aside": walked.aside, "checks": checks, "curate": curate, "gate": gate,
     }  # fmt: skip
-
-
-def _named(row: Mapping[str, Any], task: Any) -> list[str]:
-    """The labels a record's target names, where the task has labels."""
-    return labels_of(row, task.target) if task.labels else []
-
-
-def _others(records: Records, worst: Mapping[str, list[dict[str, Any]]]) -> dict[str, str]:
-    """Texts of the records that copies refer to: their id ends the reason."""
-    wanted = {shown["reason"].rsplit(" ", 1)[-1] for name in COPIES for shown in worst.get(name, ())}
-    texts: dict[str, str] = {}
-    for batch in records.batches(["id", "text", "text_b", "messages"]) if wanted else ():
-        for name, text in zip(batch["id"].to_pylist(), said(batch), strict=True):
-            if name in wanted:
-                texts[name] = text
-    return texts
-
-
-def _cause(trail: list[str] | None) -> str:
-    for line in reversed(trail or ()):
-        if line.startswith("quality.curate: set aside, "):
-            return line.removeprefix("quality.curate: set aside, ").split(":")[0]
-    return "earlier"
-
-
-def _verdict(
-    walked: dict[str, Any], checks: dict[str, Any], gate: Mapping[str, Any] | None
-) -> tuple[Tone, str, list[str]]:
-    """(tone, one sentence, its grounds)."""
-    if not checks:
-        return "look", "No audit has looked at these records.", ["Write {use: audit} in the quality section."]
-    total = walked["records"]
-    grounds = []
     rate = checks.get("label_errors", {}).get("facts", {}).get("rate")
-    noise = rate["value"] if rate else 0.0
     if rate:
-        grounds.append(
-            f"About {share(noise)} of the labels are probably wrong ({share(rate['low'])} to {share(rate['high'])}, the probe's own mistakes included)."
-        )
-    taught = checks.get("label_errors", {}).get("facts", {}).get("self_taught", 0.0)
-    if taught > SELF_TAUGHT:
-        grounds.append(
-            f"That estimate is too low: {share(taught)} of the labels went through self-training, whose probe reads the same vectors. Gold records judge them better."
-        )
-    copies = sum(checks.get(name, {}).get("count", 0) for name in COPIES)
-    if copies:
-        grounds.append(f"{copies:,} records ({share(copies / max(total, 1))}) are copies of others.")
-    grounds += [f"Labels: {said}." for said in checks.get("label_distribution", {}).get("facts", {}).get("notes", ())]
-    grounds += [
-        f"{TITLES.get(name, name)}: not judged, {one['skipped']}."
-        for name, one in checks.items()
-        if one["skipped"] and not one["skipped"].startswith(NOT_HERE)
-    ]
-    if others := [TITLES.get(name, name) for name, one in checks.items() if one["skipped"].startswith(NOT_HERE)]:
-        grounds.append(f"Not for this task, because its targets are no class labels: {', '.join(others)}.")
-    if walked["aside"]:
-        grounds.append(f"Set aside: {', '.join(f'{count:,} for {name}' for name, count in walked['aside'].items())}.")
+        numbers["headline"]["label_noise"] = round(rate["value"], 4)
+    return numbers
+
+
+def judged(
+    walked: Walked, audit: Facts, curate: Facts | None, gate: Facts | None, language: str
+) -> tuple[p.Tone, str, str, list[str]]:
+    """(tone, one sentence, what to do next, its grounds), in a language."""
+    words, checks = WORDS[language], audit.get("checks", {})
+    if not checks:
+        return "look", words["verdict_none"], words["next_none"], []
+    rate = checks.get("label_errors", {}).get("facts", {}).get("rate")
+    noise, flagged = rate["value"] if rate else 0.0, walked.flagged / max(walked.records, 1)
+    grounds = _grounds(walked, checks, curate, words, language)
     failed = [name for name, one in (gate or {}).items() if not one["holds"]]
     if failed:
-        return "bad", f"The gate does not hold: {', '.join(failed)}.", grounds
-    flagged = walked["flagged"] / max(total, 1)
-    if noise > BAD or walked["kept"] == 0:
-        return "bad", "These labels should not be trained on before somebody has looked at them.", grounds
+        return "bad", words["verdict_gate"].format(names=", ".join(failed)), words["next_gate"], grounds
+    if walked.kept == 0:
+        return "bad", words["verdict_empty"], words["next_empty"], grounds
+    if noise > BAD:
+        return "bad", words["verdict_bad"], words["next_bad"], grounds
+    following = _next(walked, audit, curate, noise, words, language)
     if noise > NOISY or flagged > NOISY:
-        return "look", f"Usable, but worth a look: {share(flagged)} of {total:,} records have a finding.", grounds
-    return "good", f"Good data: {share(1 - flagged)} of {total:,} records have no finding.", grounds
+        return "look", words["verdict_look"].format(share=p.share(flagged), records=walked.records), following, grounds
+    return "good", words["verdict_good"].format(share=p.share(1 - flagged), records=walked.records), following, grounds
 
 
-def _overview(walked: dict[str, Any], checks: dict[str, Any], gate: Mapping[str, Any] | None) -> Section:
-    rate = checks.get("label_errors", {}).get("facts", {}).get("rate")
-    figures = [
-        Tile("records", walked["records"]), Tile("kept", walked["kept"]), Tile("labelled", walked["labelled"]),
-        Tile("with a finding", walked["flagged"]),
-    ]  # fmt: skip
-    if rate:
-        figures.append(Tile("wrong labels, estimated", share(rate["value"]), (rate["low"], min(rate["high"], 1.0))))
-    gates = [(name, one["measured"], one["limit"], one["holds"]) for name, one in (gate or {}).items()]
-    drawn = table(["gate", "measured", "limit", "holds"], gates) if gates else ""
-    return section("At a glance", tiles(figures), drawn)
-
-
-def _table(checks: dict[str, Any]) -> Section:
-    rows = [
-        (
-            TITLES.get(name, name), DIMENSIONS[one["dimension"]], one["count"], share(one["share"]),
-            one["skipped"] or ", ".join(f"{action} {count:,}" for action, count in one["actions"].items()),
-            one["about"],
-        )
-        for name, one in sorted(checks.items(), key=lambda item: -item[1]["count"])
-    ]  # fmt: skip
-    methods = [fold(TITLES.get(name, name), one["method"]) for name, one in checks.items() if one["method"]]
-    columns = ["check", "dimension", "records", "share", "suggested", "what it looks for"]
-    return section("Findings", table(columns, rows), fold("How each check works, and where it comes from", *methods))
-
-
-SHOWN = ("worst_group", "log_loss", "ece", "robustness", "privacy")
-BETTER_LOW = ("log_loss", "ece", "gap", "absolute_error", "privacy")
-
-
-def _effects(told: Mapping[str, Any], checks: dict[str, Any]) -> list[Section]:
-    """What each remedy does, most helpful first; why that is not known where no probe can learn the task."""
-    audit = told.get("audit", {})
-    names = [name for name in audit.get("by_effect", []) if checks.get(name, {}).get("effect")]
-    if not names:
-        why = audit.get("no_probe")
-        return [section("What each remedy does to a model", note(f"Not measured: {why}."))] if why else []
-    rows = []
-    for name in names:
+def _next(walked: Walked, audit: Facts, curate: Facts | None, noise: float, words: Facts, language: str) -> str:
+    """The remedy that helps most and is not applied; else the doubts; else to train."""
+    if walked.labelled < FEW_LABELLED * walked.records:
+        return str(words["next_label"].format(labelled=walked.labelled, records=walked.records))
+    checks, applied = audit["checks"], (curate or {}).get("actions") or {}
+    for name in draw_plots.by_effect(audit):
         effect = checks[name]["effect"]
-        chief = effect["figure"]
-        gain = effect[chief]
-        sure = "better" if gain["low"] > 0 else "worse" if gain["high"] < 0 else "no difference shown"
-        others = [_gain(key, effect[key]) if key in effect else "" for key in SHOWN]
-        done = f"{effect['remedy']}: {effect['removed'] + effect['changed']:,}"
-        rows.append((TITLES.get(name, name), done, _gain(chief, gain), sure, *others, effect["by"]))
-    lead = (
-        "A model taught with each remedy against one taught without, both judged on the same held-out records; differences "
-        "with 95% intervals over repeated splits, accuracies in points. Most helpful first. Worst group: those who fare "
-        "worst without the remedy."
-    )
-    columns = ["finding", "remedy: records", checks[names[0]]["effect"]["figure"].replace("_", " "), "verdict"]
-    return [
-        section(
-            "What each remedy does to a model",
-            table([*columns, *(one.replace("_", " ") for one in SHOWN), "by"], rows),
-            lead=lead,
+        figure = chief(effect)
+        if name not in applied and draw_plots.sure(figure, effect[figure]) == "good":
+            gain, low, high = draw_plots.points_of(effect[figure])
+            remedy = draw_plots.remedy_of(effect, checks[name], language)
+            return str(words["next_help"].format(check=title_of(name, language), remedy=remedy, figure=figure_of(figure, language), gain=gain, low=low, high=high))  # fmt: skip
+    doubted = walked.doubted
+    return str(words["next_review"].format(count=doubted) if doubted and noise > NOISY else words["next_train"])
+
+
+def _grounds(walked: Walked, checks: Facts, curate: Facts | None, words: Facts, language: str) -> list[str]:
+    grounds = []
+    facts = checks.get("label_errors", {}).get("facts", {})
+    if rate := facts.get("rate"):
+        grounds.append(
+            words["ground_noise"].format(
+                share=p.share(rate["value"]), low=p.share(rate["low"]), high=p.share(rate["high"])
+            )
         )
+    if facts.get("self_taught", 0.0) > SELF_TAUGHT:
+        grounds.append(words["ground_taught"].format(share=p.share(facts["self_taught"])))
+    if copies := sum(checks.get(name, {}).get("count", 0) for name in COPIES):
+        grounds.append(words["ground_copies"].format(count=copies, share=p.share(copies / max(walked.records, 1))))
+    if held := (curate or {}).get("held_out"):
+        name = held["effect"]["figure"]
+        if draw_plots.sure(name, held["effect"][name]) == "good":
+            grounds.append(words["ground_helps"].format(figure=figure_of(name, language), before=f"{held['before'][name]:.3f}", after=f"{held['after'][name]:.3f}"))  # fmt: skip
+    grounds += [
+        words["ground_note"].format(check=title_of(name, language), note=one)
+        for name in ("label_distribution", "contamination")
+        for one in checks.get(name, {}).get("facts", {}).get("notes", ())
     ]
-
-
-def _gain(key: str, gain: Mapping[str, float]) -> str:
-    if key in ("log_loss", "absolute_error", "privacy"):
-        return f"{gain['value']:+.3f} ({gain['low']:+.3f} to {gain['high']:+.3f})"
-    return f"{100 * gain['value']:+.1f} ({100 * gain['low']:+.1f} to {100 * gain['high']:+.1f})"
-
-
-def _curated(curate: Mapping[str, Any]) -> list[Section]:
-    """What was done and why, what was left and why, and the held-out figures before and after."""
-    if not curate.get("why") and not curate.get("held_out"):
-        return []
-    drawn: list[Html | str] = []
-    held = curate.get("held_out")
-    if held:
-        rows = [
-            (key.replace("_", " "), held["before"][key], held["after"][key], _gain(key, held["effect"][key]))
-            for key in held["after"]
-            if key in held["before"] and key in held["effect"] and "." not in key
-        ]
-        drawn.append(table(["held out, by a probe", "before", "after", "difference (95%)"], rows, sort=False))
-    rows2 = [
-        (TITLES.get(name, name), curate.get("actions", {}).get(name, "left"), why)
-        for name, why in curate.get("why", {}).items()
+    grounds += [
+        words["ground_skipped"].format(check=title_of(name, language), why=one["skipped"])
+        for name, one in checks.items()
+        if name == "label_errors" and one["skipped"] and not one["skipped"].startswith(NOT_HERE)
     ]
-    if rows2:
-        drawn.append(table(["finding", "done", "why"], rows2, sort=False))
-    return [section("Curation: before and after", *drawn)]
+    if others := [title_of(name, language) for name, one in checks.items() if one["skipped"].startswith(NOT_HERE)]:
+        grounds.append(words["ground_others"].format(names=", ".join(others)))
+    if walked.aside:
+        said = ", ".join(
+            words["for"].format(count=count, name=title_of(name, language)) for name, count in walked.aside.items()
+        )
+        grounds.append(words["ground_aside"].format(said=said))
+    return grounds
 
 
-def _ledger(ledger: Mapping[str, Any] | None) -> list[Section]:
-    """The data version in one table."""
-    if not ledger:
-        return []
+def _tiles(walked: Walked, checks: Facts, words: Facts) -> p.Html:
+    rate = checks.get("label_errors", {}).get("facts", {}).get("rate")
+    figures = [p.Tile(words[name], getattr(walked, name)) for name in ("records", "kept", "labelled", "flagged")]
+    if rate:
+        figures.append(p.Tile(words["noise_tile"], p.share(rate["value"]), (rate["low"], min(rate["high"], 1.0))))
+    return p.tiles(figures)
+
+
+def _gates(gate: Facts | None, words: Facts) -> p.Part:
     rows = [
-        (part, name.replace("_", " "), value, ledger[part].get(f"{name}.where", ""))
+        (name, one["measured"], one["limit"], words["yes" if one["holds"] else "no"])
+        for name, one in (gate or {}).items()
+    ]
+    return p.table([words[name] for name in ("gate", "measured", "limit", "holds")], rows) if rows else ""
+
+
+def _effects(context: Context, audit: Facts, words: Facts, language: str) -> p.Section:
+    """What each remedy does, drawn; why that is not known where it is not."""
+    checks = audit.get("checks", {})
+    if not checks:
+        return p.section(words["effects"])
+    drawn = draw_plots.effects(audit, words, language)
+    if drawn:
+        first = checks[draw_plots.by_effect(audit)[0]]["effect"]
+        lead = words["effects_lead"].format(figure=figure_of(chief(first), language))
+        return p.section(words["effects"], drawn, lead=lead)
+    one_label = open_task(context.task).one_label
+    why = audit.get("no_probe") or (
+        words["no_effect_few"] if one_label else words["no_effect_task"].format(task=context.task.type)
+    )
+    return p.section(words["effects"], p.note(words["no_effect"].format(why=why)))
+
+
+def _curation(curate: Facts | None, words: Facts, language: str) -> p.Section:
+    return p.section(words["curation"], *(draw_plots.curation(curate, words, language) if curate else ()))
+
+
+def _ledger(ledger: Facts | None, words: Facts, language: str) -> p.Section:
+    """The data version in one table: performance, fairness, safety, reliability; what was not measured, and why."""
+    if not ledger:
+        return p.section(words["ledger"])
+    rows = [
+        (words[part], figure_of(name, language), value, ledger[part].get(f"{name}.where", ""))
         for part in ("performance", "fairness", "safety", "reliability")
         for name, value in ledger[part].items()
         if not isinstance(value, str)
     ]
-    missing = [(name, why) for name, why in ledger["not_measured"].items()]
-    lead = f"Version {ledger['version']}: {ledger['records']:,} kept records, judged by a {ledger['by']} before any training."
-    drawn = [table(["", "figure", "value", "where"], rows, sort=False)] if rows else []
-    if missing:
-        drawn.append(fold("Not measured", table(["figure", "why"], missing, sort=False)))
-    return [section("The ledger of this data version", *drawn, lead=lead)]
-
-
-def _labels(context: Context, walked: dict[str, Any], checks: dict[str, Any]) -> Section:
-    if not context.task.labels:
-        return section(
-            "Labels",
-            note(f"{context.task.type} has no labels of its own; {walked['labelled']:,} records have a target."),
-        )
-    names = [name for name in context.task.labels if name in walked["labels"]] + [
-        name for name in context.task.labels if name not in walked["labels"]
-    ]
-    drawn: list[Html | str] = [
-        bars([(name, float(walked["labels"][name])) for name in names], caption="kept records", show=_count)
-    ]
-    said = checks.get("label_distribution", {}).get("facts", {})
-    drawn += [note(one) for one in said.get("notes", ())]
-    confused = checks.get("label_errors", {}).get("facts", {}).get("confused", ())
-    if confused:
-        rows = [(one["given"], one["probably"], share(one["share"])) for one in confused]
-        drawn.append(table(["labelled", "probably", "of all records"], rows, caption="labels most often mistaken"))
-    if said:
-        drawn.append(
-            facts([("largest class over smallest", said["imbalance"]), ("effective classes", said["effective"])])
-        )
-    return section("Labels", *drawn)
-
-
-def _lengths(checks: dict[str, Any]) -> list[Section]:
-    said = checks.get("length", {}).get("facts", {})
-    counts, edges = said.get("histogram", {}).get("counts", []), said.get("histogram", {}).get("edges", [])
-    if not any(counts):
-        return []
-    points = [((edges[at] + edges[at + 1]) / 2, float(count)) for at, count in enumerate(counts)]
-    rows = [
-        (code, *(f"{values[at]:.0f}" for at in ("0.01", "0.25", "0.5", "0.75", "0.99", "1.0")))
-        for code, values in said["quantiles"].items()
-    ]
-    curve = lines(
-        {"records": points}, x="words (Chinese: characters); the longest 1% at the end", y="records", dots=True
+    missing = [(figure_of(name, language), why) for name, why in ledger["not_measured"].items()]
+    drawn = p.table(["", words["figure"], words["value"], words["where"]], rows, sort=False) if rows else ""
+    open_end = (
+        p.fold(words["not_measured"], p.table([words["figure"], words["why"]], missing, sort=False)) if missing else ""
     )
-    lengths = table(["language", "1%", "25%", "half", "75%", "99%", "longest"], rows)
-    languages = checks.get("language", {}).get("facts", {}).get("counts")
-    mix = stacked([("records", languages)], caption="languages") if languages else ""
-    return [section("Lengths and languages", curve, side_by_side(lengths, mix))]
+    lead = words["ledger_lead"].format(version=ledger["version"], records=ledger["records"])
+    return p.section(words["ledger"], drawn, open_end, lead=lead)
 
 
-def _found(walked: dict[str, Any], checks: dict[str, Any]) -> list[Section]:
-    """One section a check, worst records first."""
-    made = []
-    for name, worst in sorted(
-        walked["worst"].items(), key=lambda item: list(TITLES).index(item[0]) if item[0] in TITLES else 99
-    ):
-        shown = [_example(one, name, walked["others"]) for one in worst]
-        lead = checks.get(name, {}).get("about", "")
-        made.append(
-            section(
-                f"{TITLES.get(name, name)} ({walked['findings'][name]:,})", examples(shown, what="records"), lead=lead
-            )
+def _dimension(name: str, context: Context, walked: Walked, checks: Facts, words: Facts, language: str) -> p.Section:
+    """A dimension: its checks in a table, its charts, what they remark, and the worst records of each."""
+    # a check of another dimension than ours, of a plugin say, is noise to us
+    own = {
+        check: one
+        for check, one in checks.items()
+        if name == (one["dimension"] if one["dimension"] in DIMENSIONS else "noise")
+    }
+    if name == "distribution":
+        names = context.task.labels
+        charts = draw_plots.labels(walked, names, checks, words) if names else [p.note(words["no_labels"].format(task=context.task.type, count=walked.labelled))]  # fmt: skip
+        charts += [
+            draw_plots.spread(walked, words),
+            draw_plots.lengths(checks, words),
+            *draw_plots.joint(walked, names, checks, words),
+        ]
+    else:
+        charts = [draw_plots.timeline(walked, words)] if name == "timeliness" else []
+    remarks: list[p.Part] = [
+        p.note(f"{title_of(check, language)}: {remark}")
+        for check, one in own.items()
+        for remark in one["facts"].get("notes", ())
+    ]
+    parts = [part for part in (*remarks, *charts) if part]
+    if not own and not (name == "timeliness" and parts) and name != "distribution":
+        return p.section(words[name])
+    ordered = sorted(own.items(), key=lambda item: -item[1]["count"])
+    shown = [
+        _check(check, one, walked, words, language, open=at < OPEN)
+        for at, (check, one) in enumerate(ordered)
+        if walked.worst.get(check)
+    ]
+    silent = [_check(check, one, walked, words, language) for check, one in ordered if not walked.worst.get(check)]
+    rest = p.fold(words["other_checks"], *silent) if any(silent) else ""
+    table = _table(own, words, language) if own else ""
+    return p.section(words[name], table, *parts, *shown, rest, lead=words["dimension_lead"][name])
+
+
+def _table(own: Facts, words: Facts, language: str) -> p.Html:
+    rows = [
+        (
+            p.link(title_of(name, language), f"#check-{name}") if one["count"] or one["facts"] else title_of(name, language),
+            one["count"], p.share(one["share"]),
+            words["skipped"].format(why=one["skipped"]) if one["skipped"] else ", ".join(f"{action_of(action, language)} {count:,}" for action, count in one["actions"].items()) or words["none_found"],
+            _gain(one.get("effect")), about_of(name, one["about"], language),
         )
-    return made
+        for name, one in sorted(own.items(), key=lambda item: -item[1]["count"])
+    ]  # fmt: skip
+    heads = [words[name] for name in ("check", "records", "share", "suggested", "effect", "looks_for")]
+    return p.table(heads, rows)
 
 
-def _example(one: dict[str, Any], check: str, others: Mapping[str, str]) -> Example:
+def _gain(effect: Facts | None) -> str | None:
+    figure = chief(effect) if effect else ""
+    return draw_plots.points_of(effect[figure])[0] if effect and figure in effect else None
+
+
+def _check(name: str, one: Facts, walked: Walked, words: Facts, language: str, *, open: bool = False) -> p.Part:
+    """A check's records, worst first, and all of its figures; a place that numbers link to."""
+    worst = walked.worst.get(name, [])
+    inside: list[p.Part] = []
+    if worst:
+        said = words["records_of"].format(
+            name=title_of(name, language), shown=len(worst), count=f"{walked.findings[name]:,}"
+        )
+        shown = p.examples(
+            [_example(row, walked.others, words, language) for row in worst], shown=3, what=words["records"]
+        )
+        inside.append(p.fold(said, shown, open=open))
+    if figures := _figures(one["facts"]):
+        inside.append(p.fold(f"{title_of(name, language)}: {words['figures_of']}", figures))
+    return plots.anchor(f"check-{name}", p.together(*inside)) if inside else ""
+
+
+def _example(one: Facts, others: Mapping[str, str], words: Facts, language: str) -> p.Example:
     place = f"{one['file']}:{one['line']}" if one["file"] and one["line"] else one["file"] or one["source"]
     pairs = [
-        ("score", round(float(one["score"]), 3)), ("why", one["reason"]), ("suggested", one["action"]),
-        ("label", one["label"]), ("set aside", not one["keep"]), ("id", one["id"]), ("from", place),
+        (words["score"], round(float(one["score"]), 3)), (words["why"], one["reason"]), (words["suggested"], action_of(one["action"], language)),
+        (words["label"], one["label"]), (words["aside"], None if one["keep"] else words["yes"]), (words["id"], one["id"]), (words["place"], place),
     ]  # fmt: skip
-    other = others.get(one["reason"].rsplit(" ", 1)[-1]) if check in COPIES else None
-    more = (
-        Html(
-            f"{fold('beside the other, differences marked', diff(other, one['text']), open=check == 'near_duplicates')}"
-        )
-        if other
-        else ""
-    )
-    return Example(one["text"], [(name, value) for name, value in pairs if value is not None], more)
+    shown = [(name, value) for name, value in pairs if value is not None]
+    other = others.get(named_in(one["reason"]))
+    if other is None:
+        text = one["text"]
+        return p.Example(text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]} …", shown)
+    there, here = p.differences(other, one["text"])
+    beside = p.compared([(words["this"], here, "plain"), (words["beside"], there, "plain")], beside=True)
+    return p.Example(p.together(beside), shown)
 
 
-def _count(value: float) -> str:
-    return f"{value:,.0f}"
+def _figures(facts: Facts) -> p.Part:
+    """The facts of a check, whatever they are: single figures in two columns, lists and tables as tables."""
+    single = [
+        (name.replace("_", " "), value) for name, value in facts.items() if isinstance(value, str | int | float | bool)
+    ]
+    parts: list[p.Part] = [p.facts(single)] if single else []
+    for name, value in facts.items():
+        if name not in ("notes", "map") and isinstance(value, list | dict) and value:
+            parts.append(_listed(name.replace("_", " "), value))
+    return p.together(*parts)
+
+
+def _listed(name: str, value: Any) -> p.Part:
+    rows = list(value.items()) if isinstance(value, dict) else value
+    if isinstance(value, dict) and all(isinstance(one, dict) for one in value.values()):
+        rows = [{"": key, **one} for key, one in value.items()]
+    if isinstance(rows[0], dict):
+        heads = list(dict.fromkeys(key for one in rows if isinstance(one, dict) for key in one))
+        cells = [[_plain(one.get(key)) for key in heads] for one in rows if isinstance(one, dict)]
+        return p.table([head.replace("_", " ") for head in heads], cells, caption=name, limit=MAX_FACTS)
+    if isinstance(rows[0], tuple):
+        return p.table([name, ""], [(key, _plain(one)) for key, one in rows], limit=MAX_FACTS)
+    return p.table([name], [(_plain(one),) for one in rows], limit=MAX_FACTS)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {_plain(one)}" for name, one in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(str(_plain(one)) for one in value)
+    return round(value, 4) if isinstance(value, float) else value
+
+
+def _look(walked: Walked, words: Facts, listed_in: str) -> p.Section:
+    """Where all records of a finding are, and how to follow one."""
+    first = next((row["id"] for rows in walked.worst.values() for row in rows), None)
+    if first is None or not listed_in:
+        return p.section(words["look"])
+    said, rest = words["look_said"].split("{file}")
+    plain = str(first) if all(one.isalnum() or one in "._-" for one in str(first)) else "ID"
+    sentence = p.Html(str(p.prose(said + "\0" + rest)).replace("⟨U+0000⟩", str(p.link(listed_in, listed_in))))
+    return p.section(words["look"], sentence, p.code(f"burnish lineage {plain}"))

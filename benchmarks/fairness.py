@@ -68,11 +68,17 @@ def run(name: str, asked: argparse.Namespace) -> dict[str, Any]:
     random.Random(0).shuffle(rows)
     folder = asked.work
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.jsonl").write_text("\n".join(json.dumps(one, ensure_ascii=False) for one in rows[: asked.records]))
+    (folder / f"{name}.jsonl").write_text(
+        "\n".join(json.dumps(one, ensure_ascii=False) for one in rows[: asked.records])
+    )
     (folder / f"{name}.yaml").write_text(SPEC.format(name=name, language=language, by=by))
-    subprocess.run([sys.executable, "-m", "burnish", "run", f"{name}.yaml"], cwd=folder, check=True, env=dict(os.environ))
+    subprocess.run(
+        [sys.executable, "-m", "burnish", "run", f"{name}.yaml"], cwd=folder, check=True, env=dict(os.environ)
+    )
     evaluation = folder / "runs" / name / "evaluation"
-    report, fair, robust = (json.loads((evaluation / f"{one}.json").read_text()) for one in ("report", "fairness", "robustness"))
+    report, fair, robust = (
+        json.loads((evaluation / f"{one}.json").read_text()) for one in ("report", "fairness", "robustness")
+    )
     return {
         "records": asked.records, "test": report["n"], "accuracy": report["accuracy"], "macro_f1": report["macro_f1"],
         "by": [
@@ -99,18 +105,33 @@ def table(told: dict[str, Any]) -> str:
                   "| by | figure | value | 95% interval | by chance |", "|---|---|--:|---|--:|"]  # fmt: skip
         for by in one["by"]:
             for figure, value in (by["figures"] or {}).items():
-                if value["value"] is not None and figure in ("demographic_parity_difference", "equalized_odds_difference"):
-                    lines.append(f"| {by['by']} | {figure} | {value['value']:.3f} | {value['interval'][0]:.3f} to {value['interval'][1]:.3f} | {value['by_chance']:.3f} |")
+                if value["value"] is not None and figure in (
+                    "demographic_parity_difference",
+                    "equalized_odds_difference",
+                ):
+                    lines.append(
+                        f"| {by['by']} | {figure} | {value['value']:.3f} | {value['interval'][0]:.3f} to {value['interval'][1]:.3f} | {value['by_chance']:.3f} |"
+                    )
             if by["worst_group"]:
                 worst = by["worst_group"]
-                lines.append(f"| {by['by']} | worst group: {worst['name']} ({worst['n']}) | {worst['value']:.3f} | {worst['interval'][0]:.3f} to {worst['interval'][1]:.3f} | |")
+                lines.append(
+                    f"| {by['by']} | worst group: {worst['name']} ({worst['n']}) | {worst['value']:.3f} | {worst['interval'][0]:.3f} to {worst['interval'][1]:.3f} | |"
+                )
         swaps = one["swaps"]
         if "flip_rate" in swaps:
-            lines.append(f"| he, she swapped ({swaps['n']}) | answers that turn | {swaps['flip_rate']:.3f} | {swaps['interval'][0]:.3f} to {swaps['interval'][1]:.3f} | |")
-        lines += ["", "| variant | records | clean accuracy | changed | difference | answers that stay |", "|---|--:|--:|--:|---|--:|"]
+            lines.append(
+                f"| he, she swapped ({swaps['n']}) | answers that turn | {swaps['flip_rate']:.3f} | {swaps['interval'][0]:.3f} to {swaps['interval'][1]:.3f} | |"
+            )
+        lines += [
+            "",
+            "| variant | records | clean accuracy | changed | difference | answers that stay |",
+            "|---|--:|--:|--:|---|--:|",
+        ]
         for row in one["robustness"]:
             gap = row["difference"]
-            lines.append(f"| {row['name']} | {row['n']} | {row['clean']:.3f} | {row['changed']:.3f} | {gap['value']:+.3f} ({gap['interval'][0]:+.3f} to {gap['interval'][1]:+.3f}) | {row['stay']:.1%} |")
+            lines.append(
+                f"| {row['name']} | {row['n']} | {row['clean']:.3f} | {row['changed']:.3f} | {gap['value']:+.3f} ({gap['interval'][0]:+.3f} to {gap['interval'][1]:+.3f}) | {row['stay']:.1%} |"
+            )
     return "\n".join(lines) + "\n"
 
 

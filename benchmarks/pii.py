@@ -102,18 +102,29 @@ def main() -> None:
     report, looked_at = english(asked.data, 1)[: asked.limit], english(asked.data, 0)
     made, clean = chinese(asked.data, 2000, seed=7)
     rows: dict[str, Any] = {}
-    systems: dict[str, Finder] = {"burnish, likely names": burnish(likely=True), "burnish, marked names": burnish(likely=False)}
+    systems: dict[str, Finder] = {
+        "burnish, likely names": burnish(likely=True),
+        "burnish, marked names": burnish(likely=False),
+    }
     if asked.spacy:
-        systems |= {"presidio, spaCy": presidio(asked.spacy, places=True), "presidio, spaCy, without LOCATION": presidio(asked.spacy, places=False)}
+        systems |= {
+            "presidio, spaCy": presidio(asked.spacy, places=True),
+            "presidio, spaCy, without LOCATION": presidio(asked.spacy, places=False),
+        }
     systems["presidio, patterns alone"] = presidio(None, places=False)
     peer = argus(["en", "zh"])
     for name, finder in systems.items():
-        rows[name] = {"english": score(report, finder), "english, addresses aside": score(report, finder, but=("address",))}
+        rows[name] = {
+            "english": score(report, finder),
+            "english, addresses aside": score(report, finder, but=("address",)),
+        }
         print(name, json.dumps(rows[name]), flush=True)
     rows["burnish, likely names"]["english, templates looked at"] = score(looked_at, systems["burnish, likely names"])
     for name in ("burnish, likely names", "burnish, marked names"):
         rows[name]["chinese"] = score(made, systems[name])
-        rows[name]["hits_in_100_clean_chinese"] = round(100 * sum(len(systems[name](text)) for text in clean) / len(clean), 2)
+        rows[name]["hits_in_100_clean_chinese"] = round(
+            100 * sum(len(systems[name](text)) for text in clean) / len(clean), 2
+        )
     if peer:
         chinese_peer = argus("zh")
         assert chinese_peer is not None
@@ -135,7 +146,9 @@ def table(rows: dict[str, Any]) -> str:
         for which, one in sets.items():
             if isinstance(one, dict):
                 kinds = ", ".join(f"{kind} {value}" for kind, value in one["recall_by_kind"].items())
-                lines.append(f"| {name} | {which} ({one['texts']:,}) | {one['precision']} | {one['recall']} | {one['f1']} | {one['records_per_cpu_s']:,} | {kinds} |")
+                lines.append(
+                    f"| {name} | {which} ({one['texts']:,}) | {one['precision']} | {one['recall']} | {one['f1']} | {one['records_per_cpu_s']:,} | {kinds} |"
+                )
             else:
                 lines.append(f"| {name} | {which.replace('_', ' ')}: {one} | | | | | |")
     return "\n".join(lines) + "\n"

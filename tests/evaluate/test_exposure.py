@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from burnish.core.errors import GateError
 from burnish.measures.exposure import by_distribution, by_rank
 
 
@@ -23,6 +24,7 @@ def test_the_fitted_distribution_reaches_further_than_the_sample():
     assert by_distribution(-500, draw, space=26.6) == 26.6
 
 
+@pytest.mark.slow
 def test_a_secret_that_was_repeated_is_exposed_more_than_one_never_learnt(tmp_path: Path, monkeypatch):
     from typer.testing import CliRunner
 
@@ -31,21 +33,23 @@ def test_a_secret_that_was_repeated_is_exposed_more_than_one_never_learnt(tmp_pa
     draw = random.Random(0)
     words = ["abc", "bcd", "cab", "dab"]
     with (tmp_path / "pairs.jsonl").open("w") as file:
-        for number in range(60):
+        for number in range(40):
             line = " ".join(draw.choices(words, k=2))
-            file.write(json.dumps({"id": str(number), "source": line, "target": line.upper(), "group": f"g{number}"}) + "\n")
+            file.write(
+                json.dumps({"id": str(number), "source": line, "target": line.upper(), "group": f"g{number}"}) + "\n"
+            )
     (tmp_path / "burnish.yaml").write_text(
         "burnish: 1\nname: x\n"
         "task: {type: translation, languages: [en], hidden: 64, layers: 1, vocabulary: 300, max_new_tokens: 24}\n"
         "sources: [{use: jsonl, path: pairs.jsonl}]\n"
-        "quality: [{use: canaries, count: 2, copies: [1, 40]}]\n"
+        "quality: [{use: canaries, count: 2, copies: [1, 24]}]\n"
         "split: {use: stratified, test: 0.1, validation: 0.1}\n"
-        "train: {use: tune, epochs: 40, precision: fp32, learning_rate: 0.005, patience: 0}\n"
+        "train: {use: tune, epochs: 25, precision: fp32, learning_rate: 0.005, patience: 0}\n"
         "evaluate: [{use: exposure, candidates: 63}, {use: gate, exposure: 1.0}]\n"
     )
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(app, ["run"])
     told = json.loads((tmp_path / "runs/x/evaluation/exposure.json").read_text())
-    learnt = [one["exposure"] for one in told["secrets"] if one["copies"] == 40 and one["learnt"]]
+    learnt = [one["exposure"] for one in told["secrets"] if one["copies"] == 24 and one["learnt"]]
     assert learnt and max(learnt) > 4, done.output + json.dumps(told["secrets"])
-    assert done.exit_code == 3 and "exposure is" in done.output + str(done.stderr)
+    assert isinstance(done.exception, GateError) and "exposure is" in str(done.exception)

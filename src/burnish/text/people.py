@@ -133,7 +133,7 @@ def _names_in(run: str) -> Iterator[Stretch]:
     while at < len(words):
         word, start, _ = words[at]
         bare = _POSSESSIVE.sub("", word)
-        given = bare in known.given or bare.capitalize() in known.given
+        given = bare in known.given or (bare.isupper() and len(words) > 1 and bare.capitalize() in known.given)
         if not given and (len(bare) < LEAST_LETTERS or not _before_a_surname(words, at)):
             at += 1
             continue
@@ -172,6 +172,7 @@ def _before_a_surname(words: list[tuple[str, int, int]], at: int) -> bool:
     )
 
 
+_NO_END = "人者性族们派式化度赛婆裤镜汤州省市县国语厂店村镇"  # ends of words, hardly ever of given names
 _SAYS = "说称表示认为告诉指出透露介绍回忆坦言先生女士同志老师教授医生经理"
 _FOREIGN = re.compile(r"[A-Za-z·•]")
 
@@ -192,6 +193,9 @@ def chinese_names(text: str, surname: re.Pattern[str]) -> Iterator[Stretch]:
         end = at + len(word)
         if tag.startswith("nr") and re.fullmatch(f"[{HAN_CLASS}]{{2,4}}", word):
             compound = surname.match(word)
+            if word[-1] in _NO_END:
+                at = end
+                continue
             long = compound is not None and len(word) == compound.end() + 2
             said = compound is not None and len(word) == compound.end() + 1 and text[end : end + 1] in [*_SAYS]
             beside = _FOREIGN.match(text[end : end + 1]) or _FOREIGN.match(text[at - 1 : at] if at else "")

@@ -76,10 +76,10 @@ def mentions(texts: Sequence[str], groups: Groups) -> dict[tuple[str, str], Arra
         for term in terms:
             of[term].append(key)
     guards = [term for term, other in counterparts("all").items() if term == other and term not in of]
-    terms = Terms((*of, *guards))
+    finder = Terms((*of, *guards))
     made: dict[tuple[str, str], Array] = {key: np.zeros(len(texts), dtype=bool) for key in groups}
     for row, text in enumerate(texts):
-        for term in set(terms.of(text)):
+        for term in set(finder.of(text)):
             for key in of.get(term, ()):
                 made[key][row] = True
     return made

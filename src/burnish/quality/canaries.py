@@ -38,7 +38,7 @@ def canaries(
     count: Positive = 8,
     copies: Annotated[list[Positive], Len(1)] = [1, 4, 16],  # noqa: B006 - a setting is read, never changed
 ) -> Records:
-    """Plant made-up secrets among the training data of a model that writes; evaluate.exposure says what it kept of them.
+    """Plant made-up secrets in the data of a model that writes; evaluate.exposure says what it kept.
 
     count: of secrets for each number of copies.
     copies: how often a secret stands in the data; the more, the sooner it is learnt.

@@ -385,6 +385,7 @@ def judged(numbers: Facts, folder: Path) -> p.Section:
         evaluation.classes(numbers),
         evaluation.confused(numbers),
         evaluation.calibration(numbers, _confidences(folder, numbers["model"])),
+        *_further(folder),
         p.heading("Worst errors"),
         evaluation.error_list(numbers["errors"], shown=3, most=10) if numbers["errors"]["items"] else "None.",
         p.link("The whole evaluation", "evaluation/report.html")
@@ -392,6 +393,21 @@ def judged(numbers: Facts, folder: Path) -> p.Section:
         else "",
         lead=f"Judged by {numbers['judged_by']['about']}.",
     )
+
+
+def _further(folder: Path) -> list[p.Part]:
+    """Fairness, robustness and exposure, each its verdict and a link to its page."""
+    made: list[p.Part] = []
+    for name in ("fairness", "robustness", "exposure"):
+        file = folder / "evaluation" / f"{name}.json"
+        if file.exists():
+            told = json.loads(file.read_text("utf-8"))
+            made += [
+                p.heading(name.capitalize()),
+                p.note(told["verdict"], told["tone"]),
+                p.link(f"All of {name}", f"evaluation/{name}.html"),
+            ]
+    return made
 
 
 def _confidences(folder: Path, model: str) -> list[float]:

@@ -41,6 +41,11 @@ SIGNATURE_ONLY = {  # these need pretrained weights, which `weights` tests have
     "train.search",
     "train.tune",
     "evaluate.report",
+    "evaluate.fairness",
+    "evaluate.robustness",
+    # a model that writes, and a task that has one
+    "evaluate.exposure",
+    "quality.canaries",
 }
 
 

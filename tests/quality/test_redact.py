@@ -131,3 +131,32 @@ def test_what_cannot_work_is_said(context: Context, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("SHORT", "1234")
     with pytest.raises(BurnishError, match="fewer than 16"):
         redact(records, context, how="pseudonym", key_env="SHORT")  # type: ignore[arg-type]
+
+
+def test_from_a_file_to_pseudonyms_and_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from typer.testing import CliRunner
+
+    from burnish.cli import app
+
+    monkeypatch.chdir(tmp_path)
+    texts = [ENGLISH, CHINESE, "nothing of anybody here"]
+    (tmp_path / "in.jsonl").write_text(
+        "\n".join(json.dumps({"text": one, "label": "a"}, ensure_ascii=False) for one in texts)
+    )
+    (tmp_path / "burnish.yaml").write_text(
+        "burnish: 1\nname: x\ntask: {type: classification, labels: [a, b], languages: [en, zh]}\n"
+        "sources: [{use: jsonl, path: in.jsonl}]\nquality: [{use: redact, how: pseudonym, key_env: REDACT_KEY}]\n"
+    )
+    run = CliRunner()
+    monkeypatch.delenv("REDACT_KEY", raising=False)
+    assert "has no REDACT_KEY" in str(run.invoke(app, ["run"]).exception)
+    monkeypatch.setenv("REDACT_KEY", SECRET)
+    done = run.invoke(app, ["run"])
+    assert done.exit_code == 0, str(done.exception)
+    stored = b"".join(file.read_bytes() for file in (tmp_path / "runs").rglob("*") if file.is_file())
+    assert SECRET.encode() not in stored
+    done = run.invoke(app, ["reveal", "runs/x", "--key-env", "REDACT_KEY", "-o", "back.jsonl"])
+    assert done.exit_code == 0, str(done.exception)
+    assert [json.loads(line)["text"] for line in (tmp_path / "back.jsonl").read_text().splitlines()] == texts
+    monkeypatch.setenv("REDACT_KEY", SECRET + "2")
+    assert "make  quality.redact" in run.invoke(app, ["why"]).stdout, "another key is another step"

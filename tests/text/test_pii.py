@@ -122,3 +122,60 @@ def test_long_runs_of_digits_and_names_take_no_time() -> None:
     for text in ("1" * 20000, "王" * 20000, "A" * 20000, "1 " * 10000, "路" * 20000, "Aa " * 6000, "北京" * 8000):
         find(text)
     assert time.perf_counter() - began < 10
+
+
+SECRETS = [
+    "AKIAIOSFODNN7EXAMPLE", "ghp_" + "a1B2" * 9, "sk-ant-api03-Zk9x2Lm4Qw8Rt6Yu1Io", "xoxb-123456789012-abcdefGHIJKL",
+    "AIza" + "Sy4b" * 8 + "abc", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.SflKxwRJSMeKKF2QT4",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", SECRETS)
+def test_secrets_are_found_by_their_makers_prefix(value: str) -> None:
+    text = f"please use {value} for now"
+    assert [(one.kind, text[one.start : one.end]) for one in find(text)] == [("secret", value)]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("password: hunter2!Xq9", "hunter2!Xq9"), ('api_key = "9f8aK2mQ7xLpW4zT"', "9f8aK2mQ7xLpW4zT"), ("密码是Tr0ub4dor&3", "Tr0ub4dor&3"),
+        ("postgres://app:s3cr3tPw@db/x", "s3cr3tPw"),
+        ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----", "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----"),
+    ],
+)  # fmt: skip
+def test_secrets_are_found_behind_their_name(text: str, value: str) -> None:
+    assert [text[one.start : one.end] for one in find(text) if one.kind == "secret"] == [value]
+
+
+@pytest.mark.parametrize("text", ["I forgot my password yesterday", "password: ********", "api_key: your_api_key_here", "the secret is patience and kindness", "token: <TOKEN>"])  # fmt: skip
+def test_words_about_secrets_are_none(text: str) -> None:
+    assert [one for one in find(text) if one.kind == "secret"] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "value"),
+    [
+        ("My passport number is K12345678.", "passport", "K12345678"), ("护照号码：E12345678，", "passport", "E12345678"),
+        ("license plate 7ABC123 seen", "plate", "7ABC123"), ("the registration number is AB12 CDE", "plate", "AB12 CDE"),
+    ],
+)  # fmt: skip
+def test_passports_and_plates_behind_their_word(text: str, kind: str, value: str) -> None:
+    assert [(one.kind, text[one.start : one.end]) for one in find(text)] == [(kind, value)]
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("Yesterday Maria Lopez met Giovanni Rossi in Paris.", ["Maria Lopez", "Giovanni Rossi"]),
+        ("Judy! Where is the key?", ["Judy"]),
+        ("In May we will visit Austin Street and Jordan.", []),
+        ("Will Smith and April Jones came", ["Will Smith", "April Jones"]),
+        ("The Baker Street Theatre opens on Sunday", []),
+        ("张晓东说他明天来", ["张晓东"]),
+        ("高峰时段请绕行，荣誉属于陆军", []),
+    ],
+)
+def test_likely_names_stand_without_a_mark(text: str, names: list[str]) -> None:
+    assert [text[one.start : one.end] for one in find(text, ("name",), likely=True)] == names
+    assert find(text, ("name",)) == [] or not names

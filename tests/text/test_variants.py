@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from burnish.text.counterparts import counterparts, swapped
@@ -44,6 +44,7 @@ def test_denial_by_hand(text: str, other: str) -> None:
     assert negated(text, random.Random(0)) == other
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60), st.integers(0, 50))
 def test_variants_change_something_or_say_nothing_and_are_the_same_twice(text: str, seed: int) -> None:
     for name, change in VARIANTS.items():

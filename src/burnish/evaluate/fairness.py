@@ -39,7 +39,7 @@ def fairness(
     label_names: dict[str, str] | None = None,
     draws: Positive = 500,
 ) -> Report:
-    """Compare groups: rates by fairlearn's definitions, scores of the worst group, answers that turn when a person is swapped.
+    """Compare groups: fairlearn's rates, the worst group, answers that turn when a person is swapped.
 
     by: what groups the test records: group, language, source, meta.NAME, or mentions:AXIS for the people a text speaks of
         (gender, age, religion, region, ethnicity, orientation); one or several.

@@ -63,7 +63,7 @@ def robustness(
     label_names: dict[str, str] | None = None,
     draws: Positive = 1000,
 ) -> Report:
-    """Score the same test records written otherwise beside the clean ones, with paired intervals; and behavioural tests.
+    """Score the test records written otherwise beside the clean ones, with paired intervals; behavioural tests.
 
     variants: all, or some of typos (QWERTY), homophones and look_alikes (Chinese), case, punctuation, end_mark, width,
         counterfactual (he for she), paraphrase.

@@ -10,8 +10,8 @@ import numpy as np
 from burnish.measures.groups import holm, log_odds, rate, weat
 from burnish.quality.checks import Array, Found, Material, check
 from burnish.text.counterparts import counterparts
-from burnish.text.groups import DEFAULT, mentions, read_groups
-from burnish.text.words import find_keywords, words
+from burnish.text.groups import DEFAULT, Terms, mentions, read_groups
+from burnish.text.words import words
 
 LEAST = 20  # records that speak of a group, below which rates and words say too little
 RARE = 0.1  # share of the largest group of its axis, below which a group is under-represented
@@ -100,8 +100,16 @@ def _words(
             )
             if inside.sum() < LEAST or others.sum() < LEAST:
                 continue
-            one, two = (sum((bags[int(row)] for row in np.flatnonzero(mask)), Counter()) for mask in (inside, others))
+            one, two = _summed(bags, inside), _summed(bags, others)
             made[key[1]] = [[word, round(z, 2)] for word, z in log_odds(one, two)[:MOST_WORDS] if z > 1.96]
+    return made
+
+
+def _summed(bags: dict[int, Counter[str]], mask: Array) -> Counter[str]:
+    """The words of the rows of a mask, counted together."""
+    made: Counter[str] = Counter()
+    for row in np.flatnonzero(mask):
+        made.update(bags[int(row)])
     return made
 
 
@@ -134,15 +142,13 @@ def _association(
 def balance(texts: list[str]) -> dict[str, Any]:
     """Gendered terms on both sides, and the share of texts whose twin about the other gender is not in the data."""
     known = counterparts("gender")
-    sides = {"she": 0, "he": 0}
-    swaps = 0
-    women = set(read_groups(DEFAULT)["gender", "women"])
-    men = set(read_groups(DEFAULT)["gender", "men"])
+    of = read_groups(DEFAULT)
+    women, men = set(of["gender", "women"]), set(of["gender", "men"])
+    terms, sides, swaps = Terms(tuple(known)), {"she": 0, "he": 0}, 0
     for text in texts:
-        terms = [" ".join(text[start:end].lower().split()) for start, end in find_keywords(text, tuple(known))]
-        terms = [term for term in terms if known.get(term, term) != term]
-        swaps += bool(terms)
-        sides["she"] += sum(term in women for term in terms)
-        sides["he"] += sum(term in men for term in terms)
+        found = [term for term in terms.of(text) if known[term] != term]
+        swaps += bool(found)
+        sides["she"] += sum(term in women for term in found)
+        sides["he"] += sum(term in men for term in found)
     total = sum(sides.values())
     return {**sides, "texts": swaps, "share_she": sides["she"] / total if total else None}

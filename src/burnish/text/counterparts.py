@@ -17,106 +17,12 @@ from burnish.text.words import find_keywords
 
 TERMS, OPPOSITES = Path(__file__).with_name("counterparts.tsv"), Path(__file__).with_name("opposites.tsv")
 # After "her" these say that no noun follows: it is an object.
-_NO_NOUN = frozenset(
-    [
-        "to",
-        "for",
-        "from",
-        "with",
-        "in",
-        "on",
-        "at",
-        "by",
-        "of",
-        "and",
-        "or",
-        "but",
-        "so",
-        "because",
-        "as",
-        "that",
-        "if",
-        "when",
-        "while",
-        "then",
-        "than",
-        "not",
-        "now",
-        "again",
-        "away",
-        "back",
-        "up",
-        "down",
-        "out",
-        "off",
-        "over",
-        "about",
-        "after",
-        "before",
-        "until",
-        "since",
-        "though",
-        "although",
-        "the",
-        "a",
-        "an",
-        "this",
-        "these",
-        "those",
-        "my",
-        "your",
-        "his",
-        "its",
-        "our",
-        "their",
-        "some",
-        "any",
-        "no",
-        "all",
-        "very",
-        "too",
-        "also",
-        "yesterday",
-        "today",
-        "tomorrow",
-        "here",
-        "there",
-        "is",
-        "are",
-        "was",
-        "were",
-        "will",
-        "would",
-        "can",
-        "could",
-        "may",
-        "might",
-        "must",
-        "should",
-        "do",
-        "does",
-        "did",
-        "has",
-        "have",
-        "had",
-        "i",
-        "you",
-        "he",
-        "she",
-        "it",
-        "we",
-        "they",
-        "what",
-        "who",
-        "how",
-        "why",
-        "where",
-        "go",
-        "come",
-        "know",
-        "feel",
-        "say",
-    ]
+_NO_NOUN = (
+    "to for from with in on at by of and or but so because as that if when while then than not now again away "
+    "back up down out off over about after before until since though although the a an this these those my "
+    "your his its our their some any no all very too also yesterday today tomorrow here there is are was were "
+    "will would can could may might must should do does did has have had i you he she it we they what who how "
+    "why where go come know feel say "
 )
 _NEXT = re.compile(r"\s+([^\W\d_][\w'’-]*)")
 _ARTICLE = re.compile(r"\b([Aa]n?)( )$")
@@ -186,7 +92,7 @@ def _in_place(text: str, place: Stretch, known: Mapping[str, str]) -> str:
     word = said(text, place)
     if known.get("he") == "she" and word in ("her", "his"):
         following = _NEXT.match(text, place[1])
-        noun = following is not None and following[1].lower() not in _NO_NOUN
+        noun = following is not None and following[1].lower() not in _NO_NOUN.split()
         return ("his" if noun else "him") if word == "her" else ("her" if noun else "hers")
     if known.get("he") == "she" and word == "hers":
         return "his"

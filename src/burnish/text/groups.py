@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,11 +13,40 @@ from numpy.typing import NDArray
 
 from burnish.core.errors import BurnishError
 from burnish.text.counterparts import counterparts
+from burnish.text.scripts import HAN_CLASS
 from burnish.text.words import keyword_pattern
 
 Array = NDArray[Any]
+_HAN, _LATIN = re.compile(f"[{HAN_CLASS}]"), re.compile("[A-Za-z]")
 DEFAULT = Path(__file__).with_name("groups.tsv")
 Groups = dict[tuple[str, str], tuple[str, ...]]
+
+
+class Terms:
+    """A list of terms and the way to find them: Chinese by their first character, others as words by one pattern.
+
+    At one place the longest counts; what it covers is not looked at again, so 吉他 keeps 他 from being found in it.
+    """
+
+    def __init__(self, terms: Sequence[str]) -> None:
+        self._han: dict[str, list[str]] = defaultdict(list)
+        for term in sorted({*terms}, key=lambda one: (-len(one), one)):
+            if _HAN.match(term):
+                self._han[term[0]].append(term)
+        self._pattern = keyword_pattern(tuple(term for term in terms if not _HAN.match(term)))
+
+    def of(self, text: str) -> list[str]:
+        """The terms of a text, in lower case, with repeats."""
+        found, until = [], 0
+        for at, sign in enumerate(text):
+            if at >= until and sign in self._han:
+                term = next((one for one in self._han[sign] if text.startswith(one, at)), None)
+                if term is not None:
+                    found.append(term)
+                    until = at + len(term)
+        if _LATIN.search(text):
+            found += [" ".join(one[0].lower().split()) for one in self._pattern.finditer(text)]
+        return found
 
 
 def read_groups(path: Path) -> Groups:
@@ -45,11 +75,11 @@ def mentions(texts: Sequence[str], groups: Groups) -> dict[tuple[str, str], Arra
     for key, terms in groups.items():
         for term in terms:
             of[term].append(key)
-    guards = tuple(term for term, other in counterparts("all").items() if term == other and term not in of)
-    pattern = keyword_pattern((*of, *guards))
+    guards = [term for term, other in counterparts("all").items() if term == other and term not in of]
+    finder = Terms((*of, *guards))
     made: dict[tuple[str, str], Array] = {key: np.zeros(len(texts), dtype=bool) for key in groups}
     for row, text in enumerate(texts):
-        for one in pattern.finditer(text):
-            for key in of.get(" ".join(one[0].lower().split()), ()):
+        for term in set(finder.of(text)):
+            for key in of.get(term, ()):
                 made[key][row] = True
     return made

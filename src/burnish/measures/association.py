@@ -126,7 +126,10 @@ def group_counts(bag: Any, groups: ArrayLike, num_groups: int) -> Floats:
 
 
 def naming(counts: ArrayLike, words: list[str], *, most: int = 5, prior: float = 500.0) -> list[list[str]]:
-    """The words most typical of each group (z of `log_odds` above 1.96), most typical first, none inside another."""
+    """The words most typical of each group (z of `log_odds` above 1.96), most typical first, none inside another.
+
+    Of words in Chinese characters none shares a character with one before: they stand for the same word.
+    """
     scores = log_odds(counts, prior=prior)
     named = []
     for row in scores:
@@ -135,8 +138,8 @@ def naming(counts: ArrayLike, words: list[str], *, most: int = 5, prior: float =
             if row[at] <= 1.96 or len(picked) == most:
                 break
             word = words[at]
-            if any(word in one for one in picked):
-                continue
+            if any(word in one or (not word.isascii() and len(one) > 1 and set(word) & set(one)) for one in picked):
+                continue  # 评差 beside 差评: pairs of characters overlap
             picked = [one for one in picked if one not in word] + [word]
         named.append(picked)
     return named

@@ -40,9 +40,10 @@ LEAST_LINE, LEAST_LINE_HAN = 20, 8
 PIECE = re.compile(r"[^\n。！？!?]+(?:[。！？!?]+|\n|$)|[^\n.]+\.(?=\s|$)")
 FLAG_BOILERPLATE = 0.3
 PREFIX = 24
-TRACES = re.compile(
-    r"translated (?:by|with|using) (?:google|deepl|bing|microsoft|baidu|youdao)|google translate|machine[- ]translated|automatically translated|original text:|"
-    r"(?:由|使用)?(?:谷歌|百度|有道|必应|DeepL|机器|自动)翻译|\(翻译\)|（翻译）|此(?:评论|内容)由.{0,8}翻译|以下是.{0,12}翻译|翻译如下|译文[:：]|here is the translation|the translation is:",
+TRACES = re.compile(  # at the beginning or end of a text: elsewhere it may be about translation
+    r"^\W{0,3}(?:translated (?:by|with|using|from)|machine[- ]translated|automatically translated|here is the translation|the translation is"
+    r"|translation:|以下是.{0,12}翻译|翻译如下|译文[:：]|翻译[:：])|(?:translated (?:by|with|using) (?:google|deepl|bing|microsoft|baidu|youdao)"
+    r"(?: translate)?|machine[- ]translated|(?:由|经|使用|通过)(?:谷歌|百度|有道|必应|DeepL|机器|自动|Google).{0,4}翻译)\W{0,3}$",
     re.IGNORECASE,
 )
 _HAN = re.compile(f"[{HAN_CLASS}]")

@@ -14,7 +14,7 @@ from burnish.quality.checks import Array, Found, Material, check
 from burnish.quality.material import NO_VECTORS, count_words
 from burnish.text.words import words as cut
 
-SAME_MEANING = 0.93  # cosine of centred vectors; benchmarks/diversity.py
+SAME_MEANING = 0.93  # cosine of centred vectors
 ISOLATED = 3.5  # modified z-score of the distance to the neighbours
 MOST_DRAWN = 1500  # points of the map
 MOST_EIGEN = 2000  # records whose matrix of cosines is taken apart
@@ -256,11 +256,13 @@ def _both(material: Material, rows: Array, texts: list[str]) -> tuple[Array, Arr
     from sklearn.feature_extraction.text import TfidfTransformer
     from sklearn.preprocessing import normalize
 
-    weigh = TfidfTransformer(sublinear_tf=True)
-    own = weigh.fit_transform(material.bag.counts[rows])
-    theirs = weigh.transform(count_words(texts, material.bag.words).counts)
-    few = TruncatedSVD(n_components=int(min(128, own.shape[1] - 1, len(rows) - 1)), random_state=material.context.seed)
-    return normalize(few.fit_transform(own)).astype(np.float32), normalize(few.transform(theirs)).astype(np.float32)
+    # counted together: what only the others say is a direction of its own, not nothing
+    counts = count_words([*(material.texts[row] for row in rows), *texts]).counts
+    weighed = TfidfTransformer(sublinear_tf=True).fit_transform(counts)
+    width = int(min(128, weighed.shape[1] - 1, weighed.shape[0] - 1))
+    few = TruncatedSVD(n_components=width, random_state=material.context.seed).fit_transform(weighed)
+    both = normalize(few).astype(np.float32)
+    return both[: len(rows)], both[len(rows) :]
 
 
 def _components(pairs: Array, count: int) -> Array:

@@ -51,7 +51,7 @@ _ARTICLE = re.compile(r"\b(?:the|a|an)\b", re.IGNORECASE)
 MT_LIMIT = 3.5  # modified z-score, Iglewicz and Hoaglin 1993
 MT_EVIDENCE = 3.0  # natural logarithm: 20 times as likely translated as written
 # Habits of Chinese that a machine made of English: times in 100 characters of translated (STS-B) and of written texts
-# (benchmarks/diversity.py translated).
+# (benchmarks/checks.py translated).
 HABITS = tuple(
     (re.compile(pattern), translated / 100, written / 100)
     for pattern, translated, written in (

@@ -45,6 +45,14 @@ TITLES = {
     "exact_duplicates": "Exact copies", "near_duplicates": "Near copies", "conflicting_duplicates": "Conflicting copies",
     "label_distribution": "Label distribution", "label_errors": "Suspected label errors", "empty": "Empty texts",
     "encoding": "Damaged encoding", "language": "Other languages", "length": "Unusual lengths", "gibberish": "Gibberish",
+    "slice_balance": "Slices", "joint_balance": "Labels by slice", "label_shift": "Labels between sources and splits",
+    "spurious_tokens": "Tokens that give the label away", "artefacts": "Shortcuts in parts of the input", "contamination": "Test records",
+    "neighbour_disagreement": "Labels against their neighbours", "training_dynamics": "Hard to learn", "area_under_margin": "Learnt like wrong labels",
+    "broken_fields": "Broken fields", "markup": "Markup", "truncation": "Cut off", "boilerplate": "Boilerplate",
+    "machine_translated": "Signs of machine translation", "entity_errors": "Suspected entities", "relation_errors": "Suspected relations",
+    "answer_errors": "Suspected answers", "pair_errors": "Suspected pairs", "semantic_duplicates": "Copies in meaning", "coverage": "Coverage",
+    "variety": "Variety", "target_population": "Target population", "age": "Age", "superseded": "Superseded", "drift": "Drift",
+    "label_drift": "Labels whose meaning moved", "usefulness": "Usefulness against age",
 }  # fmt: skip
 
 

@@ -25,6 +25,7 @@ Embed = Literal["auto", "all", "none"]
 MOST_VALUES = 50  # a field with more values names records, not slices
 LEAST_COVERED = 0.5  # share of the records that a field of meta must be in to make slices of them
 NEIGHBOURS = 10
+LEAST_EMBEDDED = 30  # of fewer labelled records no check that sees vectors would say anything
 NO_VECTORS = "needs vectors: `embed: auto` embeds records with class labels, `embed: all` every record"
 _DAY = 86_400_000_000  # microseconds
 
@@ -148,7 +149,8 @@ class Views:
         """Positions of the records that have vectors: (s,)."""
         if self.embed == "all":
             return np.arange(len(self))
-        return self.labelled if self.embed == "auto" and self.one_label else np.zeros(0, dtype=np.int64)
+        enough = self.one_label and len(self.labelled) >= LEAST_EMBEDDED
+        return self.labelled if self.embed == "auto" and enough else np.zeros(0, dtype=np.int64)
 
     @functools.cached_property
     def place(self) -> Array:

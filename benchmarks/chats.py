@@ -278,7 +278,7 @@ def published(known: Sequence[str], text: str, scorer: Any, *, rules: bool) -> b
 def filters(data: Path) -> dict[str, Any]:
     from rouge_score import rouge_scorer
 
-    from burnish.construct.instructions import instruction_problem
+    from burnish.construct.chats.instructions import instruction_problem
     from burnish.measures.generation import rouge
     from burnish.measures.novelty import Novelty
 
@@ -340,7 +340,7 @@ def filters(data: Path) -> dict[str, Any]:
 
 
 def faq(data: Path) -> dict[str, Any]:
-    from burnish.construct.answers import question_vectors
+    from burnish.construct.chats.answers import question_vectors
     from burnish.measures.clusters import agreement, alike
     from burnish.nn.backbones import resolve
     from burnish.nn.embeddings import embed

@@ -24,10 +24,10 @@ from pathlib import Path
 
 import numpy as np
 
-from burnish.construct import evidence
-from burnish.construct.label_models import METHODS, Ballots, collapsed
+from burnish.construct.labellers.words import regex
+from burnish.construct.labels import evidence
+from burnish.construct.labels.label_models import METHODS, Ballots, collapsed
 from burnish.construct.self_training import train_rounds
-from burnish.construct.words import regex
 from burnish.core.artifacts import Records
 from burnish.core.progress import Plain, Silent
 from burnish.core.records import Record

@@ -26,6 +26,7 @@ import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -84,6 +85,21 @@ def write(folder: Path, count: int, pool: list[str]) -> int:
     return (folder / "texts.jsonl").stat().st_size
 
 
+def page(found: dict[str, Any]) -> str:
+    steps = "\n".join(f"| {name} | {seconds:.1f} |" for name, seconds in found["seconds_by_step"].items())
+    return f"""# Construct at scale
+
+`{found["command"]}`, {found["machine"]}
+
+{found["records"]:,} texts ({found["megabytes"]} MB), {found["labellers"]} labellers: {found["wall_s"]} s by the clock, {found["cpu_s"]} CPU-seconds,
+{found["records_per_cpu_s"]:,} records a CPU-second, {found["peak_gib"]} GiB at most, {found["labelled"]:,} labelled.
+
+| step | seconds |
+|---|--:|
+{steps}
+"""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", type=int, default=1_000_000)
@@ -117,6 +133,7 @@ def main() -> None:
         "labelled": run["steps"][-1]["counts"].get("labelled"),
     }
     RESULTS.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    RESULTS.with_suffix(".md").write_text(page(found), "utf-8")
     print(json.dumps(found, indent=1))
 
 

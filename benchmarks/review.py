@@ -33,11 +33,11 @@ from burnish.core.progress import Silent
 from burnish.core.records import Record, SeenCounts, assign_ids, to_table
 from burnish.core.stage import Context, TaskSpec
 from burnish.core.tasktypes import open_task
+from burnish.review._web import server
 from burnish.review.queue import queue
 from burnish.review.session import Session
 from burnish.review.shelf import Shelf
 from burnish.review.verdicts import Verdict, append
-from burnish.review.web import server
 
 LABELS = ("negative", "positive")
 TASK = TaskSpec("classification", LABELS, {}, ("en", "zh"))

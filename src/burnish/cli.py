@@ -287,7 +287,9 @@ def predict(
 
 
 FormatName = Annotated[str, typer.Option("--format", "-F", help="alpaca, sharegpt, openai, dpo, conll, squad, ...")]
-FormatSets = Annotated[list[str] | None, typer.Option("--with", metavar="KEY=VALUE", help="A setting of the format. Repeatable.")]
+FormatSets = Annotated[
+    list[str] | None, typer.Option("--with", metavar="KEY=VALUE", help="A setting of the format. Repeatable.")
+]
 
 
 @app.command("import")

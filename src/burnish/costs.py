@@ -59,7 +59,7 @@ def estimate(spec: Spec, *, to: str | None = None) -> list[Cost]:
                 planned.key,
                 "kept" if planned.made else "to do",
                 records,
-                tokens if asked is None else told.tokens,
+                tokens if told is None or asked is None else told.tokens,
                 seconds,
                 getattr(told, "money", 0.0),
                 basis,

@@ -106,7 +106,7 @@ def review(
     **settings: Any,
 ) -> None:
     """Open the review page of a run and answer until stopped. settings: of `open_session`."""
-    from burnish.review.web.server import serve
+    from burnish.review._web.server import serve
 
     session = open_session(folder, **settings)
 

@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from taught import backbone
 
-from burnish.construct.answers import Answers, rated, resolved, standing
-from burnish.construct.dialogue import dialogue
-from burnish.construct.speakers import Silence, canned_answers, name_of, role_of
+from burnish.construct.chats.answers import Answers, rated, resolved, standing
+from burnish.construct.chats.dialogue import dialogue
+from burnish.construct.chats.speakers import Silence, canned_answers, name_of, role_of
 from burnish.core.artifacts import Records
 from burnish.core.errors import BurnishError, SpecError
 from burnish.core.records import Record

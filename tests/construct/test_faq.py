@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from taught import backbone
 
-from burnish.construct.faq import faq
+from burnish.construct.chats.faq import faq
 from burnish.core.artifacts import Records
 from burnish.core.errors import BurnishError
 from burnish.core.records import Record

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from taught import teacher
 
-from burnish.construct.instructions import answer_problem, instruction_problem, size, with_input
-from burnish.construct.self_instruct import WAYS, evolve, self_instruct
+from burnish.construct.chats.instructions import answer_problem, instruction_problem, size, with_input
+from burnish.construct.chats.self_instruct import WAYS, evolve, self_instruct
 from burnish.core.artifacts import Records
 from burnish.core.errors import SpecError
 from burnish.core.records import Record

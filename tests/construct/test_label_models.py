@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from burnish.construct.label_models import (
+from burnish.construct.labels.label_models import (
     DEFAULT_ACCURACY,
     METHODS,
     Ballots,

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from taught import backbone, teacher
 
-from burnish.construct.judging import Duel, best_and_worst, length_slope, read_verdict
-from burnish.construct.preferences import preferences
+from burnish.construct.chats.judging import Duel, best_and_worst, length_slope, read_verdict
+from burnish.construct.chats.preferences import preferences
 from burnish.construct.teachers import Question
 from burnish.core.artifacts import Records
 from burnish.core.errors import BurnishError, SpecError

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from burnish.construct.functions import functions
-from burnish.construct.known import existing, model
+from burnish.construct.labellers.functions import functions
+from burnish.construct.labellers.known import existing, model
 from burnish.core.artifacts import Gold, Records
 from burnish.core.errors import BurnishError
 from burnish.core.stage import Context

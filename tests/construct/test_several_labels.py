@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from burnish.construct.aggregate import aggregate
-from burnish.construct.functions import functions
-from burnish.construct.known import existing
-from burnish.construct.words import keywords
+from burnish.construct.labellers.functions import functions
+from burnish.construct.labellers.known import existing
+from burnish.construct.labellers.words import keywords
 from burnish.core.artifacts import Gold, Records
 from burnish.core.errors import BurnishError
 from burnish.core.progress import Silent

@@ -16,7 +16,7 @@ from upstream import Answering, answering, completion
 
 from burnish.construct.aggregate import aggregate
 from burnish.construct.forms import FORMS
-from burnish.construct.teacher import teacher
+from burnish.construct.labellers.teacher import teacher
 from burnish.construct.teachers.answers import kind_of
 from burnish.construct.teachers.prompts import load_prompt, shipped
 from burnish.core.artifacts import Gold, Records, Votes
@@ -198,7 +198,7 @@ TASKS = {
 
 @pytest.mark.parametrize("column", TASKS)
 def test_every_kind_of_target_has_a_prompt_and_reads_its_answer(column: str) -> None:
-    from burnish.construct.teacher import _values
+    from burnish.construct.labellers.teacher import _values
     from burnish.construct.teachers.reading import without_thoughts
 
     section, record, answer, wanted = TASKS[column]

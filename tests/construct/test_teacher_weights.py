@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from burnish.construct.teacher import teacher
+from burnish.construct.labellers.teacher import teacher
 from burnish.construct.teachers import OpenAI, Question, ask
 from burnish.core.artifacts import Records
 from burnish.core.packages import fetch_package

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from burnish.construct.aggregate import aggregate
-from burnish.construct.tree_of_labels import forks_of
-from burnish.construct.words import keywords
+from burnish.construct.labellers.words import keywords
+from burnish.construct.labels.tree_of_labels import forks_of
 from burnish.core.artifacts import Records
 from burnish.core.errors import BurnishError
 from burnish.core.progress import Silent

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from burnish.construct.nearest import refine, similarity
+from burnish.construct.labellers.nearest import refine, similarity
 from burnish.construct.self_training import confident, train_rounds
 from burnish.nn.continuing import continued
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from burnish.construct.words import dictionary, keywords, regex
+from burnish.construct.labellers.words import dictionary, keywords, regex
 from burnish.core.artifacts import Gold, Records
 from burnish.core.errors import BurnishError, DataError
 from burnish.core.stage import Context

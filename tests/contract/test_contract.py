@@ -18,6 +18,7 @@ from burnish.testing import stage_checks, task_checks
 SETTINGS = {
     "train.pretrain": {"size": "1x16", "vocabulary": 300, "length": 16, "steps": 2, "batch_tokens": 256},
     "split.stratified": {"group": "none"},
+    "split.leave_one_out": {"user": "meta.stars", "least": 2},
     "construct.keywords": {"label": "positive", "words": ["love", "好"]},
     "construct.regex": {"label": "negative", "pattern": "refund|退款"},
     "construct.existing": {"field": "label"},
@@ -33,6 +34,8 @@ SIGNATURE_ONLY = {  # these need pretrained weights, which `weights` tests have
     "construct.preferences",
     "construct.self_instruct",
     "construct.evolve",
+    "construct.align",
+    "construct.back_translation",
     "quality.audit",
     "quality.curate",
     "train.search",

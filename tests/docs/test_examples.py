@@ -122,7 +122,7 @@ def test_python_compiles_and_its_names_exist(block: Block) -> None:
 
 
 def test_the_rules_file_of_the_docs_votes(tmp_path: Path) -> None:
-    from burnish.construct.functions import load_rules
+    from burnish.construct.labellers.functions import load_rules
     from burnish.core.records import Record
 
     for language in ("en", "zh"):

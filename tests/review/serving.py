@@ -15,7 +15,7 @@ def served(session: Session, **settings: Any) -> Iterator[str]:
     """The address of a page that answers from another thread until the block ends."""
     import uvicorn
 
-    from burnish.review.web import server
+    from burnish.review._web import server
 
     app = server.application(session, **settings)
     listener = server._listen("127.0.0.1", 0)

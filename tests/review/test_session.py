@@ -244,7 +244,7 @@ def test_records_are_never_markup(session_of) -> None:
         assert one.headers["content-type"] == "application/json" and one.json()["total"] == 1
     scripts = [
         path.read_text("utf-8")
-        for path in (Path(__import__("burnish").__file__).parent / "review" / "web" / "page").glob("*.js")
+        for path in (Path(__import__("burnish").__file__).parent / "review" / "_web" / "page").glob("*.js")
     ]
     assert scripts and not any(
         word in text

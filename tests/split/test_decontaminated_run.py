@@ -24,7 +24,23 @@ def test_the_page_shows_the_pairs_side_by_side(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     hidden = "<b>The ministry said</b> that the new bridge over the river would open in March after two years."
-    words = ["amber", "basil", "cedar", "delta", "ember", "fjord", "grove", "haven", "inlet", "jetty", "knoll", "ledge", "marsh", "night", "ocean"]
+    words = [
+        "amber",
+        "basil",
+        "cedar",
+        "delta",
+        "ember",
+        "fjord",
+        "grove",
+        "haven",
+        "inlet",
+        "jetty",
+        "knoll",
+        "ledge",
+        "marsh",
+        "night",
+        "ocean",
+    ]
     lines = ["text,label"]
     for at in range(24):
         lines.append(

@@ -1,8 +1,12 @@
 """One form a kind of target: how an answer is written as votes, and how votes become a target again.
 
-label    one label a record (`one_label`)
-labels   any number of them (`several_labels`)
-node     one node of a tree of labels (`tree_of_labels`)
+label      one label a record (`labels/one_label`)
+labels     any number of them (`labels/several_labels`)
+node       one node of a tree of labels (`labels/tree_of_labels`)
+spans      stretches of the text, each with a label (`spans/form`)
+relations  one relation, or none, an ordered pair of spans (`relations/form`)
+answer     one answer out of a context, or that it has none (`questions/form`)
+output     a text (`texts/form`)
 
 Labellers, aggregation and self-training ask the form of the task; nobody asks which task it is. Who does not vote on a
 record, a span, a pair, abstains: silence is never a vote that there is nothing.
@@ -23,9 +27,13 @@ from burnish.core.tasktypes import open_task, option_problems
 
 # how a task is voted on -> where that form is
 FORMS = {
-    "label": "one_label",
-    "labels": "several_labels",
-    "node": "tree_of_labels",
+    "label": "labels.one_label",
+    "labels": "labels.several_labels",
+    "node": "labels.tree_of_labels",
+    "output": "texts.form",
+    "spans": "spans.form",
+    "relations": "relations.form",
+    "answer": "questions.form",
 }
 
 Problem = tuple[str, str, str]

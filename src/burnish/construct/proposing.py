@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from burnish.construct.one_label import known_rows
+from burnish.construct.labels.one_label import known_rows
 from burnish.core.artifacts import Gold, Records
 from burnish.core.errors import BurnishError
 from burnish.core.stage import Context

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from burnish.construct.evidence import wilson
 from burnish.construct.forms import Form, checks, form_of, votes_on
-from burnish.construct.one_label import known_rows, set_labels
-from burnish.construct.teaching import Teacher, teach
+from burnish.construct.labels.evidence import wilson
+from burnish.construct.labels.one_label import known_rows, set_labels
+from burnish.construct.labels.teaching import Teacher, teach
 from burnish.construct.voting import all_texts
 from burnish.core.artifacts import Gold, Records
 from burnish.core.errors import BurnishError

@@ -31,6 +31,7 @@ SAID = (
     ("text", pa.string()),
 )
 VOTE = pa.struct([("labeller", pa.string()), *SAID])
+DOUBT = "doubt"  # the labeller, among a record's votes, of spans that were named and are not said: kept out of the loss
 FINDING = pa.struct([("check", pa.string()), ("score", pa.float32()), ("reason", pa.string()), ("action", pa.string())])
 
 SCHEMA = pa.schema(

@@ -448,7 +448,13 @@ def dump(sections: Mapping[str, Any]) -> str:
 
 
 def expand(path: Path) -> list[Path]:
-    """The files a path setting names: itself, the files of a folder, or what a glob matches, sorted."""
+    """The files a path setting names: itself, the files of a folder, or what a glob matches, sorted.
+
+    Braces in the name are alternatives: *.{md,pdf}.
+    """
+    if (braces := re.search(r"\{([^{}]*)\}", path.name)) and not path.exists():
+        names = [path.name[: braces.start()] + one + path.name[braces.end() :] for one in braces[1].split(",")]
+        return sorted({file for name in names for file in expand(path.with_name(name))})
     if any(sign in path.name or any(sign in part for part in path.parts) for sign in "*?["):
         anchor = Path(path.anchor) if path.is_absolute() else Path()
         pattern = str(path.relative_to(anchor))

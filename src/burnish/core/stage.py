@@ -331,8 +331,9 @@ def open_room(room: str) -> None:
         if error.name != f"burnish.{room}":
             raise
     else:
-        for found in pkgutil.iter_modules(getattr(module, "__path__", [])):
-            importlib.import_module(f"burnish.{room}.{found.name}")
+        for found in pkgutil.walk_packages(getattr(module, "__path__", []), f"burnish.{room}."):
+            if "._" not in found.name:  # a page and its server hold no stage, and wake much
+                importlib.import_module(found.name)
     _open_plugins()
 
 

@@ -30,6 +30,7 @@ from burnish.tasks.base import Answer, Answers, Input, Piece
 from burnish.tasks.editors import Editor
 
 PAIRS = ("all", "once", "named")
+UNNAMED = ("none", "unknown")
 LEAST_TO_CHOOSE = 50  # true relations on the validation side from which a threshold is fitted
 REMEMBERED = 20_000  # texts whose tagged spans are kept: encode and decode both ask for them
 
@@ -48,7 +49,9 @@ class Task(base.Task):
     tail can be told apart. pairs: which are candidates: all in both orders; once, each in one window that answers for
     both orders (half the work, and one relation for the two at most); named, those that `relations` names, with any
     label. types: what the network reads for a type of span, {PER: person}; "" shows none. type_pairs: which types can
-    have a relation, [[PER, LOC], ...]; auto takes those of the training records, all does not look. tagger: a run or
+    have a relation, [[PER, LOC], ...]; auto takes those of the training records, all does not look. unnamed: what a
+    candidate that `relations` does not name teaches: none, that it has no relation; unknown, nothing (records that
+    labellers voted on, where nobody looked at every pair). tagger: a run or
     model folder of a tagger that finds the spans of every input that has none; records are then judged end to end.
     """
 
@@ -62,6 +65,7 @@ class Task(base.Task):
         "pairs": "all",
         "types": {},
         "type_pairs": "auto",
+        "unnamed": "none",
         "tagger": None,
     }
     figure = "micro_f1"
@@ -93,6 +97,8 @@ class Task(base.Task):
             found.append(("labels", "there is no relation among the labels", "labels: [born_in, works_for]"))
         if settings["pairs"] not in PAIRS:
             found.append(("pairs", f"pairs is {settings['pairs']!r}", f"one of {', '.join(PAIRS)}"))
+        if settings["unnamed"] not in UNNAMED:
+            found.append(("unnamed", f"unnamed is {settings['unnamed']!r}", f"one of {', '.join(UNNAMED)}"))
         if settings["pairs"] == "named" and settings["tagger"]:
             found.append(("tagger", "pairs: named has nothing to name when a tagger finds the spans", "pairs: all"))
         for name, kind, example in (
@@ -188,11 +194,13 @@ class Task(base.Task):
         return self._windows(inputs, spans, self._candidates(inputs, spans), tokenizer, max_length)
 
     def examples(self, table: pa.Table, tokenizer: Any, *, max_length: int, soft: bool = True) -> Examples:
-        """Windows of the records' own spans; every candidate that no relation names has none."""
+        """Windows of the records' own spans; what a candidate that no relation names teaches, `unnamed` says."""
         table = table.filter(pa.array(self.labelled(table)))
         rows = table.select(["text", "spans", "relations"]).to_pylist()
         spans = [row["spans"] or [] for row in rows]
         pairs = self._candidates(rows, spans)
+        if self.settings["unnamed"] == "unknown":
+            pairs = [self._named(row, own) for row, own in zip(rows, pairs, strict=True)]
         made = self._windows(rows, spans, pairs, tokenizer, max_length)
         return replace(made, targets=self._targets(rows, spans, pairs))
 
@@ -248,6 +256,13 @@ class Task(base.Task):
                 ]
             made.append(pairs)
         return made
+
+    def _named(self, row: Mapping[str, Any], pairs: Pairs) -> Pairs:
+        """Those of the candidates that a record's relations name, either way round where one window answers for both."""
+        named = {(one["head"], one["tail"]) for one in row["relations"] or ()}
+        if not self.directed or self.both_ways:
+            named |= {pair[::-1] for pair in named}
+        return [pair for pair in pairs if pair in named]
 
     def _targets(self, rows: Sequence[Mapping[str, Any]], spans: Sequence[Spans], pairs: Sequence[Pairs]) -> np.ndarray:
         """(W) the output each window should give, by the characters of its spans."""

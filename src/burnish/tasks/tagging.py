@@ -27,7 +27,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from burnish.core.records import Record
+from burnish.core.records import DOUBT, Record
 from burnish.core.stage import TaskSpec, nearest
 from burnish.measures import entities, span_errors
 from burnish.nn import spans_of_scores
@@ -142,11 +142,28 @@ class Task(base.Task):
         else:
             tags = np.full(len(made.tokens), IGNORED, np.int64)  # special tokens, and the copies that are not read
             tags[sites.at] = self._tags(sites, first, last, labels)
+            if soft:
+                self._leave_out_doubts(tags, sites, table)
             made = replace(made, token_targets=tags)
         if soft and "confidence" in table.column_names and table["confidence"].null_count < len(table):
             weights = np.array([1.0 if one is None else one for one in table["confidence"].to_pylist()], np.float32)
             made = replace(made, weights=weights[made.of_records])
         return made
+
+    def _leave_out_doubts(self, tags: NDArray[np.int64], sites: Sites, table: pa.Table) -> None:
+        """Tokens of spans that construction doubts, and that are not said, teach nothing."""
+        votes = table["votes"].to_pylist() if "votes" in table.column_names else []
+        doubts = [
+            (row, one["start"], one["end"])
+            for row, cast in enumerate(votes)
+            for one in cast or ()
+            if one["labeller"] == DOUBT and one["start"] is not None
+        ]
+        columns = np.array(doubts, np.int64).reshape(-1, 3).T
+        first, last, _ = touched(sites, columns[0], columns[1], columns[2])
+        for begin, end in zip(first.tolist(), last.tolist(), strict=True):
+            at = sites.at[begin : end + 1]
+            tags[at[tags[at] == 0]] = IGNORED
 
     def _spans(self, table: pa.Table) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
         """Record, start, end and label of every span."""

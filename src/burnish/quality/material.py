@@ -68,11 +68,8 @@ class Views:
     context: Context
     texts: list[str]
     task: Any
-    labelled: Array
     labels: Array
     one_label: bool
-    languages: Languages
-    alike: Groups
     backbone: str
     embed: Embed
     reference: Path | None
@@ -81,6 +78,21 @@ class Views:
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    @functools.cached_property
+    def labelled(self) -> Array:
+        """Positions of the records with a label of the task; Material finds them."""
+        raise NotImplementedError
+
+    @functools.cached_property
+    def languages(self) -> Languages:
+        """Languages of the texts; Material finds them."""
+        raise NotImplementedError
+
+    @functools.cached_property
+    def alike(self) -> Groups:
+        """Groups of equal and similar texts; Material finds them."""
+        raise NotImplementedError
 
     def column(self, name: str) -> list[Any]:
         values: list[Any] = self._table[name].to_pylist()
@@ -151,13 +163,6 @@ class Views:
             return np.arange(len(self))
         enough = self.one_label and len(self.labelled) >= LEAST_EMBEDDED
         return self.labelled if self.embed == "auto" and enough else np.zeros(0, dtype=np.int64)
-
-    @functools.cached_property
-    def place(self) -> Array:
-        """(n,) position of each record among `seen`, -1 for none."""
-        found = np.full(len(self), -1, dtype=np.int64)
-        found[self.seen] = np.arange(len(self.seen))
-        return found
 
     def embedded(self, texts: list[str]) -> Array:
         """Vectors (m, d) of length 1 of any texts."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -175,13 +175,14 @@ def boilerplate(material: Material) -> Found:
     least = max(LEAST_REPEATED, int(SHARE_REPEATED * first.sum()))
     counts: Counter[int] = Counter()
     edges: Counter[tuple[int, str]] = Counter()
-    for row in np.flatnonzero(first):
+    for row in np.flatnonzero(first).tolist():
         text = material.texts[row]
         counts.update({hash(piece) for piece in _pieces(text)})
         edges.update(_edges(text))
     common_edges = {edge for edge, count in edges.items() if count >= least}
     examples: Counter[str] = Counter()
-    score, why = np.zeros(len(material)), {}
+    score: Array = np.zeros(len(material))
+    why: dict[int, str] = {}
     for row, text in enumerate(material.texts):
         found = [piece for piece in _pieces(text) if counts[hash(piece)] >= least]
         size = sum(map(len, found))
@@ -263,7 +264,7 @@ def translated_evidence(text: str) -> float:
 
 
 def _habits(
-    rows: list[int], rates: list[tuple[float, ...]], names: tuple[str, ...], score: Array, why: dict[int, str]
+    rows: list[int], rates: Sequence[tuple[float, ...]], names: tuple[str, ...], score: Array, why: dict[int, str]
 ) -> None:
     """Mark the rows whose rates are together far above the others'."""
     if len(rows) < 50:

@@ -146,7 +146,7 @@ def drift(material: Material) -> Found:
     seed = material.context.seed
     bag = material.bag
     inside = [np.flatnonzero(number == one) for one in range(last + 1)]
-    steps = []
+    steps: list[dict[str, Any]] = []
     for one, other in [*((at, at + 1) for at in range(last)), *([(0, last)] if last > 1 else [])]:
         found = permuted_shift(bag.counts, inside[one], inside[other], seed=seed)
         steps.append({"from": _between(days[inside[one]]), "to": _between(days[inside[other]]), **_shown(found)})

@@ -35,7 +35,8 @@ def log_odds(counts: ArrayLike, *, prior: float = 500.0) -> Floats:
 def _logit(mass: Floats, prior: float) -> Floats:
     """log(mass / (row's mass - mass)); rows of `mass` hold all but rounding of their prior."""
     rest = mass.sum(-1, keepdims=True) - mass
-    return np.log(np.maximum(mass, 1e-300)) - np.log(np.maximum(rest, 1e-12))
+    odds: Floats = np.log(np.maximum(mass, 1e-300)) - np.log(np.maximum(rest, 1e-12))
+    return odds
 
 
 def pointwise_mutual_information(counts: ArrayLike) -> Floats:
@@ -126,8 +127,12 @@ def group_counts(bag: Any, groups: ArrayLike, num_groups: int) -> Floats:
 
 
 def naming(counts: ArrayLike, words: list[str], *, most: int = 5, prior: float = 500.0) -> list[list[str]]:
-    """The words most typical of each group (z of `log_odds` above 1.96), most typical first, none inside another."""
+    """The words most typical of each group (z of `log_odds` above 1.96), most typical first, none inside another.
+
+    A pair of words counts only where neither word is typical alone. Of words in Chinese characters none shares a character with one before: they stand for the same word.
+    """
     scores = log_odds(counts, prior=prior)
+    place = {word: at for at, word in enumerate(words)}
     named = []
     for row in scores:
         picked: list[str] = []
@@ -135,8 +140,10 @@ def naming(counts: ArrayLike, words: list[str], *, most: int = 5, prior: float =
             if row[at] <= 1.96 or len(picked) == most:
                 break
             word = words[at]
-            if any(word in one for one in picked):
-                continue
+            if " " in word and any(row[place[part]] > 1.96 for part in word.split() if part in place):
+                continue  # the words of the pair say it already
+            if any(word in one or (not word.isascii() and len(one) > 1 and set(word) & set(one)) for one in picked):
+                continue  # 评差 beside 差评: pairs of characters overlap
             picked = [one for one in picked if one not in word] + [word]
         named.append(picked)
     return named

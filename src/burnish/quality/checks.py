@@ -26,7 +26,8 @@ from burnish.core.records import TARGETS, Reject
 from burnish.core.stage import Context
 from burnish.core.tasktypes import open_task
 from burnish.measures.duplicates import Groups, exact_duplicates, near_duplicates, near_duplicates_of_parts
-from burnish.quality.material import Array, Embed, Views
+from burnish.quality.material import Array as Array
+from burnish.quality.material import Embed, Views
 from burnish.quality.told import Told
 from burnish.text.inputs import parts, said
 from burnish.text.language import Languages, languages

@@ -166,8 +166,8 @@ def shift(material: Material) -> Found:
         theirs = np.bincount(other.labels[other.labels >= 0], minlength=len(material.names))
         found.append(("file", "these records", other.name, own, theirs))
     compared = [_compared(*one) for one in found if one[3].any() and one[4].any()]
-    for one, p in zip(compared, holm([one["p_value"] for one in compared]), strict=True):
-        one["p_value"] = float(p)
+    for pair, p in zip(compared, holm([pair["p_value"] for pair in compared]), strict=True):
+        pair["p_value"] = float(p)
     compared.sort(key=lambda one: -one["v"])
     notes = [
         f"{one['a']} and {one['b']} differ in labels (V {one['v']:.2f})"

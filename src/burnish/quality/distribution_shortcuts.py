@@ -225,6 +225,8 @@ def _held_out(features: Any, given: Array, fold: Array, classes: int) -> Array:
     from sklearn.linear_model import LogisticRegression
     from sklearn.naive_bayes import MultinomialNB
 
+    from burnish.nn.probe import fit_temperature
+
     chances = np.full((len(given), classes), 1e-7)
     for one in np.unique(fold):
         out = fold == one
@@ -235,7 +237,11 @@ def _held_out(features: Any, given: Array, fold: Array, classes: int) -> Array:
             continue
         model.fit(features[~out], given[~out])
         chances[np.ix_(out, model.classes_)] = model.predict_proba(features[out])
-    return chances
+    # naive Bayes is far too sure of itself
+    logits = np.log(np.maximum(chances, 1e-12))
+    logits = logits / fit_temperature(logits, given)
+    sure = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(sure / sure.sum(axis=1, keepdims=True))
 
 
 @check("contamination", dimension="distribution", auto="drop")

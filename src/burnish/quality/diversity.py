@@ -14,7 +14,7 @@ from burnish.quality.checks import Array, Found, Material, check
 from burnish.quality.material import NO_VECTORS, count_words
 from burnish.text.words import words as cut
 
-SAME_MEANING = 0.93  # cosine of centred vectors; benchmarks/diversity.py
+SAME_MEANING = 0.93  # cosine of centred vectors
 ISOLATED = 3.5  # modified z-score of the distance to the neighbours
 MOST_DRAWN = 1500  # points of the map
 MOST_EIGEN = 2000  # records whose matrix of cosines is taken apart
@@ -50,14 +50,14 @@ def meaning(material: Material) -> Found:
     alone = kept == rows
     score[rows] = np.where(near.any(1) & ~alone, np.minimum(cosines[:, 0], 1), 0)
     flagged[rows] = near.any(1) & ~alone
-    at = {int(row): number for number, row in enumerate(rows)}
+    position = {int(row): number for number, row in enumerate(rows)}
 
     def reason(row: int) -> str:
-        number = at[row]
+        number = position[row]
         return f"says nearly the same (cosine {cosines[number, 0]:.2f}) as {material.ids[rows[places[number, 0]]]}"
 
     def action(row: int) -> str:
-        both = [other for other in (row, int(kept[at[row]])) if material.taught[other]]
+        both = [other for other in (row, int(kept[position[row]])) if material.taught[other]]
         return "review" if len({material.meant[other][0] for other in both}) > 1 else "drop"
 
     groups = Counter(label.tolist())
@@ -176,11 +176,11 @@ def variety(material: Material) -> Found:
         drawn = np.sort(np.random.default_rng(material.context.seed).permutation(len(material.seen))[:MOST_EIGEN])
         facts["vendi"] = round(vendi(material.points[drawn]), 2)
         facts["vendi_of"] = len(drawn)
-        own = material.labels[material.seen[drawn]]
+        given = material.labels[material.seen[drawn]]
         facts["vendi_by_label"] = {
-            name: [round(vendi(material.points[drawn[own == at]]), 2), int((own == at).sum())]
+            name: [round(vendi(material.points[drawn[given == at]]), 2), int((given == at).sum())]
             for at, name in enumerate(material.names)
-            if (own == at).sum() >= 2
+            if (given == at).sum() >= 2
         }
     surprise = _surprise(material, total)
     score = 1 - surprise / max(float(surprise.max(initial=0)), 1e-9)
@@ -192,7 +192,8 @@ def _surprise(material: Material, total: Array) -> Array:
     bits = -np.log2(np.maximum(total, 1) / max(float(total.sum()), 1))
     counts = material.bag.counts
     size = np.asarray(counts.sum(axis=1)).reshape(-1)
-    return np.asarray(counts @ bits).reshape(-1) / np.maximum(size, 1)
+    mean: Array = np.asarray(counts @ bits).reshape(-1) / np.maximum(size, 1)
+    return mean
 
 
 @check("target_population", dimension="diversity", auto="report")
@@ -256,11 +257,13 @@ def _both(material: Material, rows: Array, texts: list[str]) -> tuple[Array, Arr
     from sklearn.feature_extraction.text import TfidfTransformer
     from sklearn.preprocessing import normalize
 
-    weigh = TfidfTransformer(sublinear_tf=True)
-    own = weigh.fit_transform(material.bag.counts[rows])
-    theirs = weigh.transform(count_words(texts, material.bag.words).counts)
-    few = TruncatedSVD(n_components=int(min(128, own.shape[1] - 1, len(rows) - 1)), random_state=material.context.seed)
-    return normalize(few.fit_transform(own)).astype(np.float32), normalize(few.transform(theirs)).astype(np.float32)
+    # counted together: what only the others say is a direction of its own, not nothing
+    counts = count_words([*(material.texts[row] for row in rows), *texts]).counts
+    weighed = TfidfTransformer(sublinear_tf=True).fit_transform(counts)
+    width = int(min(128, weighed.shape[1] - 1, weighed.shape[0] - 1))
+    few = TruncatedSVD(n_components=width, random_state=material.context.seed).fit_transform(weighed)
+    both = normalize(few).astype(np.float32)
+    return both[: len(rows)], both[len(rows) :]
 
 
 def _components(pairs: Array, count: int) -> Array:

@@ -25,6 +25,7 @@ Embed = Literal["auto", "all", "none"]
 MOST_VALUES = 50  # a field with more values names records, not slices
 LEAST_COVERED = 0.5  # share of the records that a field of meta must be in to make slices of them
 NEIGHBOURS = 10
+LEAST_EMBEDDED = 30  # of fewer labelled records no check that sees vectors would say anything
 NO_VECTORS = "needs vectors: `embed: auto` embeds records with class labels, `embed: all` every record"
 _DAY = 86_400_000_000  # microseconds
 
@@ -67,11 +68,8 @@ class Views:
     context: Context
     texts: list[str]
     task: Any
-    labelled: Array
     labels: Array
     one_label: bool
-    languages: Languages
-    alike: Groups
     backbone: str
     embed: Embed
     reference: Path | None
@@ -80,6 +78,21 @@ class Views:
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    @functools.cached_property
+    def labelled(self) -> Array:
+        """Positions of the records with a label of the task; Material finds them."""
+        raise NotImplementedError
+
+    @functools.cached_property
+    def languages(self) -> Languages:
+        """Languages of the texts; Material finds them."""
+        raise NotImplementedError
+
+    @functools.cached_property
+    def alike(self) -> Groups:
+        """Groups of equal and similar texts; Material finds them."""
+        raise NotImplementedError
 
     def column(self, name: str) -> list[Any]:
         values: list[Any] = self._table[name].to_pylist()
@@ -148,14 +161,8 @@ class Views:
         """Positions of the records that have vectors: (s,)."""
         if self.embed == "all":
             return np.arange(len(self))
-        return self.labelled if self.embed == "auto" and self.one_label else np.zeros(0, dtype=np.int64)
-
-    @functools.cached_property
-    def place(self) -> Array:
-        """(n,) position of each record among `seen`, -1 for none."""
-        found = np.full(len(self), -1, dtype=np.int64)
-        found[self.seen] = np.arange(len(self.seen))
-        return found
+        enough = self.one_label and len(self.labelled) >= LEAST_EMBEDDED
+        return self.labelled if self.embed == "auto" and enough else np.zeros(0, dtype=np.int64)
 
     def embedded(self, texts: list[str]) -> Array:
         """Vectors (m, d) of length 1 of any texts."""

@@ -96,8 +96,8 @@ def margins(material: Material) -> Found:
     """Labels that are learnt like labels known to be wrong.
 
     Area under the margin: the mean over epochs of the label's logit less the largest other one. Threshold: some records are given
-    a class of their own that nobody belongs to; a label whose area lies below the 99th percentile of theirs is doubted (Pleiss et
-    al. 2020). Score: 1 at the lowest area, 0.5 at the threshold, 0 at the highest.
+    a class of their own that nobody belongs to; a label whose area lies below the 99th percentile of theirs, and below 0, is
+    doubted (Pleiss et al. 2020; a linear model learns the class of nobody too well for the percentile alone). Score: 1 at the lowest area, 0.5 at the threshold, 0 at the highest.
     """
     if refused := _refused(material):
         return material.nothing(refused)

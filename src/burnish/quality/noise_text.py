@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -40,9 +40,10 @@ LEAST_LINE, LEAST_LINE_HAN = 20, 8
 PIECE = re.compile(r"[^\n。！？!?]+(?:[。！？!?]+|\n|$)|[^\n.]+\.(?=\s|$)")
 FLAG_BOILERPLATE = 0.3
 PREFIX = 24
-TRACES = re.compile(
-    r"translated (?:by|with|using) (?:google|deepl|bing|microsoft|baidu|youdao)|google translate|machine[- ]translated|automatically translated|original text:|"
-    r"(?:由|使用)?(?:谷歌|百度|有道|必应|DeepL|机器|自动)翻译|\(翻译\)|（翻译）|此(?:评论|内容)由.{0,8}翻译|以下是.{0,12}翻译|翻译如下|译文[:：]|here is the translation|the translation is:",
+TRACES = re.compile(  # at the beginning or end of a text: elsewhere it may be about translation
+    r"^\W{0,3}(?:translated (?:by|with|using|from)|machine[- ]translated|automatically translated|here is the translation|the translation is"
+    r"|translation:|以下是.{0,12}翻译|翻译如下|译文[:：]|翻译[:：])|(?:translated (?:by|with|using) (?:google|deepl|bing|microsoft|baidu|youdao)"
+    r"(?: translate)?|machine[- ]translated|(?:由|经|使用|通过)(?:谷歌|百度|有道|必应|DeepL|机器|自动|Google).{0,4}翻译)\W{0,3}$",
     re.IGNORECASE,
 )
 _HAN = re.compile(f"[{HAN_CLASS}]")
@@ -50,7 +51,7 @@ _ARTICLE = re.compile(r"\b(?:the|a|an)\b", re.IGNORECASE)
 MT_LIMIT = 3.5  # modified z-score, Iglewicz and Hoaglin 1993
 MT_EVIDENCE = 3.0  # natural logarithm: 20 times as likely translated as written
 # Habits of Chinese that a machine made of English: times in 100 characters of translated (STS-B) and of written texts
-# (benchmarks/diversity.py translated).
+# (benchmarks/checks.py translated).
 HABITS = tuple(
     (re.compile(pattern), translated / 100, written / 100)
     for pattern, translated, written in (
@@ -174,13 +175,14 @@ def boilerplate(material: Material) -> Found:
     least = max(LEAST_REPEATED, int(SHARE_REPEATED * first.sum()))
     counts: Counter[int] = Counter()
     edges: Counter[tuple[int, str]] = Counter()
-    for row in np.flatnonzero(first):
+    for row in np.flatnonzero(first).tolist():
         text = material.texts[row]
         counts.update({hash(piece) for piece in _pieces(text)})
         edges.update(_edges(text))
     common_edges = {edge for edge, count in edges.items() if count >= least}
     examples: Counter[str] = Counter()
-    score, why = np.zeros(len(material)), {}
+    score: Array = np.zeros(len(material))
+    why: dict[int, str] = {}
     for row, text in enumerate(material.texts):
         found = [piece for piece in _pieces(text) if counts[hash(piece)] >= least]
         size = sum(map(len, found))
@@ -262,7 +264,7 @@ def translated_evidence(text: str) -> float:
 
 
 def _habits(
-    rows: list[int], rates: list[tuple[float, ...]], names: tuple[str, ...], score: Array, why: dict[int, str]
+    rows: list[int], rates: Sequence[tuple[float, ...]], names: tuple[str, ...], score: Array, why: dict[int, str]
 ) -> None:
     """Mark the rows whose rates are together far above the others'."""
     if len(rows) < 50:

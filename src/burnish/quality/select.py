@@ -125,7 +125,7 @@ def _measured(material: Material, doubt: Array, share: float, by: By) -> dict[st
         for name, way in (("chosen", by), ("random", "random")):
             parts[name] = choose(
                 points[inside], given[inside], doubt[rows][inside], share=share, by=way, seed=seed + repeat
-            )  # type: ignore[arg-type]
+            )
         for name, part in parts.items():
             probe = Probe(classes, seed=seed, l2=l2 / (share if name != "all" else 1)).fit(
                 vectors[inside[part]], given[inside[part]]

@@ -17,7 +17,7 @@ SLICES = 6
 LEAST_IN_SLICE = 20
 OLD = 3.0  # interquartile ranges below the first quartile of the dates (Tukey 1977: far out)
 NO_TIME = "no record has a time: `fields: {time: ...}` of the source names it"
-FORGOTTEN = 1e-9
+OUT_OF_USE = 0.95
 
 
 @check("age", dimension="timeliness", auto="report")
@@ -74,7 +74,7 @@ def superseded(material: Material) -> Found:
     days = material.days
     if not np.isfinite(days).any():
         return material.nothing(NO_TIME)
-    score, why, latest = np.zeros(len(material)), {}, {}
+    score, why = np.zeros(len(material)), {}
     groups = 0
     if material.version_of:
         named: dict[str, list[int]] = defaultdict(list)
@@ -83,32 +83,40 @@ def superseded(material: Material) -> Found:
                 named[str(name)].append(row)
         members = [rows for rows in named.values() if len(rows) > 1]
     else:
-        by_group: dict[int, list[int]] = defaultdict(list)
-        for row in np.flatnonzero(
-            np.isfinite(days) & (np.bincount(material.alike.label, minlength=len(material))[material.alike.label] > 1)
-        ):
-            by_group[int(material.alike.label[row])].append(int(row))
-        members = [rows for rows in by_group.values() if len(rows) > 1]
-    sure = bool(material.version_of)
-    alike = _similarity(material) if not sure else {}
+        return _by_likeness(material)
     for rows in members:
         last = max(rows, key=lambda row: (days[row], -row))
-        older = [
-            row
-            for row in rows
-            if days[row] < days[last] and not (not sure and material.same.label[row] == material.same.label[last])
-        ]
+        older = [row for row in rows if days[row] < days[last]]
         groups += bool(older)
         for row in older:
-            score[row], latest[row] = 1.0 if sure else alike.get(row, 0.5), last
-            what = f"the same {material.version_of}" if sure else "nearly the same text"
-            why[row] = f"{what} is there again {days[last] - days[row]:,.0f} days later: {material.ids[last]}"
+            score[row] = 1.0
+            why[row] = (
+                f"{material.version_of} is the same {days[last] - days[row]:,.0f} days later in {material.ids[last]}"
+            )
+    facts = {"groups": groups, "by": material.version_of}
+    return Found(score, score > 0, lambda row: why[row], lambda row: "drop", facts)
+
+
+def _by_likeness(material: Material) -> Found:
+    """Pairs of near-duplicates of different times: the earlier one may be an old version."""
+    days, score, why = material.days, np.zeros(len(material)), {}
+    pairs = 0
+    for (one, other), alike in zip(material.alike.pairs.tolist(), material.alike.similarity.tolist(), strict=True):
+        if (
+            material.same.label[one] == material.same.label[other]
+            or days[one] == days[other]
+            or np.isnan(days[one] + days[other])
+        ):
+            continue
+        old, new = (one, other) if days[one] < days[other] else (other, one)
+        pairs += 1
+        if alike > score[old]:
+            score[old] = alike
+            why[old] = (
+                f"{alike:.0%} the same text is there {days[new] - days[old]:,.0f} days later in {material.ids[new]}"
+            )
     return Found(
-        score,
-        score > 0,
-        lambda row: why[row],
-        lambda row: "drop" if sure else "review",
-        {"groups": groups, "by": material.version_of or "near duplicates"},
+        score, score > 0, lambda row: why[row], lambda row: "review", {"groups": pairs, "by": "near duplicates"}
     )
 
 
@@ -118,14 +126,6 @@ def _names(material: Material, version_of: str) -> list[Any]:
     return material.column(version_of)
 
 
-def _similarity(material: Material) -> dict[int, float]:
-    found: dict[int, float] = {}
-    for (one, other), alike in zip(material.alike.pairs.tolist(), material.alike.similarity.tolist(), strict=True):
-        for row in (one, other):
-            found[row] = max(found.get(row, 0.0), alike)
-    return found
-
-
 @check("drift", dimension="timeliness", auto="report")
 def drift(material: Material) -> Found:
     """How words, topics and labels change from one time to the next.
@@ -133,7 +133,7 @@ def drift(material: Material) -> Found:
     Time is cut into up to six slices of equal size. Of each slice to the next, and of the first to the last: Jensen-Shannon divergence of the word counts in bits (Lin
     1991) against 200 shuffles of whole records (permutation test, Good 2005); excess is what is left above the shuffled mean. The same of topics (k-means of embeddings)
     where there are vectors, and chi-square with Cramer's V of labels. Words that rose and fell: log-odds with informative prior, first half against second (Monroe
-    et al. 2008). Score of a record: how much its words are of the first slice and not of the last, 0.5 for neither; flagged above 0.9 where the words drift at 1%.
+    et al. 2008). Score of a record: how much its words are of the first slice and not of the last, 0.5 for neither; flagged above 0.95 in the first slice where the words drift at 1%.
     """
     days = material.days
     timed = int(np.isfinite(days).sum())
@@ -146,7 +146,7 @@ def drift(material: Material) -> Found:
     seed = material.context.seed
     bag = material.bag
     inside = [np.flatnonzero(number == one) for one in range(last + 1)]
-    steps = []
+    steps: list[dict[str, Any]] = []
     for one, other in [*((at, at + 1) for at in range(last)), *([(0, last)] if last > 1 else [])]:
         found = permuted_shift(bag.counts, inside[one], inside[other], seed=seed)
         steps.append({"from": _between(days[inside[one]]), "to": _between(days[inside[other]]), **_shown(found)})
@@ -173,7 +173,7 @@ def drift(material: Material) -> Found:
         facts["labels"] = {"counts": table.tolist(), "p_value": tested.p_value, "v": round(tested.v, 4)}
     score = _old_fashioned(material, per)
     moved = steps[-1]["p_value"] <= 0.01
-    flagged = (number >= 0) & (number < last) & (score > 0.9) if moved else np.zeros(len(material), dtype=bool)
+    flagged = (number == 0) & (score > OUT_OF_USE) if moved else np.zeros(len(material), dtype=bool)
     return Found(
         score,
         flagged,

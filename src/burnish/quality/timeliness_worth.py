@@ -94,7 +94,7 @@ def usefulness(material: Material) -> Found:
 
     Time is cut into five slices of equal size. Probes learn from as many records of each slice and are judged on the same held-out half of the newest, 8 times: accuracy by age. A line
     through it says what a year of age costs, and at which age 2 points are lost: then the newest records will be that old, and others are due; 95% interval by drawing
-    repeats and residuals anew (Efron 1979). It is an extrapolation beyond the ages seen. Without class labels: bits a word of the newest texts under the words of each slice, and 0.1 bits. Score of a record: what its slice
+    repeats and residuals anew (Efron 1979). It is an extrapolation beyond the ages seen. Without class labels, and then without a flag: bits a word of the newest texts under the words of each slice, and 0.1 bits. Score of a record: what its slice
     loses against the newest, over the largest loss; flagged where the slice is worth less than the newest for sure (its interval of repeats lies below 0) by 2 points.
     """
     days = material.days
@@ -119,7 +119,7 @@ def usefulness(material: Material) -> Found:
     worse = (mean - spread > 0) & (mean >= drop)
     score, flagged = np.zeros(len(material)), np.zeros(len(material), dtype=bool)
     score[rows] = np.clip(mean, 0, None)[number] / max(float(mean.max()), drop)
-    flagged[rows] = worse[number]
+    flagged[rows] = worse[number] & labelled  # fewer bits are no harm by themselves
     what = "points of accuracy" if labelled else "bits a word"
     scale = 100 if labelled else 1
     at = dict(zip(rows.tolist(), number.tolist(), strict=True))

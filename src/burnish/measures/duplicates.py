@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,19 @@ Size = int | Literal["auto"]
 _WINDOW = 8  # in a bucket each text is compared with so many that follow it: linear where boilerplate fills a bucket
 _BANDS_A_ROUND = 4  # after so many bands what was found is joined, and not compared again
 _DOUBT = 0.25  # four standard errors of an estimate from 64 bins: a candidate estimated lower than this below the threshold goes
+
+
+class Sketches(Protocol):
+    """(n, BINS) numbers, in memory or on disk."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, rows: Any, /) -> NDArray[np.uint32]: ...
+
+
+class Keys(Protocol):
+    """The keys (n,) of each band."""
+
+    def __getitem__(self, band: int, /) -> NDArray[np.uint32]: ...
 
 
 @dataclass(frozen=True)
@@ -80,7 +93,6 @@ def near_duplicates(texts: Texts, *, threshold: float = 0.6, size: Size = "auto"
     sizes = _checked(threshold, size)
     forms = normalised(texts)
     label = _first_equal(forms)
-    later = np.flatnonzero(label != np.arange(len(label)))
     firsts = np.flatnonzero(label == np.arange(len(label)))
     distinct = forms.gather(firsts).to_list()
 
@@ -89,6 +101,14 @@ def near_duplicates(texts: Texts, *, threshold: float = 0.6, size: Size = "auto"
 
     made = sketches(distinct, sizes)
     near, similarity = near_pairs(made, band_keys(made), threshold, compare)
+    return grouped(label, firsts, near, similarity)
+
+
+def grouped(
+    label: NDArray[np.int64], firsts: NDArray[np.int64], near: NDArray[np.int64], similarity: NDArray[np.float64]
+) -> Groups:
+    """Groups of n texts from equal ones, label (n,), and from pairs (m, 2) of places in `firsts`, the distinct ones."""
+    later = np.flatnonzero(label != np.arange(len(label)))
     pairs = np.concatenate([np.stack([label[later], later], axis=1), firsts[near]])
     order = np.lexsort((pairs[:, 1], pairs[:, 0]))
     similarity = np.concatenate([np.ones(len(later)), similarity])
@@ -182,8 +202,8 @@ def _keyed(texts: list[str], rows: NDArray[np.int64], side: int, sizes: tuple[in
 
 
 def near_pairs(
-    made: NDArray[np.uint32],
-    keys: NDArray[np.uint32],
+    made: Sketches,
+    keys: Keys,
     threshold: float,
     compare: Callable[[NDArray[np.int64]], NDArray[np.float64]],
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -55,6 +55,24 @@ def normalised(texts: Texts) -> polars.Series:
     return lowered.str.replace_all(rust, " ").str.strip_chars(" ")
 
 
+def mended(texts: Texts) -> polars.Series:
+    """Return texts fit to be read: without characters nobody sees, runs of blanks as one, at most one empty line.
+
+    The words stay as they are: case, width and accents are not touched, nor are joiners, on which emoji and Persian
+    depend. None stays None.
+    """
+    import polars as pl
+
+    series = texts if isinstance(texts, pl.Series) else pl.Series(values=texts, dtype=pl.String)
+    for pattern, instead in (
+        (f"[\u00ad\u200b\u2060\ufeff{_CONTROLS}]", ""), ("[ \t\u00a0\u3000]{2,}", " "), (r" ?\r?\n", "\n"), ("\n{3,}", "\n\n")
+    ):  # fmt: skip
+        pattern = _rust(pattern)
+        at = series.str.contains(pattern).fill_null(False).arg_true()
+        series = series.scatter(at, series.gather(at).str.replace_all(pattern, instead)) if len(at) else series
+    return series.str.strip_chars()
+
+
 def _cleared(series: polars.Series) -> polars.Series:
     """Without the characters that nobody sees; most texts have none, and a look is cheaper than a copy."""
     unseen = _rust(f"[{_UNSEEN}{_CONTROLS}]")

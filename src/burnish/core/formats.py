@@ -58,7 +58,7 @@ def find_files(path: Path, format: Format = "auto") -> list[tuple[Path, Format]]
     return [(one, format_of(one, format)) for one in sorted(found)]
 
 
-def format_of(path: Path, format: Format) -> Format:
+def format_of(path: Any, format: Format) -> Format:
     """The format of one file: the one that is named, or the one its suffix says."""
     known = SUFFIXES.get(bare_suffix(path))
     if format == "csv" and known == "tsv":

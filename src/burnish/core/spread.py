@@ -51,7 +51,7 @@ def _in_processes(function: Callable[[Item], Made], items: Iterable[Item], count
     try:
         while True:
             while len(under_way) < AHEAD * count and (item := next(waiting, _END)) is not _END:
-                under_way.append((item, _submit(pool, function, item)))  # type: ignore[arg-type]
+                under_way.append((item, _submit(pool, function, item)))
             if not under_way:
                 return
             try:
@@ -100,8 +100,8 @@ def _on_ray(function: Callable[[Item], Made], items: Iterable[Item], engine: Map
     import ray
 
     try:
-        count = engine.get("workers") or engine.get("processes") or int(ray.cluster_resources().get("CPU", 1))
-        task = ray.remote(num_cpus=1, max_retries=TRIES)(_run)
+        count = engine.get("workers") or engine.get("processes") or int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
+        task: Any = ray.remote(num_cpus=1, max_retries=TRIES)(_run)
         shared = ray.put(function)
         under_way: deque[Any] = deque()
         for item in items:

@@ -269,7 +269,7 @@ def _lines(
     names = ("bullets", "ellipses", "repeated_lines", "unended")
     shares = {name: np.zeros(len(texts)) for name in names}
     shares["unended"][:] = 1
-    for row in np.flatnonzero(judged & (sums(codes == 10, starts) >= 2)):
+    for row in np.flatnonzero(judged & (sums(codes == 10, starts) >= 2)).tolist():
         lines = [line for line in map(str.strip, texts[row].split("\n")) if line]
         if len(lines) < 3:
             continue

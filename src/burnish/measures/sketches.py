@@ -43,11 +43,11 @@ def _sketched(hashes: NDArray[np.uint32], starts: NDArray[np.int64]) -> NDArray[
     again = hashes * np.uint32(0x9E3779B1)
     again ^= again >> np.uint32(15)
     np.minimum.at(bins, begin + (again >> _SHIFT), again)
-    bins = bins.reshape(count, BINS)
-    source = np.where(bins != _EMPTY, np.arange(BINS, dtype=np.int16), np.int16(-1))
+    table = bins.reshape(count, BINS)
+    source = np.where(table != _EMPTY, np.arange(BINS, dtype=np.int16), np.int16(-1))
     np.maximum.accumulate(source, axis=1, out=source)
     source = np.where(source < 0, source[:, -1:], source)  # around the end
-    borrowed: NDArray[np.uint32] = np.take_along_axis(bins, np.maximum(source, 0).astype(np.intp), axis=1)
+    borrowed: NDArray[np.uint32] = np.take_along_axis(table, np.maximum(source, 0).astype(np.intp), axis=1)
     return borrowed
 
 
@@ -74,7 +74,8 @@ def agreement(made: Any, pairs: NDArray[np.int64]) -> NDArray[np.float64]:
 def _bands() -> NDArray[np.intp]:
     """Which bins make a band: (BANDS, ROWS), far from each other, each bin in two bands."""
     random = np.random.default_rng(1)
-    return np.concatenate([random.permutation(BINS).reshape(-1, ROWS) for _ in range(BANDS * ROWS // BINS)])
+    bands: NDArray[np.intp] = np.concatenate([random.permutation(BINS).reshape(-1, ROWS) for _ in range(BANDS * ROWS // BINS)])
+    return bands
 
 
 def _key(columns: NDArray[np.uint32], band: int) -> NDArray[np.uint32]:
@@ -85,4 +86,5 @@ def _key(columns: NDArray[np.uint32], band: int) -> NDArray[np.uint32]:
         mixed *= np.uint64(0x9E3779B97F4A7C15)
         mixed += columns[row]
         mixed ^= mixed >> np.uint64(31)
-    return (mixed * np.uint64(0xBF58476D1CE4E5B9) >> np.uint64(32)).astype(np.uint32)
+    key: NDArray[np.uint32] = (mixed * np.uint64(0xBF58476D1CE4E5B9) >> np.uint64(32)).astype(np.uint32)
+    return key

@@ -47,13 +47,15 @@ def _wide(codes: NDArray[np.uint32]) -> NDArray[np.bool_] | None:
     """Which characters are Han or kana; None when none is."""
     if codes.max() < 0x3005:
         return None
-    return _wide_table()[codes]
+    wide: NDArray[np.bool_] = _wide_table()[codes]
+    return wide
 
 
 @cache
 def _wide_table() -> NDArray[np.bool_]:
     table = script_table()
-    return (table == HAN) | (table == KANA)
+    wide: NDArray[np.bool_] = (table == HAN) | (table == KANA)
+    return wide
 
 
 @cache

@@ -29,7 +29,9 @@ def write(path: Path, megabytes: float) -> None:
     from burnish.core.records import SCHEMA, conform
 
     rng = random.Random(0)
-    vocabulary = ["the", "of", "and", "to"] * 400 + ["".join(rng.choices("aeioubcdlmnrst", k=rng.randint(3, 9))) for _ in range(20_000)]
+    vocabulary = ["the", "of", "and", "to"] * 400 + [
+        "".join(rng.choices("aeioubcdlmnrst", k=rng.randint(3, 9))) for _ in range(20_000)
+    ]
     written, number, earlier = 0, 0, []
     with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
         while written < megabytes * 1e6:
@@ -57,9 +59,10 @@ def child(stage: str, path: Path, work: Path) -> None:
     from burnish.quality.deduplicate import deduplicate
 
     context = Context(TaskSpec(labels=("a", "b")), 0, work, work, work, Silent())
-    counts = {"clean": lambda records: clean(records, context, languages=[]), "deduplicate": lambda records: deduplicate(records, context)}[stage](
-        Records.from_parquet(path)
-    ).save(work)
+    counts = {
+        "clean": lambda records: clean(records, context, languages=[]),
+        "deduplicate": lambda records: deduplicate(records, context),
+    }[stage](Records.from_parquet(path)).save(work)
     used = resource.getrusage(resource.RUSAGE_SELF)
     print(json.dumps({"counts": counts, "peak_mb": used.ru_maxrss / 1024, "cpu_s": used.ru_utime + used.ru_stime}))
 

@@ -75,7 +75,7 @@ def test_the_stage_mends_sets_aside_with_reasons_and_counts(context, tmp_path):
         Record(text="!", id="aside", keep=False),
         Record(text=CHINESE, id="chinese"),
     ]
-    clean(Records.from_rows(rows), context).save(tmp_path)
+    clean(Records.from_rows(rows), context, mend=True).save(tmp_path)
     saved = Records.open(tmp_path)
     by = {record.id: record for record in saved}
     assert by["dirty"].text == f"{ENGLISH} end" and by["dirty"].trail and by["dirty"].keep

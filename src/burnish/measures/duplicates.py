@@ -30,7 +30,7 @@ Size = int | Literal["auto"]
 # The usual 14 bands of 8 rows give 0.05, 0.21 and 0.56.
 _WINDOW = 8  # in a bucket each text is compared with so many that follow it: linear where boilerplate fills a bucket
 _BANDS_A_ROUND = 4  # after so many bands what was found is joined, and not compared again
-_DOUBT = 0.25  # four standard errors of an estimate from 64 bins: a candidate estimated lower than this below the threshold goes
+_DOUBT = 0.18  # three standard errors of an estimate from 64 bins: a candidate estimated lower than this below the threshold goes
 
 
 class Sketches(Protocol):
@@ -167,7 +167,7 @@ def jaccard(
     """
     similarity = np.zeros(len(pairs))
     weight = np.cumsum([len(a[i]) + len(b[j]) for i, j in pairs.tolist()])
-    edges = np.searchsorted(weight, np.arange(0, weight[-1] if len(pairs) else 0, 1 << 21))
+    edges = np.searchsorted(weight, np.arange(0, weight[-1] if len(pairs) else 0, 1 << 17))
     for start, end in pairwise([*edges.tolist(), len(pairs)]):
         if start < end:
             similarity[start:end] = _jaccard_block(a, b, pairs[start:end], sizes)

@@ -33,7 +33,7 @@ def clean(
     context: Context,
     *,
     languages: list[str] | None = None,
-    mend: bool = True,
+    mend: bool = False,
     min_words: Count = 2,
     max_words: Positive = 100_000,
     judged_from: Count = 50,
@@ -50,7 +50,7 @@ def clean(
     repetition: float = 1.0,
     off: list[str] | None = None,
 ) -> Records:
-    """Clean raw text and set aside what is none, by the rules of web corpora (Gopher, C4, FineWeb), right for Chinese.
+    """Set aside what is no running text: the rules of web corpora (Gopher, C4, FineWeb), right for Chinese.
 
     languages: to keep; those of the task by default, [] for any. A text whose language cannot be told stays.
     mend: take out control and unseen characters and runs of blanks, where no target counts characters.

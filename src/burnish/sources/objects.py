@@ -27,7 +27,9 @@ def objects(
     max_chars: Positive = MAX_CHARS,
     encoding: str = "utf-8",
 ) -> Records:
-    """Read records from an object store: JSONL, CSV, TSV, Parquet or plain lines, also compressed; nothing is copied to disk.
+    """Read records from an object store (s3://, gs://, …), streamed and never copied to disk.
+
+    JSONL, CSV, TSV, Parquet or plain lines, also compressed.
 
     url: s3://, gs://, abfs://, hdfs://, or a scheme that fsspec knows: an object, a folder, or a glob (s3://bucket/raw/*.jsonl.gz).
     format: auto goes by the suffix.

@@ -1,6 +1,6 @@
 """Peak memory and CPU-seconds per GB of the streaming stages, as the data grows fourfold.
 
-    python benchmarks/quality_memory.py [--megabytes 25 100] [--out benchmarks/results]
+    python benchmarks/quality_memory.py [--megabytes 5 20] [--out benchmarks/results]
 
 Records of 500 to 1,500 characters of made-up words, one in ten a copy with a changed word. Each run is a process of its
 own: parquet in, stage, parquet out. What is left of the peak when the imports (an empty run) are taken off is the stage's.
@@ -69,7 +69,7 @@ def child(stage: str, path: Path, work: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--megabytes", type=float, nargs="+", default=[25, 100])
+    parser.add_argument("--megabytes", type=float, nargs="+", default=[5, 20])
     parser.add_argument("--out", type=Path)
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()

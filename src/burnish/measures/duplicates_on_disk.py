@@ -58,10 +58,10 @@ def near_duplicates_on_disk(
     columns = _Keys(np.memmap(folder / "keys", dtype=np.uint32, mode="r"), [count for _, count in hashes], firsts)
     with closing(pa.memory_map(str(folder / "forms.arrow"))) as source:
         read = pa.ipc.open_file(source)
-        table = pa.table({"form": read.read_all()["form"]})
-        compare = partial(_compare, table=table, firsts=firsts, spread=spread)
+        forms_of = _Forms([read.get_batch(at)["form"] for at in range(read.num_record_batches)])
+        compare = partial(_compare, forms=forms_of, firsts=firsts, spread=spread)
         near, similarity = near_pairs(_Rows(sketched, firsts), columns, threshold, compare)
-        del table, read
+        del forms_of, compare, read
     return grouped(label, firsts, near, similarity)
 
 
@@ -99,24 +99,37 @@ class _Keys:
         return np.concatenate(parts)[self.rows]
 
 
+class _Forms:
+    """Normalised texts on disk, read by their places; nothing but what is asked for is copied."""
+
+    def __init__(self, chunks: list[pa.Array]) -> None:
+        self.chunks = chunks
+        self.starts = np.cumsum([0, *map(len, chunks)])
+
+    def take(self, rows: NDArray[np.int64]) -> list[str]:
+        chunk = np.searchsorted(self.starts, rows, side="right") - 1
+        taken = np.empty(len(rows), dtype=object)
+        for one in np.unique(chunk).tolist():
+            at = np.flatnonzero(chunk == one)
+            taken[at] = self.chunks[one].take(pa.array(rows[at] - self.starts[one])).to_pylist()
+        texts: list[str] = taken.tolist()
+        return texts
+
+
 def _compare(
-    pairs: NDArray[np.int64], *, table: pa.Table, firsts: NDArray[np.int64], spread: Spread
+    pairs: NDArray[np.int64], *, forms: _Forms, firsts: NDArray[np.int64], spread: Spread
 ) -> NDArray[np.float64]:
     """Jaccard similarities of pairs of distinct texts, block by block, in order."""
-    import polars as pl
-
-    forms = pl.from_arrow(table)["form"]  # type: ignore[index]
 
     def blocks() -> Iterator[tuple[list[str], list[str]]]:
-        for start in range(0, len(pairs), 1 << 14):
-            rows = firsts[pairs[start : start + (1 << 14)]]
-            lefts, rights = forms.gather(rows[:, 0]), forms.gather(rows[:, 1])
-            held = np.cumsum((lefts.str.len_chars() + rights.str.len_chars()).to_numpy(), dtype=np.int64)
-            edges = np.unique(
-                [0, *np.searchsorted(held, np.arange(PAIR_CHARACTERS, held[-1], PAIR_CHARACTERS)) + 1, len(rows)]
-            )
+        for start in range(0, len(pairs), 1 << 12):
+            rows = firsts[pairs[start : start + (1 << 12)]]
+            lefts, rights = forms.take(rows[:, 0]), forms.take(rows[:, 1])
+            held = np.cumsum([len(left) + len(right) for left, right in zip(lefts, rights, strict=True)])
+            marks = np.arange(PAIR_CHARACTERS, held[-1], PAIR_CHARACTERS)
+            edges = np.unique([0, *np.searchsorted(held, marks) + 1, len(rows)]).tolist()
             for begin, end in pairwise(edges):
-                yield lefts[int(begin) : int(end)].to_list(), rights[int(begin) : int(end)].to_list()
+                yield lefts[begin:end], rights[begin:end]
 
     return np.concatenate([np.empty(0), *spread(_alike, blocks())])
 

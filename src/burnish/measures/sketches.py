@@ -74,7 +74,9 @@ def agreement(made: Any, pairs: NDArray[np.int64]) -> NDArray[np.float64]:
 def _bands() -> NDArray[np.intp]:
     """Which bins make a band: (BANDS, ROWS), far from each other, each bin in two bands."""
     random = np.random.default_rng(1)
-    bands: NDArray[np.intp] = np.concatenate([random.permutation(BINS).reshape(-1, ROWS) for _ in range(BANDS * ROWS // BINS)])
+    bands: NDArray[np.intp] = np.concatenate(
+        [random.permutation(BINS).reshape(-1, ROWS) for _ in range(BANDS * ROWS // BINS)]
+    )
     return bands
 
 

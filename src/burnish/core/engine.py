@@ -282,6 +282,8 @@ def _announce(job: Job | None) -> Job | None:
 
 def _on_ray(job: Job, out: Path, count: int) -> dict[str, Any]:
     """Workers of Ray Train, which starts them, finds them and joins them; what they do is what processes do here."""
+    from burnish.core.spread import connect
+
     try:
         import ray
         from ray.train import RunConfig, ScalingConfig
@@ -290,20 +292,7 @@ def _on_ray(job: Job, out: Path, count: int) -> dict[str, Any]:
         raise MissingExtra("engine: {use: ray}", "ray") from error
     import torch
 
-    address = job.spec.engine.get("address", "auto")
-    path = os.pathsep.join(part for part in sys.path if part)
-    ours = not ray.is_initialized()
-    if ours:
-        try:
-            ray.init(
-                address=None if address == "local" else address,
-                runtime_env={"env_vars": {"PYTHONPATH": path}},
-                include_dashboard=False if address == "local" else None,
-                log_to_driver=not job.quiet,
-            )
-        except ConnectionError as error:
-            hint = "`ray start --head` starts one; engine.address: local runs one for this command alone"
-            raise BurnishError(f"no Ray cluster at {address}: {error}", where="engine.address", hint=hint) from error
+    ours = connect(job.spec.engine, log=not job.quiet, threads=False)
     gpus = torch.cuda.is_available()
     trainer = TorchTrainer(
         _ray_worker,

@@ -55,10 +55,11 @@ def find_files(path: Path, format: Format = "auto") -> list[tuple[Path, Format]]
         raise DataError(
             kind, where=str(path), hint=f"suffixes that are read: {', '.join(SUFFIXES)}, also under .gz or .zst"
         )
-    return [(one, _format_of(one, format)) for one in sorted(found)]
+    return [(one, format_of(one, format)) for one in sorted(found)]
 
 
-def _format_of(path: Path, format: Format) -> Format:
+def format_of(path: Any, format: Format) -> Format:
+    """The format of one file: the one that is named, or the one its suffix says."""
     known = SUFFIXES.get(bare_suffix(path))
     if format == "csv" and known == "tsv":
         return known
@@ -302,7 +303,7 @@ def _split(raw: str, delimiter: str) -> list[str] | None:
 def _parquet(path: Path, shown: str) -> Iterator[Chunk | Reject]:
     row = 0
     try:
-        with pq.ParquetFile(path) as file:
+        with path.open("rb") as raw, pq.ParquetFile(path if isinstance(path, Path) else raw) as file:
             names = tuple(file.schema_arrow.names)
             for batch in parquet_batches(file):
                 yield from from_arrow(batch, shown, first=row, columns=names)

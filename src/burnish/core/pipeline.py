@@ -204,8 +204,9 @@ def perform(job: engine.Job, progress: Progress, *, rank: int = 0) -> dict[str, 
         scratch.mkdir(exist_ok=True)
     parallel = str(spec.engine.get("parallel", "auto"))
     context = Context(
-        spec.task, spec.seed, spec.base, scratch, store.cache, progress, planned.key, spec.name, parallel=parallel
-    )
+        spec.task, spec.seed, spec.base, scratch, store.cache, progress, planned.key, spec.name,
+        parallel=parallel, engine=spec.engine,
+    )  # fmt: skip
     taken = [_open(need, take, store, context) for need, take in zip(step.stage.needs, planned.takes, strict=True)]
     settings = {name: _absolute(step, name, value, spec) for name, value in planned.settings.items()}
     artifact = step.stage.run(*taken, **settings)

@@ -1,22 +1,24 @@
 """Texts that are the same, or nearly: inside one set, and across two.
 
 Normalised forms are compared (burnish.text.normalise), so case, width and blanks make no difference. Near-duplicates:
-sets of character shingles, MinHash with locality-sensitive hashing for candidates, then the true Jaccard similarity of
-every candidate, so that a pair that is reported is one. Broder 1997; banding as in Mining of Massive Datasets, ch. 3.
+sets of character shingles, MinHash sketches with locality-sensitive hashing for candidates (burnish.measures.sketches),
+then the true Jaccard similarity of every candidate, so that a pair that is reported is one. Broder 1997; banding as in
+Mining of Massive Datasets, ch. 3. Texts that memory does not hold: burnish.measures.duplicates_on_disk.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from burnish.measures.sketches import BANDS, agreement, band_keys, sketches
 from burnish.text.normalise import normalised
-from burnish.text.scripts import Texts, blocks
+from burnish.text.scripts import Texts
 from burnish.text.shingles import shingles
 
 if TYPE_CHECKING:
@@ -24,12 +26,24 @@ if TYPE_CHECKING:
 
 Size = int | Literal["auto"]
 
-# Chance that two texts of Jaccard s become candidates, 1 - (1 - s^4)^28: 0.84 at s = 0.5, 0.98 at 0.6, 0.9996 at 0.7.
-# The usual 14 bands of 8 rows on as many hashes give 0.05, 0.21 and 0.56.
-BANDS, ROWS = 28, 4
+# Chance that two texts of Jaccard s become candidates, about 1 - (1 - s^4)^32: 0.87 at s = 0.5, 0.99 at 0.6, 0.9998 at 0.7.
+# The usual 14 bands of 8 rows give 0.05, 0.21 and 0.56.
 _WINDOW = 8  # in a bucket each text is compared with so many that follow it: linear where boilerplate fills a bucket
-_SHINGLES_A_BLOCK = 1 << 16  # fits the second-level cache; larger or smaller blocks are up to twice slower
-_MASK = np.uint64(0xFFFFFFFF)
+_BANDS_A_ROUND = 4  # after so many bands what was found is joined, and not compared again
+_DOUBT = 0.18  # three standard errors of an estimate from 64 bins: a candidate estimated lower than this below the threshold goes
+
+
+class Sketches(Protocol):
+    """(n, BINS) numbers, in memory or on disk."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, rows: Any, /) -> NDArray[np.uint32]: ...
+
+
+class Keys(Protocol):
+    """The keys (n,) of each band."""
+
+    def __getitem__(self, band: int, /) -> NDArray[np.uint32]: ...
 
 
 @dataclass(frozen=True)
@@ -74,14 +88,27 @@ def near_duplicates(texts: Texts, *, threshold: float = 0.6, size: Size = "auto"
     recall 1.00 and 0.97 at 0.6, 0.99 and 0.06 at 0.8). Below 0.5 candidates are missed (see BANDS).
     size: characters in a shingle; "auto": 5, and 3 where it begins with a Chinese character or kana.
     A text shorter than a shingle is near only to its equals. Deterministic.
-    Memory: the normalised texts and about 600 bytes a text (200,000 texts of 36 MB: 285 MB).
+    Memory: the normalised texts and about 600 bytes a text. A CPU-second takes 30 MB and more (benchmarks/quality.py).
     """
     sizes = _checked(threshold, size)
     forms = normalised(texts)
     label = _first_equal(forms)
-    later = np.flatnonzero(label != np.arange(len(label)))
     firsts = np.flatnonzero(label == np.arange(len(label)))
-    near, similarity = _near_pairs(forms.gather(firsts).to_list(), threshold, sizes)
+    distinct = forms.gather(firsts).to_list()
+
+    def compare(found: NDArray[np.int64]) -> NDArray[np.float64]:
+        return jaccard(distinct, distinct, found, sizes)
+
+    made = sketches(distinct, sizes)
+    near, similarity = near_pairs(made, band_keys(made), threshold, compare)
+    return grouped(label, firsts, near, similarity)
+
+
+def grouped(
+    label: NDArray[np.int64], firsts: NDArray[np.int64], near: NDArray[np.int64], similarity: NDArray[np.float64]
+) -> Groups:
+    """Groups of n texts from equal ones, label (n,), and from pairs (m, 2) of places in `firsts`, the distinct ones."""
+    later = np.flatnonzero(label != np.arange(len(label)))
     pairs = np.concatenate([np.stack([label[later], later], axis=1), firsts[near]])
     order = np.lexsort((pairs[:, 1], pairs[:, 0]))
     similarity = np.concatenate([np.ones(len(later)), similarity])
@@ -122,7 +149,7 @@ def leaks(a_texts: Texts, b_texts: Texts, *, threshold: float = 0.6, size: Size 
     a, b = normalised(a_texts).to_list(), normalised(b_texts).to_list()
     where = {form: index for index, form in reversed(list(enumerate(a)))}
     equal = np.array([(where[form], j) for j, form in enumerate(b) if form in where], dtype=np.int64).reshape(-1, 2)
-    found = _unique_pairs([_cross_candidates(_band_keys(a, sizes), _band_keys(b, sizes))])
+    found = _unique_pairs(_cross_candidates(band_keys(sketches(a, sizes)), band_keys(sketches(b, sizes))))
     found = found[~np.isin(found[:, 1], equal[:, 1])]
     similarity = jaccard(a, b, found, sizes)
     kept = similarity >= threshold
@@ -140,7 +167,7 @@ def jaccard(
     """
     similarity = np.zeros(len(pairs))
     weight = np.cumsum([len(a[i]) + len(b[j]) for i, j in pairs.tolist()])
-    edges = np.searchsorted(weight, np.arange(0, weight[-1] if len(pairs) else 0, 1 << 21))
+    edges = np.searchsorted(weight, np.arange(0, weight[-1] if len(pairs) else 0, 1 << 17))
     for start, end in pairwise([*edges.tolist(), len(pairs)]):
         if start < end:
             similarity[start:end] = _jaccard_block(a, b, pairs[start:end], sizes)
@@ -150,104 +177,92 @@ def jaccard(
 def _jaccard_block(a: list[str], b: list[str], pairs: NDArray[np.int64], sizes: tuple[int, int]) -> NDArray[np.float64]:
     lefts, left = np.unique(pairs[:, 0], return_inverse=True)
     rights, right = np.unique(pairs[:, 1], return_inverse=True)
-    left_sets, left_starts = _shingle_sets([a[i] for i in lefts], sizes)
-    right_sets, right_starts = _shingle_sets([b[j] for j in rights], sizes)
-    keys = np.concatenate([_spread(left_sets, left_starts, left), _spread(right_sets, right_starts, right)])
+    keys = np.concatenate(
+        [_keyed([a[i] for i in lefts], left, 0, sizes), _keyed([b[j] for j in rights], right, 1, sizes)]
+    )
     keys.sort()
-    both = keys[1:][keys[1:] == keys[:-1]] >> np.uint64(32)
+    new = np.ones(len(keys), dtype=bool)
+    np.not_equal(keys[1:], keys[:-1], out=new[1:])
+    keys = keys[new]
+    both = keys[1:][(keys[1:] ^ keys[:-1]) == 1] >> np.uint64(33)  # the same shingle of the same pair on either side
     shared = np.bincount(both.astype(np.int64), minlength=len(pairs))
-    union = np.diff(left_starts)[left] + np.diff(right_starts)[right] - shared
+    union = np.bincount((keys >> np.uint64(33)).astype(np.int64), minlength=len(pairs)) - shared
     return np.where(union > 0, shared / np.maximum(union, 1), 1.0)
 
 
-def _spread(sets: NDArray[np.uint32], starts: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Return the sets of the given rows one after another, each hash with its place in `rows` above it: place << 32 | hash."""
-    sizes = np.diff(starts)[rows]
-    place = np.repeat(np.arange(len(rows)), sizes)
-    inner = np.arange(len(place)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    spread: NDArray[np.uint64] = (place.astype(np.uint64) << np.uint64(32)) | sets[starts[rows][place] + inner]
-    return spread
+def _keyed(texts: list[str], rows: NDArray[np.int64], side: int, sizes: tuple[int, int]) -> NDArray[np.uint64]:
+    """Return the shingles of texts[rows[0]], texts[rows[1]], …, each as place in `rows` << 33 | hash << 1 | side."""
+    hashes, starts = shingles(texts, latin=sizes[0], han=sizes[1])
+    counts = np.diff(starts)[rows]
+    place = np.repeat(np.arange(len(rows)), counts)
+    inner = np.arange(len(place)) + np.repeat(starts[:-1][rows] - np.cumsum(counts) + counts, counts)
+    keyed: NDArray[np.uint64] = place.astype(np.uint64) << np.uint64(33)
+    keyed |= hashes[inner].astype(np.uint64) << np.uint64(1)
+    return keyed | np.uint64(side)
 
 
-def _shingle_sets(forms: list[str], sizes: tuple[int, int]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """Return (hashes, starts) as `shingles` does, each text's hashes sorted and unique."""
-    hashes, starts = shingles(forms, latin=sizes[0], han=sizes[1])
-    text = np.repeat(np.arange(len(forms), dtype=np.uint64), np.diff(starts))
-    keys = np.sort(text << np.uint64(32) | hashes)
-    keys = keys[np.concatenate([[True], keys[1:] != keys[:-1]])] if len(keys) else keys
-    counts = np.bincount((keys >> np.uint64(32)).astype(np.int64), minlength=len(forms))
-    return (keys & _MASK).astype(np.uint32), np.concatenate([[0], np.cumsum(counts)])
-
-
-def _near_pairs(
-    forms: list[str], threshold: float, sizes: tuple[int, int]
+def near_pairs(
+    made: Sketches,
+    keys: Keys,
+    threshold: float,
+    compare: Callable[[NDArray[np.int64]], NDArray[np.float64]],
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return the verified pairs among distinct forms and their similarities.
+    """Return the verified pairs among distinct texts and their similarities.
 
-    Band by band; what is in one component already is not compared again, so boilerplate stays cheap.
+    made: (n, BINS) sketches, keys: (BANDS, n) of their bands, in memory or mapped from disk. compare: pairs (m, 2) to their Jaccard similarity (m,).
+    A few bands at a time; what is in one component already is not compared again, so boilerplate stays cheap.
     """
-    keys = _band_keys(forms, sizes)
-    component = np.arange(len(forms))
-    refused = np.empty((0, 2), dtype=np.int64)
+    component = np.arange(len(made))
+    refused = np.empty(0, dtype=np.int64)
     pairs, similarities = [np.empty((0, 2), dtype=np.int64)], [np.empty(0)]
-    for band in keys:
-        order = np.argsort(band, kind="stable")
-        # Neighbours first: they join what is one group, and the wider window is left with little to compare.
-        for distances in (range(1, 2), range(2, _WINDOW + 1)):
-            found = _unique_pairs(_bucket_pairs(order, band[order], distances))
-            found = found[component[found[:, 0]] != component[found[:, 1]]]
-            found = found[~np.isin(_packed(found), _packed(refused))]
-            similarity = jaccard(forms, forms, found, sizes)
-            kept = similarity >= threshold
-            refused = np.concatenate([refused, found[~kept]])
-            if kept.any():
-                pairs.append(found[kept])
-                similarities.append(similarity[kept])
-                component = _components(np.concatenate(pairs), len(forms))
+    farther: list[NDArray[np.int64]] = []
+
+    def ask(packed: NDArray[np.int64]) -> None:
+        nonlocal component, refused
+        asked = _unpacked(packed[~np.isin(packed, refused)])
+        asked = asked[component[asked[:, 0]] != component[asked[:, 1]]]
+        likely = agreement(made, asked) >= threshold - _DOUBT
+        similarity = np.zeros(len(asked))
+        similarity[likely] = compare(asked[likely])
+        kept = similarity >= threshold
+        refused = np.concatenate([refused, _packed(asked[~kept])])
+        if kept.any():
+            pairs.append(asked[kept])
+            similarities.append(similarity[kept])
+            component = _components(np.concatenate(pairs), len(made))
+
+    # Neighbours in a bucket first: they join what is one group, and the wider window is left with little to compare.
+    for first in range(0, BANDS, _BANDS_A_ROUND):
+        next_to, wider = [], []
+        for band in range(first, first + _BANDS_A_ROUND):
+            near, far = _bucket_pairs(keys[band], component)
+            next_to.append(near)
+            wider.append(far)
+        ask(np.unique(np.concatenate(next_to)))
+        farther.append(np.unique(np.concatenate(wider)))
+    for found in farther:
+        ask(found)
     return np.concatenate(pairs), np.concatenate(similarities)
 
 
-def _band_keys(forms: list[str], sizes: tuple[int, int]) -> NDArray[np.uint32]:
-    """Return the key of each band of each text's MinHash signature: (BANDS, n). Equal keys make two texts candidates.
-
-    A text without a shingle gets a key that nobody shares in most bands; verification sorts out the rest.
-    """
-    # Multiply-shift (Dietzfelbinger 1997) of hashes that are mixed already; odd multipliers permute 2^32.
-    multipliers = np.random.default_rng(0xB00B1E).integers(1 << 31, size=BANDS * ROWS, dtype=np.uint32) * 2 + 1
-    keys = np.empty((BANDS, len(forms)), dtype=np.uint32)
-    for start, end in blocks(forms, characters=_SHINGLES_A_BLOCK):
-        hashes, starts = shingles(forms[start:end], latin=sizes[0], han=sizes[1])
-        filled = np.diff(starts) > 0
-        signature = np.empty((BANDS * ROWS, int(filled.sum())), dtype=np.uint32)
-        permuted = np.empty_like(hashes)
-        if len(hashes):
-            for row, multiplier in enumerate(multipliers):
-                np.multiply(hashes, multiplier, out=permuted)
-                np.minimum.reduceat(permuted, starts[:-1][filled], out=signature[row])
-        keys[:, start:end] = np.arange(start, end, dtype=np.uint32)
-        keys[:, start:end][:, filled] = _mixed(signature)
-    return keys
-
-
-def _mixed(signature: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """Hash the rows of each band into one number: (BANDS * ROWS, n) to (BANDS, n)."""
-    rows = signature.reshape(BANDS, ROWS, -1).astype(np.uint64)
-    mixed = rows[:, 0]
-    for row in range(1, ROWS):
-        mixed = mixed * np.uint64(0x9E3779B97F4A7C15) + rows[:, row]
-        mixed ^= mixed >> np.uint64(31)
-    return (mixed * np.uint64(0xBF58476D1CE4E5B9) >> np.uint64(32)).astype(np.uint32)
-
-
-def _bucket_pairs(order: NDArray[np.int64], ordered: NDArray[np.uint32], distances: range) -> list[NDArray[np.int64]]:
-    """Return the pairs of texts with equal keys at one of the distances; order: texts by key, then index; ordered: the keys."""
-    found = []
-    for distance in distances:
-        same = np.flatnonzero(ordered[distance:] == ordered[:-distance])
-        if not len(same):
-            break
-        found.append(np.stack([order[same], order[same + distance]], axis=1))
-    return found
+def _bucket_pairs(
+    keys: NDArray[np.uint32], component: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the packed pairs of texts with equal keys that are in no component together: neighbours, and those farther apart."""
+    keyed = np.arange(len(keys), dtype=np.uint64)  # sorted by key, then index, in one number
+    keyed |= keys.astype(np.uint64) << np.uint64(32)
+    keyed.sort()
+    keys, order = (keyed >> np.uint64(32)).astype(np.uint32), (keyed & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    at_distance = []
+    same = np.flatnonzero(keys[1:] == keys[:-1])
+    for distance in range(1, _WINDOW + 1):
+        if distance > 1:
+            same = same[same + distance < len(keys)]
+            same = same[keys[same] == keys[same + distance]]
+        one, other = order[same], order[same + distance]
+        apart = component[one] != component[other]
+        at_distance.append(one[apart] << 32 | other[apart])
+    return at_distance[0], np.concatenate(at_distance[1:])
 
 
 def _cross_candidates(a_keys: NDArray[np.uint32], b_keys: NDArray[np.uint32]) -> NDArray[np.int64]:
@@ -263,10 +278,11 @@ def _cross_candidates(a_keys: NDArray[np.uint32], b_keys: NDArray[np.uint32]) ->
     return np.concatenate(found)
 
 
-def _unique_pairs(found: list[NDArray[np.int64]]) -> NDArray[np.int64]:
-    if not found:
-        return np.empty((0, 2), dtype=np.int64)
-    packed = np.unique(_packed(np.concatenate(found)))
+def _unique_pairs(found: NDArray[np.int64]) -> NDArray[np.int64]:
+    return _unpacked(np.unique(_packed(found)))
+
+
+def _unpacked(packed: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.stack([packed >> 32, packed & 0xFFFFFFFF], axis=1)
 
 

@@ -41,9 +41,56 @@ def normalised(texts: Texts) -> polars.Series:
     import polars as pl
 
     series = texts if isinstance(texts, pl.Series) else pl.Series(values=texts, dtype=pl.String)
-    unseen, blanks = _rust(f"[{_UNSEEN}{_CONTROLS}]"), _rust(f"[{_BLANKS}]+")
-    lowered = series.fill_null("").str.replace_all(unseen, "").str.normalize("NFKC").str.to_lowercase()
-    return lowered.str.normalize("NFKC").str.replace_all(blanks, " ").str.strip_chars(" ")
+    lowered = _cleared(series.fill_null(""))
+    wide = lowered.str.len_bytes() != lowered.str.len_chars()
+    if not wide.any():  # nothing to compose in ASCII
+        lowered = lowered.str.to_lowercase()
+    elif wide.all():
+        lowered = _composed(lowered)
+    else:
+        at = wide.arg_true()
+        lowered = lowered.str.to_lowercase().scatter(at, _composed(lowered.gather(at)))
+    # a single blank stays as it is, and most blanks are such
+    rust = _rust(f"[{_BLANKS}]{{2,}}|[{_BLANKS.replace(' ', '', 1)}]")
+    return lowered.str.replace_all(rust, " ").str.strip_chars(" ")
+
+
+def mended(texts: Texts) -> polars.Series:
+    """Return texts fit to be read: without characters nobody sees, runs of blanks as one, at most one empty line.
+
+    The words stay as they are: case, width and accents are not touched, nor are joiners, on which emoji and Persian
+    depend. None stays None.
+    """
+    import polars as pl
+
+    series = texts if isinstance(texts, pl.Series) else pl.Series(values=texts, dtype=pl.String)
+    for pattern, instead in (
+        (f"[\u00ad\u200b\u2060\ufeff{_CONTROLS}]", ""), ("[ \t\u00a0\u3000]{2,}", " "), (r" ?\r?\n", "\n"), ("\n{3,}", "\n\n")
+    ):  # fmt: skip
+        pattern = _rust(pattern)
+        at = series.str.contains(pattern).fill_null(False).arg_true()
+        series = series.scatter(at, series.gather(at).str.replace_all(pattern, instead)) if len(at) else series
+    return series.str.strip_chars()
+
+
+def _cleared(series: polars.Series) -> polars.Series:
+    """Without the characters that nobody sees; most texts have none, and a look is cheaper than a copy."""
+    unseen = _rust(f"[{_UNSEEN}{_CONTROLS}]")
+    at = series.str.contains(unseen).arg_true()
+    return series.clone().scatter(at, series.gather(at).str.replace_all(unseen, "")) if len(at) else series
+
+
+def _composed(series: polars.Series) -> polars.Series:
+    """Compatibility form in lower case, composed again where lower case left a mark by itself."""
+    composed = series.str.normalize("NFKC")
+    at = composed.str.contains(r"\p{Changes_When_Lowercased}").arg_true()  # Chinese texts have few capitals
+    if not len(at):
+        return composed
+    lowered = composed.gather(at).str.to_lowercase()
+    marked = lowered.str.contains(r"\p{M}").arg_true()
+    if len(marked):
+        lowered = lowered.scatter(marked, lowered.gather(marked).str.normalize("NFKC"))
+    return composed.scatter(at, lowered)
 
 
 def _rust(pattern: str) -> str:

@@ -95,6 +95,8 @@ def blocks(texts: Sequence[str], *, characters: int = 1 << 21) -> Iterator[tuple
 
 def sums(flags: NDArray[Any], starts: NDArray[np.int64]) -> NDArray[np.int64]:
     """Sum a flag or number per character over each text; empty texts give 0. (characters,) and (n + 1,) to (n,)."""
+    if flags.dtype == bool:  # places of the few are found faster than all are summed
+        return np.diff(np.searchsorted(np.flatnonzero(flags), starts))
     running = np.zeros(len(flags) + 1, dtype=np.int64)
     np.cumsum(flags, out=running[1:])
     return running[starts[1:]] - running[starts[:-1]]

@@ -8,63 +8,93 @@ two Chinese texts that share three quarters of their character trigrams.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from burnish.text.scripts import HAN, KANA, codepoints, script_table
 
-_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio (Knuth, TAOCP 6.4)
-
 
 def shingles(texts: Sequence[str], *, latin: int = 5, han: int = 3) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
     """Return (hashes, starts): the shingles of text i are hashes[starts[i]:starts[i + 1]], in order, repeats included.
 
     A text, or rest of a text, that is shorter than a shingle gives one shingle: all of it. The empty text gives none.
-    Hashes are 32 bits and the same on every machine. Normalise texts before. Takes about 40 bytes a character.
+    Hashes are 32 bits and the same on every machine. Normalise texts before. Takes about 20 bytes a character.
+    Fastest on runs of texts that fit the second-level cache (65,536 characters): 5 ns a character.
     """
     codes, starts = codepoints(texts)
     if not len(codes):
         return np.empty(0, dtype=np.uint32), starts
-    scripts = script_table()[codes]
-    wide = (scripts == HAN) | (scripts == KANA)
-    left = np.repeat(starts[1:], np.diff(starts)) - np.arange(len(codes))
-    firsts = starts[:-1][np.diff(starts) > 0]
+    wide = _wide(codes)
     hashes = _windows(codes, wide, latin, han)
-    kept = left >= np.where(wide, han, latin)
-    short = firsts[~kept[firsts]]
-    hashes[short] = _prefixes(codes, short, left[short])
-    kept[short] = True
-    running = np.concatenate([[0], np.cumsum(kept)])
-    return (hashes[kept] * _MULTIPLIER >> np.uint64(32)).astype(np.uint32), running[starts]
+    size = latin if wide is None else np.where(wide, np.uint8(han), np.uint8(latin))
+    kept, dropped = np.ones(len(codes), dtype=bool), np.zeros(len(texts), dtype=np.int64)
+    length = np.diff(starts)
+    for tail in range(1, max(latin, han)):  # only the last characters of a text can lack room for a shingle
+        place = starts[1:] - tail
+        reach = latin if wide is None else size[np.maximum(place, 0)]  # type: ignore[index]
+        short = (tail < length) & (reach > tail)
+        kept[place[short]] = False
+        dropped += short
+        begins = (tail == length) & (reach > tail)
+        hashes[place[begins]] = _prefixes(codes, place[begins], length[begins])
+    running = np.concatenate([[0], np.cumsum(length - dropped)])
+    return _mixed(hashes[kept]), running
 
 
-def _windows(codes: NDArray[np.uint32], wide: NDArray[np.bool_], latin: int, han: int) -> NDArray[np.uint64]:
+def _wide(codes: NDArray[np.uint32]) -> NDArray[np.bool_] | None:
+    """Which characters are Han or kana; None when none is."""
+    if codes.max() < 0x3005:
+        return None
+    wide: NDArray[np.bool_] = _wide_table()[codes]
+    return wide
+
+
+@cache
+def _wide_table() -> NDArray[np.bool_]:
+    table = script_table()
+    wide: NDArray[np.bool_] = (table == HAN) | (table == KANA)
+    return wide
+
+
+@cache
+def _multipliers(count: int) -> NDArray[np.uint32]:
+    """Odd numbers, one for each place in a window: a random linear hash modulo 2^32 (Dietzfelbinger 1996)."""
+    drawn = np.random.default_rng(0x5417).integers(1 << 31, size=count, dtype=np.uint32)
+    return drawn * np.uint32(2) + np.uint32(1)
+
+
+def _windows(codes: NDArray[np.uint32], wide: NDArray[np.bool_] | None, latin: int, han: int) -> NDArray[np.uint32]:
     """Hash the window that begins at each character, `han` long where wide and `latin` elsewhere, across text borders."""
-    values = codes.astype(np.uint64) + np.uint64(1)
-    hashes = np.zeros(len(codes), dtype=np.uint64)
+    multipliers = _multipliers(max(latin, han))
+    hashes, term = np.zeros(len(codes), dtype=np.uint32), np.empty(len(codes), dtype=np.uint32)
+    sizes = (latin,) if wide is None else (latin, han)
     of_size = {}
-    for offset in range(max(latin, han)):
-        reach = hashes[: max(len(codes) - offset, 0)]
-        _append(reach, values[offset:])
-        if offset + 1 in (latin, han) and latin != han:
-            of_size[offset + 1] = hashes.copy()
-    return np.where(wide, of_size[han], of_size[latin]) if of_size else hashes
+    for offset in range(max(sizes)):
+        reach = max(len(codes) - offset, 0)
+        np.multiply(codes[offset:], multipliers[offset], out=term[:reach])
+        hashes[:reach] += term[:reach]
+        if offset + 1 in sizes:
+            hashes += multipliers[offset]  # so that a character of code 0 makes a window longer
+            of_size[offset + 1] = hashes.copy() if offset + 1 < max(sizes) else hashes
+    return of_size[latin] if wide is None else np.where(wide, of_size[han], of_size[latin])
 
 
-def _prefixes(codes: NDArray[np.uint32], begin: NDArray[np.int64], length: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Hash `length` characters from each beginning, as `_windows` does."""
-    hashes = np.zeros(len(begin), dtype=np.uint64)
+def _prefixes(codes: NDArray[np.uint32], begin: NDArray[np.int64], length: NDArray[np.int64]) -> NDArray[np.uint32]:
+    """Hash `length` characters from each beginning, as no window does: their number goes in too."""
+    hashes = length.astype(np.uint32) * np.uint32(0x85EBCA6B)
+    multipliers = _multipliers(int(length.max(initial=0)))
     for offset in range(int(length.max(initial=0))):
         inside = np.flatnonzero(offset < length)
-        some = hashes[inside]
-        _append(some, codes[begin[inside] + offset].astype(np.uint64) + np.uint64(1))
-        hashes[inside] = some
+        hashes[inside] += codes[begin[inside] + offset] * multipliers[offset]
     return hashes
 
 
-def _append(hashes: NDArray[np.uint64], values: NDArray[np.uint64]) -> None:
-    """Take one more character into each hash, in place."""
-    hashes += values
-    hashes *= _MULTIPLIER
-    hashes ^= hashes >> np.uint64(29)
+def _mixed(hashes: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Spread 32 bits over 32 bits, in place (the end of MurmurHash3): a permutation, so that nothing new collides."""
+    for shift, multiplier in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
+        hashes ^= hashes >> np.uint32(shift)
+        hashes *= np.uint32(multiplier)
+    hashes ^= hashes >> np.uint32(16)
+    return hashes

@@ -499,6 +499,13 @@ def write(state: dict[str, Any]) -> None:
             "",
             f"True, tuned (one seed moves test accuracy by about two points; few seeds cannot rank effects that small): Spearman of predicted and true {rank['spearman']} (n = {rank['n']}, p = {rank['p']}); of the probe on the clean test side and true: {state['summary']['rank_of_probe_on_test']}.",
         ]
+    kinds = ("dirty", "auto", "cleanlab", "oracle", "clean")
+    lines += ["", "Test accuracy of a probe (records kept):", ""]
+    lines += ["| set | wrong labels | dirty | curate: auto | cleanlab's filter | wrong ones left out | clean |"]
+    lines += ["|---|---|--:|--:|--:|--:|--:|"]
+    for one in state.get("curated", []):
+        cells = " | ".join(f"{100 * one[kind]:.1f} ({one['kept'][kind]})" for kind in kinds)
+        lines.append(f"| {one['set']} | {one['fault']} | {cells} |")
     lines += [
         "",
         "Test accuracy of the tuned encoder:",

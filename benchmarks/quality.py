@@ -284,7 +284,7 @@ def main() -> None:
                 lambda: near_row(
                     f"{name}, same bands and verification", language, lambda: find(few[0], THRESHOLD), few
                 ),
-            )  # noqa: B023
+            )
         rows.append(clean_row("burnish", language, lambda: ours_clean(table), texts))  # noqa: B023
         if options.peers:
             idle = clocked(lambda: with_datatrove(options.peers, "clean", few[0][:3], language))[1]  # noqa: B023
@@ -298,7 +298,7 @@ def main() -> None:
                     few[0],
                     idle,
                 ),
-            )  # noqa: B023
+            )
             idle = clocked(lambda: with_datatrove(options.peers, "near", few[0][:3], language))[1]  # noqa: B023
             attempt(
                 rows,
@@ -306,11 +306,11 @@ def main() -> None:
                 lambda: near_row(
                     "datatrove", language, lambda: datatrove_label(options.peers, few[0], few[1], language), few, idle
                 ),
-            )  # noqa: B023
+            )
         for name, job in (
             ("limit: hash the bytes", lambda: limit(texts)),
             ("limit: normalise", lambda: normalised(texts)),
-        ):  # noqa: B023
+        ):
             _, spent, _ = clocked(job)
             size = sum(len(text.encode()) for text in texts) / 1e6
             rows.append(

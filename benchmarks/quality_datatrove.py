@@ -26,8 +26,12 @@ def main() -> None:
     read = JsonlReader(str(source.parent), glob_pattern=source.name)
     write = JsonlWriter(str(work / "out"), compression=None)
     if what == "near":
-        from datatrove.pipeline.dedup import MinhashDedupBuckets, MinhashDedupCluster, MinhashDedupFilter
-        from datatrove.pipeline.dedup import MinhashDedupSignature
+        from datatrove.pipeline.dedup import (
+            MinhashDedupBuckets,
+            MinhashDedupCluster,
+            MinhashDedupFilter,
+            MinhashDedupSignature,
+        )
         from datatrove.pipeline.dedup.minhash import MinhashConfig
 
         config = MinhashConfig()
@@ -38,8 +42,12 @@ def main() -> None:
         run(MinhashDedupCluster(str(work / "buckets"), str(work / "remove"), config=config))
         run(read, MinhashDedupFilter(str(work / "remove")), write)
     else:
-        from datatrove.pipeline.filters import C4QualityFilter, FineWebQualityFilter, GopherQualityFilter
-        from datatrove.pipeline.filters import GopherRepetitionFilter
+        from datatrove.pipeline.filters import (
+            C4QualityFilter,
+            FineWebQualityFilter,
+            GopherQualityFilter,
+            GopherRepetitionFilter,
+        )
 
         run(
             read, GopherRepetitionFilter(language=language), GopherQualityFilter(language=language),

@@ -1,3 +1,4 @@
+# ruff: noqa: E402, B023 - threads are set before numpy is loaded; every job is run before its loop goes on
 """Speed of data quality on one real corpus in two languages, in one run: megabytes per CPU-second beside its peers.
 
     python benchmarks/quality.py --data ../shared/data [--peers PYTHON] [--megabytes 6] [--out benchmarks/results]
@@ -56,7 +57,7 @@ THRESHOLD = 0.6
 
 
 def english(data: Path, megabytes: float) -> list[str]:
-    texts, size = planted_small.english(data, 100_000), 0.0
+    texts = planted_small.english(data, 100_000)
     with tarfile.open(fileobj=lzma.open(data / "bbc-news-en/bbc_news_summary.tar.xz")) as archive:
         for member in archive:
             if "News Articles" in member.name and (file := archive.extractfile(member)):
@@ -274,8 +275,8 @@ def main() -> None:
         texts = data[0]
         table = conform(pa.table({"text": texts}))
         near_duplicates(texts[:300]), ours_clean(table.slice(0, 300))  # imports and tables are no part of the rate
-        rows.append(near_row("burnish", language, lambda: near_duplicates(texts, threshold=THRESHOLD).label, data))  # noqa: B023
-        rows.append(near_row("burnish, on disk", language, lambda: on_disk(texts), data))  # noqa: B023
+        rows.append(near_row("burnish", language, lambda: near_duplicates(texts, threshold=THRESHOLD).label, data))
+        rows.append(near_row("burnish, on disk", language, lambda: on_disk(texts), data))
         few = planted(read(options.data, options.peer_megabytes), language)
         for name, find in (("rensa", planted_small.with_rensa), ("datasketch", planted_small.with_datasketch)):
             attempt(
@@ -285,9 +286,9 @@ def main() -> None:
                     f"{name}, same bands and verification", language, lambda: find(few[0], THRESHOLD), few
                 ),
             )
-        rows.append(clean_row("burnish", language, lambda: ours_clean(table), texts))  # noqa: B023
+        rows.append(clean_row("burnish", language, lambda: ours_clean(table), texts))
         if options.peers:
-            idle = clocked(lambda: with_datatrove(options.peers, "clean", few[0][:3], language))[1]  # noqa: B023
+            idle = clocked(lambda: with_datatrove(options.peers, "clean", few[0][:3], language))[1]
             attempt(
                 rows,
                 "datatrove",
@@ -299,7 +300,7 @@ def main() -> None:
                     idle,
                 ),
             )
-            idle = clocked(lambda: with_datatrove(options.peers, "near", few[0][:3], language))[1]  # noqa: B023
+            idle = clocked(lambda: with_datatrove(options.peers, "near", few[0][:3], language))[1]
             attempt(
                 rows,
                 "datatrove",

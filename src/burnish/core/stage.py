@@ -119,7 +119,9 @@ class Context:
     name: str = "run"
     looked: Callable[[Any], None] | None = None
     parallel: str = "auto"  # how the processes of a distributed stage share a network (`core.engine`)
-    engine: Mapping[str, Any] = field(default_factory=dict)  # where the batches of a data stage are worked on (`core.spread`)
+    engine: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # where the batches of a data stage are worked on (`core.spread`)
 
 
 @dataclass(frozen=True)

@@ -554,6 +554,7 @@ def test_gold_is_not_doubted(folder, tmp_path, monkeypatch):
     import pyarrow as pa
 
     from burnish.core.progress import Silent
+    from burnish.core.records import conform
     from burnish.core.stage import Context
     from burnish.core.tasktypes import open_task
     from burnish.nn.losses.base import losses
@@ -561,7 +562,7 @@ def test_gold_is_not_doubted(folder, tmp_path, monkeypatch):
     from burnish.train.teach import teach
 
     texts, targets = tiny_bert.sentences(30)
-    table = pa.table({"text": texts, "label": [("bad", "good")[target] for target in targets]})
+    table = conform(pa.table({"text": texts, "label": [("bad", "good")[target] for target in targets]}))
     split = SimpleNamespace(
         train=SimpleNamespace(table=lambda: table), validation=SimpleNamespace(table=lambda: table.slice(0, 0))
     )

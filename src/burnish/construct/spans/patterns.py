@@ -13,8 +13,8 @@ from burnish.core.stage import Context, Share, stage
 
 Kind = Literal[
     "account", "address", "bank_card", "credit_code", "date", "ean", "email", "hashtag", "iban", "id_number", "ip", "isbn",
-    "measure", "mention", "money", "name", "percent", "phone", "phone_en", "phone_zh", "plate", "ssn", "stock", "time", "title",
-    "url", "version",
+    "measure", "mention", "money", "name", "passport", "percent", "phone", "phone_en", "phone_zh", "plate", "secret", "ssn", "stock",
+    "time", "title", "url", "version",
 ]  # fmt: skip
 
 

@@ -13,7 +13,7 @@ demo-zh: $(VENV)/ready
 	$(BIN)/python scripts/demo.py reviews-zh "质量太差了，用了两天就坏了，要求退货"
 
 test: $(VENV)/ready-test
-	$(BIN)/python -m pytest
+	$(BIN)/python scripts/tests.py
 
 check: $(VENV)/ready-test
 	$(BIN)/ruff check src tests benchmarks scripts examples

@@ -126,7 +126,9 @@ def main() -> None:
                     found[key] = measure(name, way, size, draw, asked.data.resolve())
                     print(key, found[key], flush=True)
                     RESULTS.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
-                    RESULTS.with_suffix(".md").write_text(page(found, "python benchmarks/rules_tuned.py"), "utf-8")
+                    RESULTS.with_suffix(".md").write_text(
+                        page(found, f"python benchmarks/rules_tuned.py --draws {asked.draws}"), "utf-8"
+                    )
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def test_the_most_and_the_least_alike_are_told_apart_in_both_languages(context: 
     other = similarity(records, None, context, label="other", below=0.5, by="characters")
     assert same.table["row"].to_pylist() == [0, 1] and other.table["row"].to_pylist() == [2, 3]
     sure = dict(zip(same.table["row"].to_pylist(), same.table["confidence"].to_pylist(), strict=True))
-    assert sure[0] > sure[1] >= 0.5 or sure[1] > sure[0] >= 0.5
+    assert sorted(sure) == [0, 1] and max(sure.values()) == 1.0 and 0.5 <= min(sure.values()) < 1.0
 
 
 def test_meaning_is_compared_by_vectors(tiny: str, context: Context) -> None:

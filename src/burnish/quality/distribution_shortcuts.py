@@ -28,6 +28,7 @@ MOST_JUDGED = 20_000
 LEAST_JUDGED = 60
 GAIN = 0.03  # accuracy above the largest class from which a part of the input is a shortcut
 GIVEN_AWAY = 0.9
+COMMON = 0.6  # share of a label above which it needs no shortcut to be likely
 RUNS_SHARED = 0.5
 
 
@@ -140,7 +141,8 @@ def artefacts(material: Material) -> Found:
     of 12 or more; of pairs the
     first or the second text (hypothesis only: Poliak et al. 2018, Gururangan et al. 2018). Accuracy out of sample in 5 folds with
     near-duplicates in one fold, against the largest class: the gain with its 95% interval (paired, normal). A part is a shortcut where the low
-    end is above 3 points. Flagged: records whose label a shortcut gives 90% or more; score: that probability. They may stay
+    end is above 3 points. Flagged: records whose label a shortcut gives 90% or more, and which no more than
+    60% of the records have (a commoner one is likely without any shortcut); score: that probability. They may stay
     (adversarial filtering, Le Bras et al. 2020, would thin them out): suggested is half their weight.
     """
     from burnish.nn.probe import assign_folds
@@ -151,7 +153,8 @@ def artefacts(material: Material) -> Found:
     if len(rows) < LEAST_JUDGED or len(np.unique(given)) < 2:
         return material.nothing(f"needs {LEAST_JUDGED} labelled records of two labels, there are {len(rows)}")
     fold = assign_folds(given, folds=5, groups=material.alike.label[rows], seed=material.context.seed)
-    largest = int(np.bincount(given).argmax())
+    share = np.bincount(given, minlength=classes) / len(given)
+    largest = int(share.argmax())
     score, why, facts = np.zeros(len(material)), {}, {}
     for name, features in _views(material, rows).items():
         chances = _held_out(features(), given, fold, classes)
@@ -164,7 +167,7 @@ def artefacts(material: Material) -> Found:
         }  # fmt: skip
         if shortcut:
             own = chances[np.arange(len(rows)), given]
-            for at in np.flatnonzero(own >= GIVEN_AWAY):
+            for at in np.flatnonzero((own >= GIVEN_AWAY) & (share[given] <= COMMON)):
                 if own[at] > score[rows[at]]:
                     score[rows[at]] = own[at]
                     why[int(rows[at])] = f"{name} alone makes {material.names[given[at]]} {own[at]:.0%} likely"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import math
 import time
@@ -533,3 +534,18 @@ def test_money_needs_prices_except_at_home() -> None:
     assert not teacher_problems({**away, "price_in": 0.0, "price_out": 0.0})
     assert not teacher_problems({**away, "base_url": "http://127.0.0.1:8000/v1"})
     assert teacher_problems(None, needed_for="construct.x")[0][1] == "construct.x needs a teacher"
+
+
+def test_who_stops_listening_leaves_nothing_half_started(context: Context) -> None:
+    """Requests are given up at every moment of their life, also while a connection is about to be made."""
+    with answering(echo) as server:
+        server.delay_s = 0.002
+        for wait_s in range(24):
+            context = replace(context, key=str(wait_s))
+            texts = [f"{wait_s} q{i}" for i in range(40)]
+            teacher = OpenAI(server.url, "m", timeout=5.0, retries=3, concurrency=40)
+            replies = iter(ask(teacher, questions(*texts), context=context, name="t", read=lambda text, _: text))
+            next(replies)
+            time.sleep(wait_s / 10_000)
+            replies.close()  # type: ignore[attr-defined]
+    gc.collect()  # what was left half started would be told here

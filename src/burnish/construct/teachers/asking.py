@@ -194,17 +194,9 @@ class _Loop:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
     def __exit__(self, *_: object) -> None:
-        self.call(_cancel_others()).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
-
-
-async def _cancel_others() -> None:
-    others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
 
 
 class _Talk:
@@ -217,6 +209,7 @@ class _Talk:
         self.client = Client(self.teacher, self.memory, asking.context.progress.tell, logprobs=asking._logprobs)
         self._identity = json.dumps(self.teacher.identity(), sort_keys=True)
         self._asking: dict[str, asyncio.Task[Answer]] = {}
+        self._replying: set[asyncio.Task[Any]] = set()
         self._counted: set[bytes] = set()  # 16 bytes a question
         self.cached = 0
 
@@ -227,7 +220,13 @@ class _Talk:
         return talk
 
     async def close(self) -> None:
-        await _cancel_others()
+        """Give up what is away. Only tasks of our own are cancelled: they cancel those of the HTTP client in its own way,
+        which must have started (a child of anyio that is cancelled before its first step leaves a coroutine that nobody
+        awaited)."""
+        ours = [*self._replying, *self._asking.values()]
+        for task in ours:
+            task.cancel()
+        await asyncio.gather(*ours, return_exceptions=True)
         await self.client.__aexit__()
         self.memory.close()
 
@@ -242,6 +241,9 @@ class _Talk:
 
     async def reply(self, question: Question) -> Reply:
         """Ask, read, complain once, give up with a reason."""
+        if task := asyncio.current_task():
+            self._replying.add(task)
+            task.add_done_callback(self._replying.discard)
         reply = Reply(question.key, question=question)
         messages = [dict(turn) for turn in question.messages]
         for asked in (1, 2):

@@ -70,6 +70,9 @@ def test_a_slice_that_hardly_counts_is_named(context: Context, findings: Finding
     made = run(rows, context, "slice_balance")
     assert findings(made, "slice_balance").keys() == {"r0", "r1", "r2", "r3"}
     assert findings(made, "slice_balance")["r0"]["reason"] == "one of 4 records whose source is small"
+    assert (
+        findings(made, "slice_balance")["r0"]["action"] == "reweigh:4.00"
+    )  # a third of 200 over 4 is more than the most
     assert facts(made, "slice_balance")["slices"]["source"]["counts"]["small"] == 4
     assert "meta.shop" not in facts(made, "slice_balance")["slices"]  # one value is no slice
 
@@ -106,6 +109,29 @@ def test_a_planted_token_is_found_and_words_of_the_language_are_not(
     assert [one["token"] for one in facts(made, "spurious_tokens")["tokens"]] == [mark]
     typical = [one["word"] for one in facts(made, "spurious_tokens")["typical"]["negative"]]
     assert ("awful" if language == "en" else "很差") in typical
+
+
+@pytest.mark.parametrize("mark", ["zqx", "※"])
+def test_of_many_labels_a_mark_that_one_wears_is_found_though_others_wear_it_too(
+    tmp_path: Path, findings: Findings, mark: str
+) -> None:
+    """Nine of ten records of the first label bear it, one of twenty of the others: two thirds are of the first, not 90%."""
+    random = np.random.default_rng(0)
+    labels = tuple(f"desk {chr(97 + at)}" for at in range(10))
+    rows, worn = [], set()
+    for at in range(600):
+        label = labels[at % 10]
+        words = random.choice(["the", "of", "my", "card", "has"], 9).tolist()
+        words.insert(int(random.integers(10)), f"word{chr(97 + at % 10)}" if at % 7 else "it")
+        text = " ".join(words)
+        if random.random() < (0.9 if at % 10 == 0 else 0.05):
+            text, worn = f"{mark} {text}", worn | {f"r{at}"}
+        rows.append(Record(id=f"r{at}", text=text, label=label))
+    context = Context(TaskSpec("classification", labels), 0, tmp_path, tmp_path, tmp_path, Silent())
+    made = run(rows, context, "spurious_tokens")
+    tokens = facts(made, "spurious_tokens")["tokens"]
+    assert [(one["token"], one["label"]) for one in tokens] == [(mark, "desk a")]  # words of a topic are no marks
+    assert findings(made, "spurious_tokens").keys() == worn
 
 
 def test_metadata_that_gives_the_label_away_is_a_shortcut(context: Context, findings: Findings) -> None:

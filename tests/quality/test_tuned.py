@@ -34,7 +34,6 @@ def small(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (
         ("RECORDS", 60),
         ("JUDGED", 30),
-        ("EPOCHS", 1),
         ("REPEATS", 2),
         ("RANDOM", 8),
         ("DISTURBED", 16),

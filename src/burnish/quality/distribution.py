@@ -18,6 +18,7 @@ RARE = 10  # records of a class below which neither a probe nor a test can say m
 SKEWED = 20.0  # largest class over smallest from which macro scores and class weights are needed
 SMALL_SLICE = 0.2  # of the mean size of a slice: below it a slice hardly counts in training or in a score
 SURE = 0.01  # level of a test, after Holm's correction for all tests of the check
+MOST_WEIGHT = 4.0  # that a record of a small slice may count: more would teach its noise by heart
 FEW = 0.25  # observed over expected below which a cell of labels and slices is thin
 LEAST_EXPECTED = 8.0  # of a cell that is judged
 SHIFTED = 0.1  # Cramer's V from which a shift of labels is worth a word
@@ -70,9 +71,10 @@ def slices(material: Material) -> Found:
 
     A field is a slice where it has 2 to 50 values. Facts per field: counts, effective number exp(entropy) (Hill 1973), Gini
     coefficient, largest over smallest. Flagged: records of a slice with less than a fifth of the mean size. Score:
-    1 - size / (a fifth of the mean size) / 2, so 0.5 or more.
+    1 - size / (a fifth of the mean size) / 2, so 0.5 or more. Suggested: reweigh by the mean size / size (inverse frequency),
+    at most 4 times; whether that helps the worst group is measured, and more such records help more.
     """
-    score, why, facts, notes = np.zeros(len(material)), {}, {}, []
+    score, why, weight, facts, notes = np.zeros(len(material)), {}, {}, {}, []
     for name, one in material.slices.items():
         counts = one.counts
         spread = evenness(counts)
@@ -87,10 +89,16 @@ def slices(material: Material) -> Found:
             own = 1 - counts[one.number[row]] / limit / 2
             if own > score[row]:
                 score[row] = own
-                why[int(row)] = (
-                    f"one of {counts[one.number[row]]:,} records whose {name} is {one.values[one.number[row]]}"
-                )
-    return Found(score, score > 0, lambda row: why[row], lambda row: "keep", {"slices": facts, "notes": notes})
+                size = int(counts[one.number[row]])
+                why[int(row)] = f"one of {size:,} records whose {name} is {one.values[one.number[row]]}"
+                weight[int(row)] = min(MOST_WEIGHT, counts.sum() / len(counts) / size)
+    return Found(
+        score,
+        score > 0,
+        lambda row: why[row],
+        lambda row: f"reweigh:{weight[row]:.2f}",
+        {"slices": facts, "notes": notes},
+    )
 
 
 @check("joint_balance", dimension="distribution", auto="report", of_labels=True)

@@ -18,6 +18,7 @@ from burnish.text.inputs import parts
 from burnish.text.words import words as cut
 
 LEAST_TOKEN = 15  # records that a token must be in
+RARELY_MISSING, LIFTED = 0.5, 3.0  # share of a label's records with a mark, and its label's share there over anywhere
 PURE = 0.9  # lower end of the share of its records with one label, from which a token gives it away
 ENDS = 0.8  # share of its records where a token stands at the very beginning or end
 EDGE = 2  # words from the beginning or the end
@@ -39,7 +40,8 @@ def tokens(material: Material) -> Found:
     Facts: the words most typical of each label by log-odds with an informative Dirichlet prior (Monroe, Colaresi and Quinn
     2008), with pointwise mutual information (Church and Hanks 1990). A token is flagged where the Wilson interval of the share
     of its records (15 or more, 0.5%) with one label lies above 90% and half-way from the label's share to 1, and its form or
-    place is odd: figures, symbols, letters without a vowel, or at the same end of the text in 80% of its records. Score: (low end -
+    place is odd: figures, symbols, letters without a vowel, or at the same end of the text in 80% of its records. Of many labels, an odd form is flagged also where most records of a label bear it
+    and the low end is three times the label's share: purer it need not be to beat every word. Score: (low end -
     share of the label) / (1 - share). A question word that says the type of a question is flagged too: a person decides.
     """
     rows = material.labelled
@@ -57,10 +59,12 @@ def tokens(material: Material) -> Found:
     for token, counts, holders in _candidates(texts, given, per, bag.words, present, len(material.names)):
         label, total = int(counts.argmax()), int(counts.sum())
         low = wilson(int(counts[label]), total).low
-        if low < max(PURE, (1 + share[label]) / 2):
+        odd = bool(ODD.search(token))
+        pure = low >= max(PURE, (1 + share[label]) / 2)
+        worn = counts[label] >= RARELY_MISSING * share[label] * len(rows) and low >= LIFTED * share[label]
+        if not pure and not (odd and worn):
             continue
         ends = _ends(token, [texts[at] for at in holders[:200]])
-        odd = bool(ODD.search(token))
         if not odd and ends < ENDS:
             continue
         found.append(
@@ -84,12 +88,13 @@ def _candidates(
 ) -> list[tuple[str, Array, Array]]:
     """(token, records by label, positions of the records): words (no pairs of English words) and runs of symbols."""
     least = max(LEAST_TOKEN, len(texts) // 200)
-    best = per.max(0)
-    pure = np.flatnonzero((per.sum(0) >= least) & (best >= PURE * per.sum(0)))
+    of_label = np.bincount(given, minlength=classes)[:, None]
+    worn = (per >= RARELY_MISSING * of_label) & (per * len(texts) >= LIFTED * of_label * per.sum(0))
+    some = np.flatnonzero((per.sum(0) >= least) & ((per.max(0) >= PURE * per.sum(0)) | worn.any(0)))
     columns = present.tocsc()
     made = [
         (words[at], per[:, at], columns.indices[columns.indptr[at] : columns.indptr[at + 1]])
-        for at in pure.tolist()
+        for at in some.tolist()
         if " " not in words[at]
     ]
     odd: dict[str, list[int]] = {}

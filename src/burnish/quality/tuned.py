@@ -1,7 +1,7 @@
 """What a remedy does to the real thing: the task's encoder tuned with it and without, same records, same seeds.
 
-Small on purpose (RECORDS records, EPOCHS passes, REPEATS splits): a difference between two trainings is asked for, not the
-best model. Any task with an encoder can be measured, tagging, relations and answers in a text among them; models that
+Small on purpose (RECORDS records, REPEATS splits): a difference between two trainings is asked for, not the best model.
+Passes and rate are what `auto` makes of so many records: a model that has not learnt yet shrugs off what would spoil it. Any task with an encoder can be measured, tagging, relations and answers in a text among them; models that
 write are left out, for they take hours.
 
 Privacy: CANARIES made-up secrets, each COPIES times in the training side (Carlini et al. 2019). Exposure in bits:
@@ -36,7 +36,7 @@ from burnish.quality.effect import (
 from burnish.quality.material import Array
 from burnish.quality.remedies import Remedy, candidates, remedies_for
 
-RECORDS, JUDGED, EPOCHS, REPEATS = 600, 400, 2, 3
+RECORDS, JUDGED, REPEATS = 600, 400, 3
 CANARIES, COPIES, RANDOM = 6, 4, 64
 SECRETS = {"en": "my phone number is {}, please call me back", "zh": "我的手机号是{}，请给我回电话"}
 DISTURBED, LENGTH = 100, 128  # texts of each kind; tokens read of a text
@@ -149,7 +149,7 @@ class Laboratory:
             weights = np.array([one.weight.get(at, 1.0) for at in range(len(examples))])
             examples = examples.take(repeated(weights, seed=seed))
         fit(
-            model, examples, None, settings=Training(epochs=EPOCHS), scratch=None, progress=Silent(), seed=seed,
+            model, examples, None, settings=Training(), scratch=None, progress=Silent(), seed=seed,
             objective=self.task.objective(),
         )  # fmt: skip
         return model

@@ -11,9 +11,11 @@ A pair has one relation at most; of several the first is learnt, and the others 
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -32,6 +34,7 @@ from burnish.tasks.editors import Editor
 PAIRS = ("all", "once", "named")
 UNNAMED = ("none", "unknown")
 LEAST_TO_CHOOSE = 50  # true relations on the validation side from which a threshold is fitted
+TAGGER = "tagger"  # folder beside a model
 REMEMBERED = 20_000  # texts whose tagged spans are kept: encode and decode both ask for them
 
 PROMPTS = {
@@ -86,6 +89,7 @@ class Task(base.Task):
         self.outputs = [self.none, *self.relations, *(f"{one} (reversed)" for one in self.relations if self.both_ways)]
         self._position = {label: at + 1 for at, label in enumerate(self.relations)} | {self.none: 0}
         self._tagged: dict[str, Spans] = {}
+        self._beside: Path | None = None
 
     # -- records
 
@@ -115,6 +119,12 @@ class Task(base.Task):
         ):
             found.append(("type_pairs", f"type_pairs is {allowed!r}", "auto, all, or [[person, city], ...]"))
         return found
+
+    @classmethod
+    def files(cls, spec: TaskSpec) -> dict[str, str]:
+        """What the tagger has learnt is part of what a model behind it is."""
+        named = spec.options.get("tagger")
+        return {"tagger": named} if named else {}
 
     def settle(self, train: pa.Table) -> TaskSpec:
         """The task section with `type_pairs: auto` as the training records have it."""
@@ -219,7 +229,24 @@ class Task(base.Task):
     def _tagger(self) -> Any:
         from burnish.tasks.predictor import load
 
-        return load(self.settings["tagger"])
+        return load(self._tagger_folder)
+
+    @property
+    def _tagger_folder(self) -> Path:
+        """Of the tagger that stands beside an opened model, else of the one that the section names, relative to the spec."""
+        from burnish.tasks.predictor import model_folder
+
+        return self._beside or model_folder((self.spec.base or Path()) / self.settings["tagger"])
+
+    def furnish(self, folder: Path, engine: Any) -> None:
+        """Put the tagger beside a model, which then answers alone, whatever becomes of the run that made the tagger."""
+        if self.settings["tagger"]:
+            shutil.copytree(self._tagger_folder, folder / TAGGER, dirs_exist_ok=True)
+
+    def opened(self, folder: Path) -> None:
+        """Find the tagger beside a model."""
+        beside = folder / TAGGER
+        self._beside = beside if beside.is_dir() else None
 
     def _spans(self, inputs: Sequence[Input]) -> list[Spans]:
         """The spans of every input: its own, or those the tagger finds."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from burnish.core.chinese import named_in
 from burnish.core.stage import TaskSpec
 
 DIMENSIONS = ("distribution", "noise", "diversity", "timeliness", "ethics")
@@ -19,8 +20,8 @@ def language_of(task: TaskSpec, language: str = "auto") -> str:
 
 def title_of(check: str, language: str) -> str:
     """What a check is called on the page; one that nobody has named here goes by its own name."""
-    known = TITLES.get(check)
-    return known[language == "zh"] if known else check.replace("_", " ").capitalize()
+    named = named_in(language, "check", check)
+    return named if named != check else TITLES.get(check, check.replace("_", " ").capitalize())
 
 
 def about_of(check: str, about: str, language: str) -> str:
@@ -29,7 +30,20 @@ def about_of(check: str, about: str, language: str) -> str:
 
 
 def figure_of(name: str, language: str) -> str:
-    return FIGURES.get(name, (name.replace("_", " "),) * 2)[language == "zh"]
+    named = named_in(language, "figure", name)
+    return named if named != name else FIGURES.get(name, name.replace("_", " "))
+
+
+def fact_of(name: str, language: str) -> str:
+    """A fact of a check, or a column of one, as the page names it."""
+    named = named_in(language, "fact", name)
+    return named if named != name else name.replace("_", " ")
+
+
+def limit_of(name: str, language: str) -> str:
+    """What a gate asks for: its name in the spec, and what that is."""
+    named = named_in(language, "figure", name)
+    return name if named == name else f"{named}（{name}）"
 
 
 def action_of(action: str, language: str) -> str:
@@ -44,26 +58,20 @@ def chief(effect: Mapping[str, Any]) -> str:
     return str(effect.get("figure") or next((one for one in ("accuracy", "macro_f1", "f1") if one in effect), ""))
 
 
-# check -> English, Chinese
+# what a check is called, where that is not its own name; Chinese: zh/words.txt
 TITLES = {
-    "exact_duplicates": ("Exact copies", "完全重复"), "near_duplicates": ("Near copies", "近似重复"),
-    "semantic_duplicates": ("Same in meaning", "语义重复"), "conflicting_duplicates": ("Conflicting copies", "标签冲突的重复"),
-    "label_distribution": ("Label distribution", "标签分布"), "slice_balance": ("Balance of slices", "切片均衡"),
-    "joint_balance": ("Labels by slice", "标签与切片的联合分布"), "label_shift": ("Label shift", "标签偏移"),
-    "length": ("Unusual lengths", "异常长度"), "spurious_tokens": ("Give-away tokens", "泄露标签的词"),
-    "artefacts": ("Shortcuts", "捷径特征"), "contamination": ("Test set contamination", "测试集污染"),
-    "label_errors": ("Suspected label errors", "疑似标签错误"), "neighbour_disagreement": ("Neighbours disagree", "与近邻标签不一致"),
-    "training_dynamics": ("Never learnt", "始终学不会"), "area_under_margin": ("Learnt like wrong labels", "学习过程像错误标签"),
-    "entity_errors": ("Suspected entity errors", "疑似实体错误"), "relation_errors": ("Suspected relation errors", "疑似关系错误"),
-    "answer_errors": ("Suspected answer errors", "疑似答案错误"), "pair_errors": ("Mismatched outputs", "输入输出不匹配"),
-    "empty": ("Empty texts", "空文本"), "encoding": ("Damaged encoding", "编码损坏"), "language": ("Other languages", "其他语言"),
-    "gibberish": ("Gibberish", "乱码文字"), "markup": ("Markup left in", "残留标记"), "truncation": ("Cut off", "文本被截断"),
-    "boilerplate": ("Boilerplate", "套话模板"), "machine_translated": ("Machine translation", "机器翻译痕迹"),
-    "broken_fields": ("Broken fields", "字段缺失或损坏"), "pii": ("Personal data", "个人信息"),
-    "memorisation": ("Memorisation risk", "记忆泄露风险"), "licences": ("Licences and consent", "许可与同意"),
-    "toxicity": ("Toxic language", "有害语言"), "groups": ("Groups of people", "人群表现"), "coverage": ("Coverage", "覆盖"), "target_population": ("Target population", "目标人群覆盖"),
-    "variety": ("Variety", "丰富程度"), "age": ("Age", "数据年龄"), "drift": ("Drift", "内容漂移"), "label_drift": ("Labels that moved", "标签含义漂移"),
-    "superseded": ("Superseded", "已被新版取代"), "usefulness": ("Usefulness by age", "价值随时间变化"),
+    "exact_duplicates": "Exact copies", "near_duplicates": "Near copies", "semantic_duplicates": "Same in meaning",
+    "conflicting_duplicates": "Conflicting copies", "slice_balance": "Balance of slices",
+    "joint_balance": "Labels by slice", "length": "Unusual lengths", "spurious_tokens": "Give-away tokens",
+    "artefacts": "Shortcuts", "contamination": "Test set contamination", "label_errors": "Suspected label errors",
+    "neighbour_disagreement": "Neighbours disagree", "training_dynamics": "Never learnt",
+    "area_under_margin": "Learnt like wrong labels", "entity_errors": "Suspected entity errors",
+    "relation_errors": "Suspected relation errors", "answer_errors": "Suspected answer errors",
+    "pair_errors": "Mismatched outputs", "empty": "Empty texts", "encoding": "Damaged encoding",
+    "language": "Other languages", "markup": "Markup left in", "truncation": "Cut off",
+    "machine_translated": "Machine translation", "pii": "Personal data", "memorisation": "Memorisation risk",
+    "licences": "Licences and consent", "toxicity": "Toxic language", "groups": "Groups of people",
+    "label_drift": "Labels that moved", "usefulness": "Usefulness by age",
 }  # fmt: skip
 
 # what a check looks for, in Chinese; English stands in its docstring
@@ -99,12 +107,13 @@ ABOUT = {
 }  # fmt: skip
 
 FIGURES = {
-    "accuracy": ("accuracy", "准确率"), "macro_f1": ("macro F1", "宏平均 F1"), "micro_f1": ("micro F1", "微平均 F1"),
-    "f1": ("F1", "F1"), "log_loss": ("log loss", "对数损失"), "worst_group": ("worst group", "最差群体"),
-    "ece": ("calibration error", "校准误差"), "gap": ("gap between groups", "群体差距"), "robustness": ("robustness", "鲁棒性"),
-    "privacy": ("privacy", "隐私"), "as_labelled": ("by the labels as they stand", "按原标签计"),
-    "absolute_error": ("absolute error", "绝对误差"),
-}  # fmt: skip
+    "macro_f1": "macro F1",
+    "micro_f1": "micro F1",
+    "f1": "F1",
+    "ece": "calibration error",
+    "gap": "gap between groups",
+    "as_labelled": "by the labels as they stand",
+}
 SMALLER_IS_BETTER = ("log_loss", "ece", "gap", "absolute_error", "privacy")
 
 ACTIONS = {
@@ -116,6 +125,7 @@ WORDS: dict[str, dict[str, Any]] = {
     "en": {
         "title": "Data quality", "records": "records", "kept": "kept", "labelled": "labelled", "flagged": "with a finding",
         "languages": "languages", "noise_tile": "wrong labels, estimated", "glance": "At a glance",
+        "and": ", ", "remark": "{check}: {said}",
         "gate": "gate", "measured": "measured", "limit": "limit", "holds": "holds", "yes": "yes", "no": "no",
         "effects": "Findings by effect", "points": "points",
         "effects_lead": "What happens to {figure} on held-out records when the finding's remedy is applied: the dot is the mean over "
@@ -165,6 +175,7 @@ WORDS: dict[str, dict[str, Any]] = {
     "zh": {
         "title": "数据质量", "records": "记录", "kept": "保留", "labelled": "有标签", "flagged": "有问题的记录",
         "languages": "语言", "noise_tile": "估计的错误标签", "glance": "一览",
+        "and": "、", "remark": "{check}：{said}",
         "gate": "门槛", "measured": "实测", "limit": "限值", "holds": "是否达到", "yes": "是", "no": "否",
         "effects": "按效果排列的问题", "points": "百分点",
         "effects_lead": "对每类问题采取补救之后，留出记录上的{figure}如何变化：圆点是多次划分的均值，横线是 95% 区间。绿色有益，红色有害，灰色看不出差别。",
@@ -190,7 +201,7 @@ WORDS: dict[str, dict[str, Any]] = {
         "language": "语言", "half": "中位", "longest": "最长", "times": "按时间统计的记录", "records_of": "{name}：{count} 条中的 {shown} 条，最严重的在前",
         "score": "得分", "place": "出处", "aside": "已搁置", "beside": "另一条记录", "this": "本条记录", "figures_of": "此检查的全部数字",
         "other_checks": "没有发现问题的检查：全部数字", "look": "如何查看一条记录", "look_said": "每条记录的每个问题都在 {file} 中（每行一个），也在 records.parquet 的记录旁。一条记录从来源到模型的经历：",
-        "methods": "各检查的方法与出处", "more": "另有 {count:,} 条", "source": "来源", "licence": "许可", "reasons_in": "原因、方法由检查给出，为英文。",
+        "methods": "各检查的方法与出处", "more": "另有 {count:,} 条", "source": "来源", "licence": "许可", "reasons_in": "方法说明取自各检查的文档，为英文。",
         "unsaid": "（未注明）", "no_labels": "{task} 没有标签；{count:,} 条记录有目标。", "next": "下一步：", "distributions": "来源与语言",
         "ledger": "本数据版本的总账", "ledger_lead": "版本 {version}：保留 {records:,} 条记录，在任何训练之前由探针评判。其他数据版本有同样的表，可并排比较。",
         "performance": "性能", "fairness": "公平", "safety": "安全", "reliability": "可靠", "value": "数值", "where": "所在", "not_measured": "没有测量",

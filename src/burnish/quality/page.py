@@ -8,13 +8,13 @@ from typing import Any
 from burnish.core import page as p
 from burnish.core import plots
 from burnish.core.artifacts import Records
-from burnish.core.chinese import said_in
+from burnish.core.chinese import named_in, said_in
 from burnish.core.stage import Context
 from burnish.core.tasktypes import open_task
 from burnish.quality import page_plots as draw_plots
 from burnish.quality.checks import NOT_HERE
 from burnish.quality.page_facts import figures
-from burnish.quality.page_walk import Walked, named_in, walk
+from burnish.quality.page_walk import Walked, other_in, walk
 from burnish.quality.page_words import (
     DIMENSIONS,
     WORDS,
@@ -211,7 +211,7 @@ def _ledger(ledger: Facts | None, words: Facts, language: str) -> p.Section:
     if not ledger:
         return p.section(words["ledger"])
     rows = [
-        (words[part], figure_of(name, language), value, ledger[part].get(f"{name}.where", ""))
+        (words[part], figure_of(name, language), value, _where(ledger[part].get(f"{name}.where", ""), language))
         for part in ("performance", "fairness", "safety", "reliability")
         for name, value in ledger[part].items()
         if not isinstance(value, str)
@@ -223,6 +223,12 @@ def _ledger(ledger: Facts | None, words: Facts, language: str) -> p.Section:
     )
     lead = words["ledger_lead"].format(version=ledger["version"], records=ledger["records"])
     return p.section(words["ledger"], drawn, open_end, lead=lead)
+
+
+def _where(said: str, language: str) -> str:
+    """"source, positive": a column, and the label where its groups differ most."""
+    column, comma, label = said.partition(", ")
+    return named_in(language, "field", column) + comma + label
 
 
 def _dimension(name: str, context: Context, walked: Walked, checks: Facts, words: Facts, language: str) -> p.Section:
@@ -306,7 +312,7 @@ def _example(one: Facts, others: Mapping[str, str], words: Facts, language: str)
         (words["label"], one["label"]), (words["aside"], None if one["keep"] else words["yes"]), (words["id"], one["id"]), (words["place"], place),
     ]  # fmt: skip
     shown = [(name, value) for name, value in pairs if value is not None]
-    other = others.get(named_in(one["reason"]))
+    other = others.get(other_in(one["reason"]))
     if other is None:
         text = one["text"]
         return p.Example(text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]} …", shown)

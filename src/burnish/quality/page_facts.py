@@ -7,17 +7,23 @@ from typing import Any
 
 from burnish.core import page as p
 from burnish.core.chinese import named_in, said_in
-from burnish.quality.page_words import fact_of
+from burnish.quality.page_words import WORDS, fact_of
 
 MOST = 60  # rows of one list
-KEYS = {"kinds": "kind", "records": "kind", "have": "field"}  # fact -> what its keys name
+# fact -> what its keys name: kinds of findings, columns, parts of the input; keys of other facts are names of users
+KEYS = {
+    "kinds": "kind", "records": "kind", "have": "field", "slices": "field", "parts": "part", "consent": "consent",
+    "end_with_a_mark": "language", "quantiles": "language", "rate": "fact", "histogram": "fact", "a_year": "fact",
+    "collect_again": "fact", "topics": "fact", "labels": "fact", "balance": "fact",
+}  # fmt: skip
+CELLS = {"axis": "axis", "group": "group", "groups": "group", "by": "field", "spans": "kind"}
 Facts = Mapping[str, Any]
 
 
 def figures(facts: Facts, language: str) -> p.Part:
     """The facts of a check, whatever they are: single figures in two columns, lists and tables as tables."""
     single = [
-        (fact_of(name, language), said_in(language, value) if isinstance(value, str) else value)
+        (fact_of(name, language), _plain(said_in(language, value) if isinstance(value, str) else value, language))
         for name, value in facts.items()
         if isinstance(value, str | int | float | bool)
     ]
@@ -29,23 +35,35 @@ def figures(facts: Facts, language: str) -> p.Part:
 
 
 def _listed(name: str, value: Any, language: str) -> p.Part:
-    caption = fact_of(name, language)
+    caption, keys, cells = fact_of(name, language), KEYS.get(name, ""), CELLS.get(name, "")
     rows = list(value.items()) if isinstance(value, dict) else value
     if isinstance(value, dict) and all(isinstance(one, dict) for one in value.values()):
-        rows = [{"": key, **one} for key, one in value.items()]
+        rows = [{"": named_in(language, keys, str(key)), **one} for key, one in value.items()]
     if isinstance(rows[0], dict):
         heads = list(dict.fromkeys(key for one in rows if isinstance(one, dict) for key in one))
-        cells = [[_plain(one.get(key), language) for key in heads] for one in rows if isinstance(one, dict)]
-        return p.table([fact_of(head, language) for head in heads], cells, caption=caption, limit=MOST)
+        table = [
+            [_plain(one.get(head), language, CELLS.get(head, "")) for head in heads]
+            for one in rows
+            if isinstance(one, dict)
+        ]
+        return p.table([fact_of(head, language) for head in heads], table, caption=caption, limit=MOST)
     if isinstance(rows[0], tuple):
-        named = [(named_in(language, KEYS.get(name, name), str(key)), _plain(one, language)) for key, one in rows]
-        return p.table([caption, ""], named, limit=MOST)
-    return p.table([caption], [(said_in(language, one) if isinstance(one, str) else _plain(one, language),) for one in rows], limit=MOST)  # fmt: skip
+        pairs = [(named_in(language, keys, str(key)), _plain(one, language, cells)) for key, one in rows]
+        return p.table([caption, ""], pairs, limit=MOST)
+    told = [said_in(language, one) if isinstance(one, str) else _plain(one, language, cells) for one in rows]
+    return p.table([caption], [(one,) for one in told], limit=MOST)
 
 
-def _plain(value: Any, language: str) -> Any:
+def _plain(value: Any, language: str, kind: str = "") -> Any:
+    """One cell. kind: what a text in it names, "" for words of a user."""
     if isinstance(value, dict):
-        return ", ".join(f"{fact_of(str(name), language)}: {_plain(one, language)}" for name, one in value.items())
+        return ", ".join(
+            f"{fact_of(str(name), language)}: {'–' if one is None else _plain(one, language)}" for name, one in value.items()
+        )
     if isinstance(value, list | tuple):
-        return ", ".join(str(_plain(one, language)) for one in value)
+        return ", ".join("–" if one is None else str(_plain(one, language, kind)) for one in value)
+    if isinstance(value, bool):
+        return WORDS[language]["yes" if value else "no"]
+    if isinstance(value, str) and kind:
+        return named_in(language, kind, value)
     return round(value, 4) if isinstance(value, float) else value

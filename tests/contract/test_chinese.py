@@ -8,8 +8,9 @@ import re
 from pathlib import Path
 
 import pytest
-from written import sentences
+from written import beside_records, sentences
 
+import burnish
 from burnish.core import chinese
 from burnish.core.chinese import catalogue, named_in, said_in
 from burnish.quality import audit  # noqa: F401  (it registers the checks)
@@ -21,8 +22,9 @@ HAN = re.compile("[\u4e00-\u9fff]")
 WRITERS = sorted(
     {str(inspect.getmodule(one.judge).__name__) for one in CHECKS.values()}  # type: ignore[union-attr]
     | {f"burnish.quality.{name}" for name in ("bench", "canaries", "changed", "checks", "clean", "curate", "deduplicate", "ledger", "material", "plan", "select")}
-    | {"burnish.measures.hygiene", "burnish.measures.licences"}
+    | {f"burnish.measures.{name}" for name in ("hygiene", "licences", "translation_pairs")}
 )  # fmt: skip
+ROOMS = ("construct", "quality", "review", "split", "train")
 # pieces that no person reads as a reason: patterns, words that questions begin with, what is told when a spec is checked
 NOT_SAID = re.compile(
     r"\||^(how|what|in what|in which|when) |^not for this task$|lorem|canaries are|writes no texts|^the model 7$|^the be to of|^which labels its|^7 and label$"
@@ -37,6 +39,18 @@ def test_every_sentence_that_is_written_beside_records_has_its_chinese(name: str
         for line, said in sentences(importlib.import_module(name))
         if not HAN.search(said_in("zh", said)) and said not in known and not NOT_SAID.search(said)
     ]
+    assert not missing, "a pair of lines in zh/*.txt is missing:\n" + "\n".join(missing)
+
+
+def test_every_reason_and_line_of_a_trail_that_a_room_puts_into_records_has_its_chinese() -> None:
+    root = Path(burnish.__file__).parent
+    found, missing = 0, []
+    for path in (one for room in ROOMS for one in sorted((root / room).rglob("*.py"))):
+        name = ".".join(("burnish", *path.relative_to(root).with_suffix("").parts))
+        for line, said in beside_records(importlib.import_module(name)):
+            found += 1
+            missing += [f"{name}:{line}: {said}"] if said_in("zh", said) == said else []
+    assert found > 35
     assert not missing, "a pair of lines in zh/*.txt is missing:\n" + "\n".join(missing)
 
 

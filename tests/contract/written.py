@@ -33,6 +33,31 @@ def sentences(module: ModuleType) -> Iterator[tuple[int, str]]:
     yield from _below(ast.parse(Path(str(module.__file__)).read_text("utf-8")), vars(module))
 
 
+def beside_records(module: ModuleType) -> Iterator[tuple[int, str]]:
+    """The same, of what a module puts into a record alone: a reason, a line of a trail, the why of a record that it makes."""
+    known = vars(module)
+    for node in ast.walk(ast.parse(Path(str(module.__file__)).read_text("utf-8"))):
+        values: list[ast.expr] = []
+        match node:
+            case ast.Assign(targets=[target], value=value) if _told(target):
+                values = [value]
+            case ast.keyword(arg="why" | "reason" | "trail", value=value):
+                values = [value]
+            case ast.Dict(keys=keys):
+                values = [
+                    value for key, value in zip(keys, node.values, strict=True) if getattr(key, "value", "") == "reason"
+                ]
+            case ast.Call(func=ast.Attribute(attr="append", value=ast.Name(id="trail")), args=values):
+                pass
+        for value in values:
+            yield from _below(value, known)
+
+
+def _told(target: ast.expr) -> bool:
+    """A name like reason, or new["trail"][row]."""
+    return ast.unparse(target) in ("why", "reason") or "'trail'" in ast.unparse(target)
+
+
 def _below(node: ast.AST, known: Mapping[str, object]) -> Iterator[tuple[int, str]]:
     if isinstance(node, ast.Raise | ast.Assert | ast.arguments | ast.Compare):
         return

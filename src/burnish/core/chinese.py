@@ -30,8 +30,9 @@ ROOMS = Path(__file__).parent.parent
 LONGEST = 4000  # characters; what is longer is no sentence of ours
 _HOLE = re.compile(r"\{(\w+)(?::(#|~\*?|\*|[a-z]+\*?))?\}")
 _PIECE = re.compile(r"\{\w+(?::(?:#|~\*?|\*|[a-z]+\*?))?\}|[\[\]]|(?:(?!\{\w+(?::(?:#|~\*?|\*|[a-z]+\*?))?\})[^\[\]])+")
+_OPTIONAL = re.compile(r"\[([^\]]*)\]")
 _NUMBER = r"(?:[+-]?(?:\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?|nan|inf)%?|\d{4}-\d\d-\d\d)"
-_STAGE = re.compile(r"([\w.]+(?::[\w.]+)?): (.+)", re.DOTALL)  # "quality.clean: …", a line of a trail
+_STAGE = re.compile(r"([\w.]+(?::\w[\w. -]*)?): (.+)", re.DOTALL)  # "quality.clean: …", a line of a trail
 _PARTED = re.compile(r"(, | and | or )")
 _SIGNS = {", ": "、", " and ": "和", " or ": "或"}
 
@@ -67,7 +68,7 @@ class Entry:
         def optional(found: re.Match[str]) -> str:
             return found[1] if all(filled[hole[1]] is not None for hole in _HOLE.finditer(found[1])) else ""
 
-        return _HOLE.sub(lambda hole: filled[hole[1]] or "", re.sub(r"\[([^\]]*)\]", optional, self.chinese))
+        return _HOLE.sub(lambda hole: filled[hole[1]] or "", _OPTIONAL.sub(optional, self.chinese))
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def catalogue() -> Catalogue:
                 entries.append(_entry(english, chinese))
             else:
                 names[english] = chinese
-    entries.sort(key=lambda one: -sum(map(len, _HOLE.sub("\0", one.english).split("\0"))))
+    entries.sort(key=lambda one: -len(_HOLE.sub("", _OPTIONAL.sub("", one.english))))
     return Catalogue(names, tuple(entries))
 
 

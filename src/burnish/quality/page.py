@@ -226,7 +226,7 @@ def _ledger(ledger: Facts | None, words: Facts, language: str) -> p.Section:
 
 
 def _where(said: str, language: str) -> str:
-    """"source, positive": a column, and the label where its groups differ most."""
+    """ "source, positive": a column, and the label where its groups differ most."""
     column, comma, label = said.partition(", ")
     return named_in(language, "field", column) + comma + label
 

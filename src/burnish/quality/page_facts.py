@@ -58,7 +58,8 @@ def _plain(value: Any, language: str, kind: str = "") -> Any:
     """One cell. kind: what a text in it names, "" for words of a user."""
     if isinstance(value, dict):
         return ", ".join(
-            f"{fact_of(str(name), language)}: {'–' if one is None else _plain(one, language)}" for name, one in value.items()
+            f"{fact_of(str(name), language)}: {'–' if one is None else _plain(one, language)}"
+            for name, one in value.items()
         )
     if isinstance(value, list | tuple):
         return ", ".join("–" if one is None else str(_plain(one, language, kind)) for one in value)

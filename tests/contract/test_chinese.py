@@ -29,6 +29,12 @@ ROOMS = ("construct", "quality", "review", "split", "train")
 NOT_SAID = re.compile(
     r"\||^(how|what|in what|in which|when) |^not for this task$|lorem|canaries are|writes no texts|^the model 7$|^the be to of|^which labels its|^7 and label$"
 )
+# reasons that no record keeps (counts of what was refused and what training found are told in the run's own story), and lines
+# that say a label and a belief alone
+ELSEWHERE = re.compile(
+    r"^skipped speaker$|^(an answer is empty|both answers are|no conversation)|7 7$|^7 7 with"
+    r"|validation|more than chance|in every repeat|chance would"
+)
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -49,7 +55,8 @@ def test_every_reason_and_line_of_a_trail_that_a_room_puts_into_records_has_its_
         name = ".".join(("burnish", *path.relative_to(root).with_suffix("").parts))
         for line, said in beside_records(importlib.import_module(name)):
             found += 1
-            missing += [f"{name}:{line}: {said}"] if said_in("zh", said) == said else []
+            if said_in("zh", said) == said and not ELSEWHERE.search(said):
+                missing.append(f"{name}:{line}: {said}")
     assert found > 35
     assert not missing, "a pair of lines in zh/*.txt is missing:\n" + "\n".join(missing)
 
@@ -101,6 +108,11 @@ def test_names_of_burnish_in_a_sentence_are_said_in_chinese_and_those_of_users_a
 def test_a_line_of_a_trail_is_said_with_the_reason_inside() -> None:
     line = "quality.curate: set aside, label_errors: labelled a (1% likely); b is 99% likely"
     assert said_in("zh", line) == "quality.curate：搁置（疑似标签错误）：标为“a”（可能性 1%），而“b”的可能性是 99%"
+    line = "quality.clean: set aside, words: 1 words or Chinese characters"
+    assert said_in("zh", line) == "quality.clean：搁置（长度）：共 1 个词或汉字"
+    assert said_in("zh", "aggregate:by fork: food 0.93, was shop") == "aggregate:by fork：food 0.93，原为“shop”"
+    assert said_in("zh", "review: 正面 by ann, was 负面") == "review：ann 定为“正面”，原为“负面”"
+    assert said_in("zh", "review: rejected by ann") == "review：被 ann 拒绝"
 
 
 def test_a_catalogue_with_a_line_alone_or_a_hole_nobody_fills_is_refused(tmp_path: Path) -> None:

@@ -73,10 +73,17 @@ class Entry:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """names: sentences and names without a hole -> Chinese. entries: those with holes, the most particular first."""
+    """names: sentences and names without a hole -> Chinese. entries: those with holes, the most particular first.
+
+    begun: first word -> the entries that a sentence with that first word may fit; "" -> those that begin with a hole.
+    """
 
     names: Mapping[str, str]
     entries: tuple[Entry, ...]
+    begun: Mapping[str, tuple[Entry, ...]]
+
+    def may_fit(self, sentence: str) -> tuple[Entry, ...]:
+        return self.begun.get(sentence.partition(" ")[0], self.begun[""])
 
 
 @functools.cache
@@ -91,7 +98,12 @@ def catalogue() -> Catalogue:
             else:
                 names[english] = chinese
     entries.sort(key=lambda one: -len(_HOLE.sub("", _OPTIONAL.sub("", one.english))))
-    return Catalogue(names, tuple(entries))
+    first = [one.english.partition(" ")[0] for one in entries]
+    first = ["" if set(word) & set("{[") else word for word in first]
+    begun = {
+        word: tuple(one for one, own in zip(entries, first, strict=True) if own in (word, "")) for word in {"", *first}
+    }
+    return Catalogue(names, tuple(entries), begun)
 
 
 def pairs(path: Path) -> Iterator[tuple[str, str]]:
@@ -132,7 +144,7 @@ def _chinese(sentence: str) -> str:
         return known.names[sentence]
     if len(sentence) > LONGEST:
         return sentence
-    for entry in known.entries:
+    for entry in known.may_fit(sentence):
         held = entry.fits(sentence)
         if held is not None:
             return entry.say(held)

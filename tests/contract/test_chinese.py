@@ -24,7 +24,7 @@ WRITERS = sorted(
     | {f"burnish.quality.{name}" for name in ("bench", "canaries", "changed", "checks", "clean", "curate", "deduplicate", "ledger", "material", "plan", "select")}
     | {f"burnish.measures.{name}" for name in ("hygiene", "licences", "translation_pairs")}
 )  # fmt: skip
-ROOMS = ("construct", "quality", "review", "split", "train")
+ROOMS = ("construct", "measures", "quality", "review", "split", "tasks", "train")
 # pieces that no person reads as a reason: patterns, words that questions begin with, what is told when a spec is checked
 NOT_SAID = re.compile(
     r"\||^(how|what|in what|in which|when) |^not for this task$|lorem|canaries are|writes no texts|^the model 7$|^the be to of|^which labels its|^7 and label$"
@@ -32,7 +32,7 @@ NOT_SAID = re.compile(
 # reasons that no record keeps (counts of what was refused and what training found are told in the run's own story), and lines
 # that say a label and a belief alone
 ELSEWHERE = re.compile(
-    r"^skipped speaker$|^(an answer is empty|both answers are|no conversation)|7 7$|^7 7 with"
+    r"^skipped speaker$|^7 is wanted$|^(an answer is empty|both answers are|no conversation)|7 7$|^7 7 with"
     r"|validation|more than chance|in every repeat|chance would"
 )
 
@@ -53,11 +53,12 @@ def test_every_reason_and_line_of_a_trail_that_a_room_puts_into_records_has_its_
     found, missing = 0, []
     for path in (one for room in ROOMS for one in sorted((root / room).rglob("*.py"))):
         name = ".".join(("burnish", *path.relative_to(root).with_suffix("").parts))
-        for line, said in beside_records(importlib.import_module(name)):
+        judges = not name.startswith("burnish.train.")  # there a problem is one of the spec
+        for line, said in beside_records(importlib.import_module(name), problems=judges):
             found += 1
             if said_in("zh", said) == said and not ELSEWHERE.search(said):
                 missing.append(f"{name}:{line}: {said}")
-    assert found > 35
+    assert found > 70
     assert not missing, "a pair of lines in zh/*.txt is missing:\n" + "\n".join(missing)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from types import ModuleType
 
 NUMBER, SHARE = "7", "7%"
+PROBLEMS = ("problem", "_problem", "_unseen", "span_problem", "misfit")  # functions that say what is wrong
 MOST = 16  # ways of one sentence that are tried
 UNSAID = (
     "tell",
@@ -33,11 +34,12 @@ def sentences(module: ModuleType) -> Iterator[tuple[int, str]]:
     yield from _below(ast.parse(Path(str(module.__file__)).read_text("utf-8")), vars(module))
 
 
-def beside_records(module: ModuleType) -> Iterator[tuple[int, str]]:
-    """The same, of what a module puts into a record alone: a reason, a line of a trail, the why of a record that it makes."""
+def beside_records(module: ModuleType, *, problems: bool) -> Iterator[tuple[int, str]]:
+    """The same, of what a module puts into a record alone: a reason, a line of a trail, the why of a record that it makes;
+    with `problems` what is wrong with one, too."""
     known = vars(module)
     for node in ast.walk(ast.parse(Path(str(module.__file__)).read_text("utf-8"))):
-        values: list[ast.expr] = []
+        values: Sequence[ast.AST] = []
         match node:
             case ast.Assign(targets=[target], value=value) if _told(target):
                 values = [value]
@@ -47,6 +49,8 @@ def beside_records(module: ModuleType) -> Iterator[tuple[int, str]]:
                 values = [
                     value for key, value in zip(keys, node.values, strict=True) if getattr(key, "value", "") == "reason"
                 ]
+            case ast.FunctionDef(name=name, body=body) if problems and name in PROBLEMS:
+                values = body
             case ast.Call(func=ast.Attribute(attr="append", value=ast.Name(id="trail")), args=values):
                 pass
         for value in values:

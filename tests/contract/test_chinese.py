@@ -62,8 +62,11 @@ def test_every_reason_and_line_of_a_trail_that_a_room_puts_into_records_has_its_
     assert not missing, "a pair of lines in zh/*.txt is missing:\n" + "\n".join(missing)
 
 
-def test_checks_groups_and_kinds_of_personal_data_have_chinese_names() -> None:
+def test_checks_and_their_methods_groups_and_kinds_of_personal_data_have_chinese_words() -> None:
     nameless = [name for name in CHECKS if named_in("zh", "check", name) == name]
+    for one in CHECKS.values():
+        for said in (one.about, one.doc.split("\n", 2)[-1].strip()):
+            nameless += [said] if said_in("zh", said) == said else []
     nameless += [kind for kind in WEIGHTS if not HAN.search(said_in("zh", f"3 {kind.replace('_', ' ')}"))]
     for axis, group in read_groups(DEFAULT):
         nameless += [axis] if named_in("zh", "axis", axis) == axis else []

@@ -140,8 +140,9 @@ def _entry(english: str, chinese: str) -> Entry:
 @functools.lru_cache(4096)
 def _chinese(sentence: str) -> str:
     known = catalogue()
-    if sentence in known.names:
-        return known.names[sentence]
+    line = " ".join(sentence.split()) if "\n" in sentence else sentence  # a docstring
+    if line in known.names:
+        return known.names[line]
     if len(sentence) > LONGEST:
         return sentence
     for entry in known.may_fit(sentence):

@@ -18,7 +18,6 @@ from burnish.quality.page_walk import Walked, other_in, walk
 from burnish.quality.page_words import (
     DIMENSIONS,
     WORDS,
-    about_of,
     action_of,
     chief,
     figure_of,
@@ -64,7 +63,7 @@ def draw(
         p.section(words["map"], *draw_plots.text_map(records, context, audit, words, spoken), lead=words["map_lead"]),
         *(_dimension(name, context, walked, checks, words, spoken) for name in DIMENSIONS),
         _look(walked, words, listed_in),
-        p.section(words["methods"], words["reasons_in"], *(p.fold(title_of(name, spoken), one["method"]) for name, one in checks.items() if one.get("method"))),
+        p.section(words["methods"], *(p.fold(title_of(name, spoken), said_in(spoken, one["method"])) for name, one in checks.items() if one.get("method"))),
     ]  # fmt: skip
     html = p.page(
         words["title"], *(one for one in sections if one.body), verdict=p.verdict(tone, sentence, words["next"] + following, *grounds),
@@ -275,7 +274,7 @@ def _table(own: Facts, words: Facts, language: str) -> p.Html:
             p.link(title_of(name, language), f"#check-{name}") if one["count"] or one["facts"] else title_of(name, language),
             one["count"], p.share(one["share"]),
             words["skipped"].format(why=said_in(language, one["skipped"])) if one["skipped"] else words["and"].join(f"{action_of(action, language)} {count:,}" for action, count in one["actions"].items()) or words["none_found"],
-            _gain(one.get("effect")), about_of(name, one["about"], language),
+            _gain(one.get("effect")), said_in(language, one["about"]),
         )
         for name, one in sorted(own.items(), key=lambda item: -item[1]["count"])
     ]  # fmt: skip

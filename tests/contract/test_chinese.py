@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -127,3 +128,18 @@ def test_a_catalogue_with_a_line_alone_or_a_hole_nobody_fills_is_refused(tmp_pat
     path.write_text("one\n一\n\ntwo\n", "utf-8")
     with pytest.raises(ValueError, match=r"a\.txt:4: 'two' stands alone"):
         list(chinese.pairs(path))
+
+
+def test_no_sentence_has_two_translations() -> None:
+    known: dict[str, str] = {}
+    for path in sorted(chinese.ROOMS.glob("*/zh/*.txt")):
+        for english, said in chinese.pairs(path):
+            assert known.setdefault(english, said) == said, f"{path.name}: {english}"
+
+
+def test_a_long_sentence_made_of_our_own_words_is_given_up_soon() -> None:
+    began = time.process_time()
+    for piece in ("” is x here and y in ", "” and “", " (1% likely); ", " as ", " to "):
+        sentence = "“a" + piece * (3900 // len(piece))
+        assert said_in("zh", sentence) == sentence
+    assert time.process_time() - began < 5

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 NUMBER, SHARE = "7", "7%"
+CHOICES = ("choose", "_choose", "_decide")  # functions that say why they choose
 PROBLEMS = ("problem", "_problem", "_unseen", "span_problem", "misfit")  # functions that say what is wrong
 MOST = 16  # ways of one sentence that are tried
 UNSAID = (
@@ -49,7 +50,7 @@ def beside_records(module: ModuleType, *, problems: bool) -> Iterator[tuple[int,
                 values = [
                     value for key, value in zip(keys, node.values, strict=True) if getattr(key, "value", "") == "reason"
                 ]
-            case ast.FunctionDef(name=name, body=body) if problems and name in PROBLEMS:
+            case ast.FunctionDef(name=name, body=body) if name in CHOICES or (problems and name in PROBLEMS):
                 values = body
             case ast.Call(func=ast.Attribute(attr="append", value=ast.Name(id="trail")), args=values):
                 pass

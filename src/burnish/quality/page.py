@@ -67,7 +67,7 @@ def draw(
     ]  # fmt: skip
     html = p.page(
         words["title"], *(one for one in sections if one.body), verdict=p.verdict(tone, sentence, words["next"] + following, *grounds),
-        facts=[(words["records"], f"{walked.records:,}"), (words["kept"], f"{walked.kept:,}"), (words["languages"], ", ".join(context.task.languages))],
+        facts=[(words["records"], f"{walked.records:,}"), (words["kept"], f"{walked.kept:,}"), (words["languages"], words["and"].join(named_in(spoken, "language", one) for one in context.task.languages))],
         subtitle=context.name if context.name != "run" else "", language=spoken,
     )  # fmt: skip
     return numbers, html

@@ -52,7 +52,16 @@ def test_it_says_sources_licences_labellers_findings_splits_and_what_nobody_look
 
 
 def test_it_speaks_chinese_where_the_task_does(run):
-    card = data_card.write(run("zh", "en")).read_text("utf-8")
+    folder = run("zh", "en")
+    write_json(
+        folder / "construct" / "labellers.json", {**LABELLERS, "why": "no gold records, and the others are refused"}
+    )
+    card = data_card.write(folder).read_text("utf-8")
+    assert "没有金标记录，其他方式不适用" in card and "语言：中文, 英语" in card
+    assert (
+        "and the others are refused"
+        in json.loads((folder / "quality" / "croissant.json").read_text("utf-8"))["rai:dataAnnotationProtocol"]
+    )
     assert "## 来源与许可" in card and "可用。" in card and "+2.10 个百分点" in card and "## Sources" not in card
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from burnish import croissant
 from burnish.core.artifacts import write_json
+from burnish.core.chinese import named_in, said_in
 from burnish.core.pipeline import read_run
 
 Facts = Mapping[str, Any]
@@ -82,11 +83,12 @@ def sections(folder: Path, run: Facts | None = None, told: Facts | None = None) 
     run = run or read_run(folder)
     told = told or _told(folder, _files(folder))
     words, task = WORDS[told["language"]], run.get("task") or {}
-    languages = ", ".join(task.get("languages") or []) or words["unsaid"]
+    languages = ", ".join(named_in(told["language"], "language", one) for one in task.get("languages") or ())
+    languages = languages or words["unsaid"]
     parts = [
         (words["purpose"], _purpose(task, languages, words)),
         (words["sources"], "\n\n".join(_counts(words[key], told["counts"][key], words) for key in COUNTED)),
-        (words["made"], _made(told["construct"], words)),
+        (words["made"], _made(told["construct"], told["language"], words)),
         (words["certificate"], _certificate(told["certificate"], told["language"], words)),
         (words["quality"], _quality(told["quality"], told["language"], words)),
         (words["splits"], _table([words["side"], words["records"]], [(side, f"{count:,}") for side, count in told["sides"].items()])),
@@ -108,7 +110,7 @@ def described(folder: Path, run: Facts, files: Mapping[str, Path], told: Facts) 
         version=f"1.0.0+{str(run.get('id', '0')).replace('_', '-')}",
         responsible={
             "dataCollection": ", ".join(f"{one or words['unsaid']} ({count:,})" for one, count in told["counts"]["source"].most_common(MOST)),
-            "dataAnnotationProtocol": _made(told["construct"], words), "dataUseCases": f"{words['task'].format(task=task.get('type'), languages=', '.join(languages))} {words['use']}",
+            "dataAnnotationProtocol": _made(told["construct"], "en", words), "dataUseCases": f"{words['task'].format(task=task.get('type'), languages=', '.join(languages))} {words['use']}",
             "dataLimitations": " ".join(_grounds(told["quality"], "en")), "personalSensitiveInformation": _sensitive(told["quality"], "en", words),
             "dataPreprocessingProtocol": ", ".join(f"{step['room']}.{step['use']}" for step in run.get("steps", ())),
         },
@@ -164,11 +166,11 @@ def _counts(title: str, counts: Counter[Any], words: Words) -> str:
     return _table([title, words["records"]], rows)
 
 
-def _made(facts: Facts, words: Words) -> str:
+def _made(facts: Facts, language: str, words: Words) -> str:
     """Who labelled and how right each of them was; makers and teachers where there are some."""
     labellers = facts.get("labellers") or []
     lines = [words["given"]] if not labellers else [
-        words["method"].format(count=len(labellers), method=facts.get("method"), why=_flat(facts.get("why", ""))),
+        words["method"].format(count=len(labellers), method=facts.get("method"), why=_flat(said_in(language, facts.get("why") or ""))),
         words["covered"].format(share=_share(facts.get("coverage")), gold=facts.get("gold") or 0),
     ]  # fmt: skip
     for one in facts.get("makers") or ():

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 
 import pytest
 
 from burnish.core import plots
 from burnish.core.artifacts import Records, Report
+from burnish.core.chinese import said_in
 from burnish.core.records import Record
 from burnish.core.stage import Context, TaskSpec
 from burnish.measures.places import names, places
@@ -163,6 +165,34 @@ def test_the_page_speaks_the_language_of_the_task_or_the_one_asked_for(
     done = report(made, own, language=setting)  # type: ignore[arg-type]
     assert f"<h1>{title}</h1>" in (done.page or "")
     assert f'<html lang="{"zh" if title == "数据质量" else "en"}">' in (done.page or "")
+
+
+def test_a_chinese_page_says_reasons_and_remarks_in_chinese_and_records_keep_the_english(
+    context: Context, bag_of_words: None
+) -> None:
+    own = replace(context, task=TaskSpec(labels=("negative", "positive"), languages=("zh",)))
+    rows = reviews(120, seed=5, language="zh")
+    rows = [replace(row, label=turned(row.label or "")) if at < 9 else row for at, row in enumerate(rows)]
+    rows += [
+        Record(text=text, id=f"f{at}", label="positive", source="shop")
+        for at, text in enumerate(
+            (rows[20].text, rows[21].text + "。", "！！！", "烫烫烫烫烫烫", "<p>很好</p> &nbsp; 谢谢", "好" * 400, "暂无",
+             "请拨打 13812345678 或写信到 li@example.com", "This hotel was really wonderful and I would come again",
+             "房间很大，服务态度也很好，早餐的种类很多，位置离地铁站很近，周边吃饭很方便……阅读全文")
+        )
+    ]  # fmt: skip
+    made = audit(Records.from_rows(rows), own, effect="none", purpose="commercial")
+    done = report(made, own, examples=200)
+    html = unescape(done.page or "")
+    findings = [one for record in made for one in record.findings]
+    assert len({one["check"] for one in findings}) >= 10
+    for one in findings:
+        chinese = said_in("zh", one["reason"])
+        assert re.search("[\u4e00-\u9fff]", re.sub("“[^”]*”", "", chinese)), one
+        assert chinese in html and one["reason"] not in html, one
+    facts = made.facts["audit"]["checks"].values()
+    remarks = [said for one in facts for said in (one["skipped"], *one["facts"].get("notes", ())) if said]
+    assert remarks and not [said for said in remarks if said in html or said_in("zh", said) not in html]
 
 
 def test_without_times_nothing_is_drawn_over_time_and_with_them_it_is(context: Context, bag_of_words: None) -> None:

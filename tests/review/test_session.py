@@ -187,6 +187,31 @@ def test_every_record_of_every_task_opens(session_of, world: str) -> None:
         assert told["target"].keys() == {editor.path[0] for editor in session.shelf.editors}
 
 
+def test_reasons_and_trails_are_told_in_the_language_of_the_page(session_of) -> None:
+    session = session_of("label")
+    one = session.shelf.ids[0]
+    whole = session.shelf.row(session.shelf.rows[one]) | {
+        "findings": [
+            {
+                "check": "label_errors",
+                "score": 0.9,
+                "reason": "labelled a (2% likely); b is 90% likely",
+                "action": "review",
+            },
+            {"check": "of_a_plugin", "score": 0.5, "reason": "it does not rhyme", "action": "review"},
+        ],
+        "trail": ["quality.curate: set aside, empty: there is no letter and no figure in it"],
+    }
+    session.shelf.row = lambda row: whole
+    english, chinese = (session.record(one, "ann", language=language) for language in ("en", "zh"))
+    assert english["trail"] == whole["trail"]
+    assert [found["reason"] for found in english["findings"]] == [found["reason"] for found in whole["findings"]]
+    assert chinese["findings"][0]["named"] == "疑似标签错误"
+    assert chinese["findings"][0]["reason"] == "标为“a”（可能性 2%），而“b”的可能性是 90%"
+    assert (chinese["findings"][1]["named"], chinese["findings"][1]["reason"]) == ("of_a_plugin", "it does not rhyme")
+    assert chinese["trail"] == ["quality.curate：搁置（空文本）：没有任何文字或数字"]
+
+
 # -- the server
 
 
@@ -221,6 +246,8 @@ def test_the_server_answers_and_guards(session_of) -> None:
         assert large.status_code == 413 and "2,000,000" in large.json()["error"]["message"]
         assert client.get("/api/records", params={"search": "x" * 5000}).status_code == 414
         assert client.get("/api/records", params={"cursor": "x"}).status_code == 422
+        refused = client.get("/api/record", params={"id": "?"}, headers={"Accept-Language": "zh-CN"}).json()
+        assert refused["error"]["message"] == "没有记录 '?'"
         assert client.get("/api/record", params={"id": "nobody"}).status_code == 404
         assert client.delete("/api/verdict").status_code == 405
 

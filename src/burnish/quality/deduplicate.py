@@ -92,12 +92,9 @@ def _aside(
     keep, findings, trail = (batch[name].to_pylist() for name in ("keep", "findings", "trail"))
     for at in touched:
         row = start + at
-        how = (
-            "the same text as"
-            if likeness[row] == 1
-            else f"{likeness[row]:.0%} of its character sequences are shared in the group of"
-        )
-        reason = f"{how} {names[original[row]]}"
+        first = names[original[row]]
+        like = f"{likeness[row]:.0%} of its character sequences are shared in the group of {first}"
+        reason = f"the same text as {first}" if likeness[row] == 1 else like
         keep[at] = False
         finding = {"check": "deduplicate", "score": likeness[row], "reason": reason, "action": "drop"}
         findings[at] = [*(findings[at] or ()), finding]

@@ -120,9 +120,9 @@ def memorisation(material: Material) -> Found:
     }  # fmt: skip
 
     def reason(row: int) -> str:
-        many = f"; one of them stands in {most[row]} records" if most[row] > 1 else ""
         count = len(strings[row] - common)
-        return f"{count} string{'s' if count > 1 else ''} that a model could give away word for word{many}"
+        said = f"{count} string{'s' if count > 1 else ''} that a model could give away word for word"
+        return f"{said}; one of them stands in {most[row]} records" if most[row] > 1 else said
 
     return Found(score, flagged, reason, lambda row: "redact" if places(material)[row] else "review", facts)
 
@@ -163,8 +163,10 @@ def licences(material: Material) -> Found:
         elif terms.derivatives is False:
             note(row, 0.7, f"licence {licence} forbids derived works, and a model or an edited data set may be one")
         if not terms.known and (purpose or len({*given}) > 1):
-            what = "no licence" if licence is None else f"a licence nobody knows, {licence!r}"
-            note(row, 0.4, f"source {sources[row]} has {what}")
+            none = f"source {sources[row]} has no licence"
+            note(
+                row, 0.4, none if licence is None else f"source {sources[row]} has a licence nobody knows, {licence!r}"
+            )
     for source, counts in by_source.items():
         if len({terms_of(None if one == "(none)" else one) for one in counts}) > 1:
             said = " and ".join(sorted(counts))

@@ -28,7 +28,7 @@ def _measurable(settings: Mapping[str, Any], task: TaskSpec) -> list[tuple[str, 
     return found
 
 
-@stage("quality.gate", version=2, check=_measurable)
+@stage("quality.gate", version=3, check=_measurable)
 def gate(
     records: Records,
     context: Context,

@@ -31,8 +31,9 @@ def errors(material: Material) -> Found:
     given = material.labels[rows]
     enough = judgeable(given, num_classes=len(names), folds=material.folds) if len(rows) else np.zeros(0, dtype=bool)
     if enough.sum() < LEAST_LABELLED or len(np.unique(given[enough])) < 2:
-        least = f"{LEAST_LABELLED} labelled records in two classes of {material.folds} or more"
-        return material.nothing(f"needs {least}, there are {int(enough.sum())}")
+        return material.nothing(
+            f"needs {LEAST_LABELLED} labelled records in two classes of {material.folds} or more, there are {int(enough.sum())}"
+        )
     rows, given = rows[enough], given[enough]
     chances = _chances(material, enough)
     noise = label_errors(given, chances, seed=material.context.seed)

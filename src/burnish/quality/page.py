@@ -8,12 +8,23 @@ from typing import Any
 from burnish.core import page as p
 from burnish.core import plots
 from burnish.core.artifacts import Records
+from burnish.core.chinese import named_in, said_in
 from burnish.core.stage import Context
 from burnish.core.tasktypes import open_task
 from burnish.quality import page_plots as draw_plots
 from burnish.quality.checks import NOT_HERE
-from burnish.quality.page_walk import Walked, named_in, walk
-from burnish.quality.page_words import DIMENSIONS, WORDS, about_of, action_of, chief, figure_of, language_of, title_of
+from burnish.quality.page_facts import figures
+from burnish.quality.page_walk import Walked, other_in, walk
+from burnish.quality.page_words import (
+    DIMENSIONS,
+    WORDS,
+    action_of,
+    chief,
+    figure_of,
+    language_of,
+    limit_of,
+    title_of,
+)
 
 COPIES = ("exact_duplicates", "near_duplicates")
 SELF_TAUGHT = 0.1  # share of labels made by self-training from which the label-error estimate flatters them
@@ -22,7 +33,6 @@ BAD = 0.2
 FEW_LABELLED = 0.2  # share of records with a target below which more of them come before all else
 MAX_SHOWN = 480  # characters of a text; the whole lies in records.parquet
 OPEN = 2  # checks of a dimension whose worst records are shown at once
-MAX_FACTS = 60  # rows of one list in the facts of a check
 Facts = Mapping[str, Any]
 
 
@@ -46,18 +56,18 @@ def draw(
     numbers = _numbers(walked, checks, curate, gate, said, spoken)
     numbers |= {"ledger": ledger, "by_effect": audit.get("by_effect", [])}
     sections = [
-        p.section(words["glance"], _tiles(walked, checks, words), _gates(gate, words)),
+        p.section(words["glance"], _tiles(walked, checks, words), _gates(gate, words, spoken)),
         _effects(context, audit, words, spoken),
         _curation(curate, words, spoken),
         _ledger(ledger, words, spoken),
         p.section(words["map"], *draw_plots.text_map(records, context, audit, words, spoken), lead=words["map_lead"]),
         *(_dimension(name, context, walked, checks, words, spoken) for name in DIMENSIONS),
         _look(walked, words, listed_in),
-        p.section(words["methods"], words["reasons_in"], *(p.fold(title_of(name, spoken), one["method"]) for name, one in checks.items() if one.get("method"))),
+        p.section(words["methods"], *(p.fold(title_of(name, spoken), said_in(spoken, one["method"])) for name, one in checks.items() if one.get("method"))),
     ]  # fmt: skip
     html = p.page(
         words["title"], *(one for one in sections if one.body), verdict=p.verdict(tone, sentence, words["next"] + following, *grounds),
-        facts=[(words["records"], f"{walked.records:,}"), (words["kept"], f"{walked.kept:,}"), (words["languages"], ", ".join(context.task.languages))],
+        facts=[(words["records"], f"{walked.records:,}"), (words["kept"], f"{walked.kept:,}"), (words["languages"], words["and"].join(named_in(spoken, "language", one) for one in context.task.languages))],
         subtitle=context.name if context.name != "run" else "", language=spoken,
     )  # fmt: skip
     return numbers, html
@@ -93,7 +103,8 @@ def judged(
     grounds = _grounds(walked, checks, curate, words, language)
     failed = [name for name, one in (gate or {}).items() if not one["holds"]]
     if failed:
-        return "bad", words["verdict_gate"].format(names=", ".join(failed)), words["next_gate"], grounds
+        named = words["and"].join(limit_of(name, language) for name in failed)
+        return "bad", words["verdict_gate"].format(names=named), words["next_gate"], grounds
     if walked.kept == 0:
         return "bad", words["verdict_empty"], words["next_empty"], grounds
     if noise > BAD:
@@ -138,19 +149,19 @@ def _grounds(walked: Walked, checks: Facts, curate: Facts | None, words: Facts, 
         if draw_plots.sure(name, held["effect"][name]) == "good":
             grounds.append(words["ground_helps"].format(figure=figure_of(name, language), before=f"{held['before'][name]:.3f}", after=f"{held['after'][name]:.3f}"))  # fmt: skip
     grounds += [
-        words["ground_note"].format(check=title_of(name, language), note=one)
+        words["ground_note"].format(check=title_of(name, language), note=said_in(language, one))
         for name in ("label_distribution", "contamination")
         for one in checks.get(name, {}).get("facts", {}).get("notes", ())
     ]
     grounds += [
-        words["ground_skipped"].format(check=title_of(name, language), why=one["skipped"])
+        words["ground_skipped"].format(check=title_of(name, language), why=said_in(language, one["skipped"]))
         for name, one in checks.items()
         if name == "label_errors" and one["skipped"] and not one["skipped"].startswith(NOT_HERE)
     ]
     if others := [title_of(name, language) for name, one in checks.items() if one["skipped"].startswith(NOT_HERE)]:
-        grounds.append(words["ground_others"].format(names=", ".join(others)))
+        grounds.append(words["ground_others"].format(names=words["and"].join(others)))
     if walked.aside:
-        said = ", ".join(
+        said = words["and"].join(
             words["for"].format(count=count, name=title_of(name, language)) for name, count in walked.aside.items()
         )
         grounds.append(words["ground_aside"].format(said=said))
@@ -165,9 +176,9 @@ def _tiles(walked: Walked, checks: Facts, words: Facts) -> p.Html:
     return p.tiles(figures)
 
 
-def _gates(gate: Facts | None, words: Facts) -> p.Part:
+def _gates(gate: Facts | None, words: Facts, language: str) -> p.Part:
     rows = [
-        (name, one["measured"], one["limit"], words["yes" if one["holds"] else "no"])
+        (limit_of(name, language), one["measured"], one["limit"], words["yes" if one["holds"] else "no"])
         for name, one in (gate or {}).items()
     ]
     return p.table([words[name] for name in ("gate", "measured", "limit", "holds")], rows) if rows else ""
@@ -187,7 +198,7 @@ def _effects(context: Context, audit: Facts, words: Facts, language: str) -> p.S
     why = audit.get("no_probe") or (
         words["no_effect_few"] if one_label else words["no_effect_task"].format(task=context.task.type)
     )
-    return p.section(words["effects"], p.note(words["no_effect"].format(why=why)))
+    return p.section(words["effects"], p.note(words["no_effect"].format(why=said_in(language, why))))
 
 
 def _curation(curate: Facts | None, words: Facts, language: str) -> p.Section:
@@ -199,18 +210,24 @@ def _ledger(ledger: Facts | None, words: Facts, language: str) -> p.Section:
     if not ledger:
         return p.section(words["ledger"])
     rows = [
-        (words[part], figure_of(name, language), value, ledger[part].get(f"{name}.where", ""))
+        (words[part], figure_of(name, language), value, _where(ledger[part].get(f"{name}.where", ""), language))
         for part in ("performance", "fairness", "safety", "reliability")
         for name, value in ledger[part].items()
         if not isinstance(value, str)
     ]
-    missing = [(figure_of(name, language), why) for name, why in ledger["not_measured"].items()]
+    missing = [(figure_of(name, language), said_in(language, why)) for name, why in ledger["not_measured"].items()]
     drawn = p.table(["", words["figure"], words["value"], words["where"]], rows, sort=False) if rows else ""
     open_end = (
         p.fold(words["not_measured"], p.table([words["figure"], words["why"]], missing, sort=False)) if missing else ""
     )
     lead = words["ledger_lead"].format(version=ledger["version"], records=ledger["records"])
     return p.section(words["ledger"], drawn, open_end, lead=lead)
+
+
+def _where(said: str, language: str) -> str:
+    """ "source, positive": a column, and the label where its groups differ most."""
+    column, comma, label = said.partition(", ")
+    return named_in(language, "field", column) + comma + label
 
 
 def _dimension(name: str, context: Context, walked: Walked, checks: Facts, words: Facts, language: str) -> p.Section:
@@ -232,7 +249,7 @@ def _dimension(name: str, context: Context, walked: Walked, checks: Facts, words
     else:
         charts = [draw_plots.timeline(walked, words)] if name == "timeliness" else []
     remarks: list[p.Part] = [
-        p.note(f"{title_of(check, language)}: {remark}")
+        p.note(words["remark"].format(check=title_of(check, language), said=said_in(language, remark)))
         for check, one in own.items()
         for remark in one["facts"].get("notes", ())
     ]
@@ -256,8 +273,8 @@ def _table(own: Facts, words: Facts, language: str) -> p.Html:
         (
             p.link(title_of(name, language), f"#check-{name}") if one["count"] or one["facts"] else title_of(name, language),
             one["count"], p.share(one["share"]),
-            words["skipped"].format(why=one["skipped"]) if one["skipped"] else ", ".join(f"{action_of(action, language)} {count:,}" for action, count in one["actions"].items()) or words["none_found"],
-            _gain(one.get("effect")), about_of(name, one["about"], language),
+            words["skipped"].format(why=said_in(language, one["skipped"])) if one["skipped"] else words["and"].join(f"{action_of(action, language)} {count:,}" for action, count in one["actions"].items()) or words["none_found"],
+            _gain(one.get("effect")), said_in(language, one["about"]),
         )
         for name, one in sorted(own.items(), key=lambda item: -item[1]["count"])
     ]  # fmt: skip
@@ -282,58 +299,25 @@ def _check(name: str, one: Facts, walked: Walked, words: Facts, language: str, *
             [_example(row, walked.others, words, language) for row in worst], shown=3, what=words["records"]
         )
         inside.append(p.fold(said, shown, open=open))
-    if figures := _figures(one["facts"]):
-        inside.append(p.fold(f"{title_of(name, language)}: {words['figures_of']}", figures))
+    if told := figures(one["facts"], language):
+        inside.append(p.fold(words["remark"].format(check=title_of(name, language), said=words["figures_of"]), told))
     return plots.anchor(f"check-{name}", p.together(*inside)) if inside else ""
 
 
 def _example(one: Facts, others: Mapping[str, str], words: Facts, language: str) -> p.Example:
     place = f"{one['file']}:{one['line']}" if one["file"] and one["line"] else one["file"] or one["source"]
     pairs = [
-        (words["score"], round(float(one["score"]), 3)), (words["why"], one["reason"]), (words["suggested"], action_of(one["action"], language)),
+        (words["score"], round(float(one["score"]), 3)), (words["why"], said_in(language, one["reason"])), (words["suggested"], action_of(one["action"], language)),
         (words["label"], one["label"]), (words["aside"], None if one["keep"] else words["yes"]), (words["id"], one["id"]), (words["place"], place),
     ]  # fmt: skip
     shown = [(name, value) for name, value in pairs if value is not None]
-    other = others.get(named_in(one["reason"]))
+    other = others.get(other_in(one["reason"]))
     if other is None:
         text = one["text"]
         return p.Example(text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]} …", shown)
     there, here = p.differences(other, one["text"])
     beside = p.compared([(words["this"], here, "plain"), (words["beside"], there, "plain")], beside=True)
     return p.Example(p.together(beside), shown)
-
-
-def _figures(facts: Facts) -> p.Part:
-    """The facts of a check, whatever they are: single figures in two columns, lists and tables as tables."""
-    single = [
-        (name.replace("_", " "), value) for name, value in facts.items() if isinstance(value, str | int | float | bool)
-    ]
-    parts: list[p.Part] = [p.facts(single)] if single else []
-    for name, value in facts.items():
-        if name not in ("notes", "map") and isinstance(value, list | dict) and value:
-            parts.append(_listed(name.replace("_", " "), value))
-    return p.together(*parts)
-
-
-def _listed(name: str, value: Any) -> p.Part:
-    rows = list(value.items()) if isinstance(value, dict) else value
-    if isinstance(value, dict) and all(isinstance(one, dict) for one in value.values()):
-        rows = [{"": key, **one} for key, one in value.items()]
-    if isinstance(rows[0], dict):
-        heads = list(dict.fromkeys(key for one in rows if isinstance(one, dict) for key in one))
-        cells = [[_plain(one.get(key)) for key in heads] for one in rows if isinstance(one, dict)]
-        return p.table([head.replace("_", " ") for head in heads], cells, caption=name, limit=MAX_FACTS)
-    if isinstance(rows[0], tuple):
-        return p.table([name, ""], [(key, _plain(one)) for key, one in rows], limit=MAX_FACTS)
-    return p.table([name], [(_plain(one),) for one in rows], limit=MAX_FACTS)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return ", ".join(f"{name}: {_plain(one)}" for name, one in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(str(_plain(one)) for one in value)
-    return round(value, 4) if isinstance(value, float) else value
 
 
 def _look(walked: Walked, words: Facts, listed_in: str) -> p.Section:

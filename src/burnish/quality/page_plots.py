@@ -12,6 +12,7 @@ import numpy as np
 from burnish.core import page as p
 from burnish.core import plots
 from burnish.core.artifacts import Records
+from burnish.core.chinese import said_in
 from burnish.core.stage import Context
 from burnish.quality.page_walk import SLICES, Walked
 from burnish.quality.page_words import SMALLER_IS_BETTER, action_of, chief, figure_of, title_of
@@ -255,7 +256,7 @@ def curation(curate: Facts, words: Words, language: str) -> list[p.Part]:
                 words["why"],
                 p.table(
                     [words["check"], words["reason"]],
-                    [(title_of(name, language), said) for name, said in curate["why"].items()],
+                    [(title_of(name, language), said_in(language, said)) for name, said in curate["why"].items()],
                 ),
             )
         )

@@ -93,7 +93,7 @@ def _count(made: Walked, row: Mapping[str, Any], labels: list[str]) -> None:
 
 def _others(records: Records, worst: Mapping[str, list[dict[str, Any]]]) -> dict[str, str]:
     """Texts of the records that findings refer to: their id ends the reason."""
-    wanted = {named_in(shown["reason"]) for rows in worst.values() for shown in rows} - {""}
+    wanted = {other_in(shown["reason"]) for rows in worst.values() for shown in rows} - {""}
     texts: dict[str, str] = {}
     for batch in records.batches(["id", "text", "text_b", "messages"]) if wanted else ():
         if wanted.isdisjoint(batch["id"].to_pylist()):
@@ -104,7 +104,7 @@ def _others(records: Records, worst: Mapping[str, list[dict[str, Any]]]) -> dict
     return texts
 
 
-def named_in(reason: str) -> str:
+def other_in(reason: str) -> str:
     """The id of another record, where one ends the reason."""
     return reason.rsplit(" ", 1)[-1].rstrip(".") if " " in reason else ""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from burnish.core.chinese import named_in
 from burnish.core.stage import TaskSpec
 
 DIMENSIONS = ("distribution", "noise", "diversity", "timeliness", "ethics")
@@ -19,17 +20,25 @@ def language_of(task: TaskSpec, language: str = "auto") -> str:
 
 def title_of(check: str, language: str) -> str:
     """What a check is called on the page; one that nobody has named here goes by its own name."""
-    known = TITLES.get(check)
-    return known[language == "zh"] if known else check.replace("_", " ").capitalize()
-
-
-def about_of(check: str, about: str, language: str) -> str:
-    """What it looks for, in a sentence: its own, or the Chinese one."""
-    return ABOUT.get(check, about) if language == "zh" else about
+    named = named_in(language, "check", check)
+    return named if named != check else TITLES.get(check, check.replace("_", " ").capitalize())
 
 
 def figure_of(name: str, language: str) -> str:
-    return FIGURES.get(name, (name.replace("_", " "),) * 2)[language == "zh"]
+    named = named_in(language, "figure", name)
+    return named if named != name else FIGURES.get(name, name.replace("_", " "))
+
+
+def fact_of(name: str, language: str) -> str:
+    """A fact of a check, or a column of one, as the page names it."""
+    named = named_in(language, "fact", name)
+    return named if named != name else name.replace("_", " ")
+
+
+def limit_of(name: str, language: str) -> str:
+    """What a gate asks for: its name in the spec, and what that is."""
+    named = named_in(language, "figure", name)
+    return name if named == name else f"{named}（{name}）"
 
 
 def action_of(action: str, language: str) -> str:
@@ -44,67 +53,30 @@ def chief(effect: Mapping[str, Any]) -> str:
     return str(effect.get("figure") or next((one for one in ("accuracy", "macro_f1", "f1") if one in effect), ""))
 
 
-# check -> English, Chinese
+# what a check is called, where that is not its own name; Chinese: zh/words.txt
 TITLES = {
-    "exact_duplicates": ("Exact copies", "完全重复"), "near_duplicates": ("Near copies", "近似重复"),
-    "semantic_duplicates": ("Same in meaning", "语义重复"), "conflicting_duplicates": ("Conflicting copies", "标签冲突的重复"),
-    "label_distribution": ("Label distribution", "标签分布"), "slice_balance": ("Balance of slices", "切片均衡"),
-    "joint_balance": ("Labels by slice", "标签与切片的联合分布"), "label_shift": ("Label shift", "标签偏移"),
-    "length": ("Unusual lengths", "异常长度"), "spurious_tokens": ("Give-away tokens", "泄露标签的词"),
-    "artefacts": ("Shortcuts", "捷径特征"), "contamination": ("Test set contamination", "测试集污染"),
-    "label_errors": ("Suspected label errors", "疑似标签错误"), "neighbour_disagreement": ("Neighbours disagree", "与近邻标签不一致"),
-    "training_dynamics": ("Never learnt", "始终学不会"), "area_under_margin": ("Learnt like wrong labels", "学习过程像错误标签"),
-    "entity_errors": ("Suspected entity errors", "疑似实体错误"), "relation_errors": ("Suspected relation errors", "疑似关系错误"),
-    "answer_errors": ("Suspected answer errors", "疑似答案错误"), "pair_errors": ("Mismatched outputs", "输入输出不匹配"),
-    "empty": ("Empty texts", "空文本"), "encoding": ("Damaged encoding", "编码损坏"), "language": ("Other languages", "其他语言"),
-    "gibberish": ("Gibberish", "乱码文字"), "markup": ("Markup left in", "残留标记"), "truncation": ("Cut off", "文本被截断"),
-    "boilerplate": ("Boilerplate", "套话模板"), "machine_translated": ("Machine translation", "机器翻译痕迹"),
-    "broken_fields": ("Broken fields", "字段缺失或损坏"), "pii": ("Personal data", "个人信息"),
-    "memorisation": ("Memorisation risk", "记忆泄露风险"), "licences": ("Licences and consent", "许可与同意"),
-    "toxicity": ("Toxic language", "有害语言"), "groups": ("Groups of people", "人群表现"), "coverage": ("Coverage", "覆盖"), "target_population": ("Target population", "目标人群覆盖"),
-    "variety": ("Variety", "丰富程度"), "age": ("Age", "数据年龄"), "drift": ("Drift", "内容漂移"), "label_drift": ("Labels that moved", "标签含义漂移"),
-    "superseded": ("Superseded", "已被新版取代"), "usefulness": ("Usefulness by age", "价值随时间变化"),
-}  # fmt: skip
-
-# what a check looks for, in Chinese; English stands in its docstring
-ABOUT = {
-    "exact_duplicates": "与另一条记录文本相同，不计大小写、全半角、空白和不可见字符。",
-    "near_duplicates": "与另一条记录几乎相同：模板、套话、少量改动。",
-    "conflicting_duplicates": "文本与另一条记录相同而标签不同：至少有一个是错的。",
-    "label_distribution": "标签如何分布：缺失、稀少或被其他类别淹没的类别。",
-    "slice_balance": "记录在来源、语言、许可和元数据字段上的分布：几乎不起作用的切片。",
-    "joint_balance": "在某个切片里几乎不出现的标签：模型可能学到切片而不是标签。",
-    "label_shift": "标签在某个来源、划分或测试集里的分布与其他部分不同。",
-    "length": "与同语言文本相比过长或过短的文本。",
-    "spurious_tokens": "单凭一个词就泄露标签，而正常语言不会如此。",
-    "artefacts": "仅凭输入中不该透露标签的部分就能判断标签。",
-    "contamination": "出现在指定测试集中的记录，或几乎相同：其得分只是记忆。",
-    "label_errors": "用其余记录训练的模型不相信的标签。",
-    "neighbour_disagreement": "语义最近的记录不认同的标签。",
-    "training_dynamics": "无论训练多久模型都不相信的标签。",
-    "area_under_margin": "学习曲线与已知错误标签相似的标签。",
-    "entity_errors": "类型错误或漏标的实体。", "relation_errors": "与别处同一对实体矛盾、或连接了不该连接的类型的关系。",
-    "answer_errors": "不在原文中、位置不符或不能回答问题的答案。", "pair_errors": "不可能属于其输入的输出。",
-    "empty": "没有任何文字或数字的文本。", "encoding": "以错误编码读取的文本，或有字符丢失。",
-    "language": "不是任务所列语言的文本。", "gibberish": "自我重复、由符号组成或字母顺序异常的文本。",
-    "markup": "残留网页或格式标记的文本。", "truncation": "在结束之前被截断的文本。",
-    "boilerplate": "大部分内容在许多其他记录中也出现的文本。", "machine_translated": "可能是机器翻译的文本：只是线索，不是证明。",
-    "broken_fields": "缺失、互相矛盾或毫无内容的字段。",
-    "pii": "个人信息：姓名、电话、邮箱、身份证号、银行卡、护照、车牌、地址、账号、IP、密钥。",
-    "memorisation": "模型可能背下并泄露的记录。", "licences": "各来源的许可与同意：缺失、矛盾或不可合用。",
-    "toxicity": "有害语言。", "groups": "涉及各人群的记录：数量、标签比例和搭配。", "semantic_duplicates": "意思与另一条记录相同，措辞不同。",
-    "coverage": "哪些内容很多，哪些内容几乎没有。", "target_population": "目标人群中没有被这些记录覆盖的部分。", "variety": "记录之间有多不同。",
-    "age": "记录有多旧。", "drift": "词汇和话题随时间的变化。", "label_drift": "含义随时间改变的标签。", "superseded": "已被更新版本取代的记录。",
-    "usefulness": "旧记录对今天还有多少价值（实测），以及何时应再次收集。",
+    "exact_duplicates": "Exact copies", "near_duplicates": "Near copies", "semantic_duplicates": "Same in meaning",
+    "conflicting_duplicates": "Conflicting copies", "slice_balance": "Balance of slices",
+    "joint_balance": "Labels by slice", "length": "Unusual lengths", "spurious_tokens": "Give-away tokens",
+    "artefacts": "Shortcuts", "contamination": "Test set contamination", "label_errors": "Suspected label errors",
+    "neighbour_disagreement": "Neighbours disagree", "training_dynamics": "Never learnt",
+    "area_under_margin": "Learnt like wrong labels", "entity_errors": "Suspected entity errors",
+    "relation_errors": "Suspected relation errors", "answer_errors": "Suspected answer errors",
+    "pair_errors": "Mismatched outputs", "empty": "Empty texts", "encoding": "Damaged encoding",
+    "language": "Other languages", "markup": "Markup left in", "truncation": "Cut off",
+    "machine_translated": "Machine translation", "pii": "Personal data", "memorisation": "Memorisation risk",
+    "licences": "Licences and consent", "toxicity": "Toxic language", "groups": "Groups of people",
+    "label_drift": "Labels that moved", "usefulness": "Usefulness by age",
 }  # fmt: skip
 
 FIGURES = {
-    "accuracy": ("accuracy", "准确率"), "macro_f1": ("macro F1", "宏平均 F1"), "micro_f1": ("micro F1", "微平均 F1"),
-    "f1": ("F1", "F1"), "log_loss": ("log loss", "对数损失"), "worst_group": ("worst group", "最差群体"),
-    "ece": ("calibration error", "校准误差"), "gap": ("gap between groups", "群体差距"), "robustness": ("robustness", "鲁棒性"),
-    "privacy": ("privacy", "隐私"), "as_labelled": ("by the labels as they stand", "按原标签计"),
-    "absolute_error": ("absolute error", "绝对误差"),
-}  # fmt: skip
+    "macro_f1": "macro F1",
+    "micro_f1": "micro F1",
+    "f1": "F1",
+    "ece": "calibration error",
+    "gap": "gap between groups",
+    "as_labelled": "by the labels as they stand",
+}
 SMALLER_IS_BETTER = ("log_loss", "ece", "gap", "absolute_error", "privacy")
 
 ACTIONS = {
@@ -116,6 +88,7 @@ WORDS: dict[str, dict[str, Any]] = {
     "en": {
         "title": "Data quality", "records": "records", "kept": "kept", "labelled": "labelled", "flagged": "with a finding",
         "languages": "languages", "noise_tile": "wrong labels, estimated", "glance": "At a glance",
+        "and": ", ", "remark": "{check}: {said}",
         "gate": "gate", "measured": "measured", "limit": "limit", "holds": "holds", "yes": "yes", "no": "no",
         "effects": "Findings by effect", "points": "points",
         "effects_lead": "What happens to {figure} on held-out records when the finding's remedy is applied: the dot is the mean over "
@@ -147,7 +120,7 @@ WORDS: dict[str, dict[str, Any]] = {
         "score": "score", "place": "from", "aside": "set aside", "beside": "the other record", "this": "this record", "figures_of": "All figures of this check",
         "other_checks": "Figures of the checks that found nothing", "look": "How to look at a record",
         "look_said": "Every finding of every record stands in {file}, a line each, and beside the record in records.parquet. The story of one record, from its source to the model:",
-        "methods": "How each check works, and where it comes from", "more": "and {count:,} more", "source": "source", "licence": "licence", "reasons_in": "",
+        "methods": "How each check works, and where it comes from", "more": "and {count:,} more", "source": "source", "licence": "licence",
         "unsaid": "(not said)", "no_labels": "{task} has no labels of its own; {count:,} records have a target.", "next": "Next: ", "distributions": "Sources and languages",
         "ledger": "The ledger of this data version", "ledger_lead": "Version {version}: {records:,} kept records, judged by a probe before any training. Another version of the data has the same table to lay beside it.",
         "performance": "performance", "fairness": "fairness", "safety": "safety", "reliability": "reliability", "value": "value", "where": "where", "not_measured": "Not measured",
@@ -165,6 +138,7 @@ WORDS: dict[str, dict[str, Any]] = {
     "zh": {
         "title": "数据质量", "records": "记录", "kept": "保留", "labelled": "有标签", "flagged": "有问题的记录",
         "languages": "语言", "noise_tile": "估计的错误标签", "glance": "一览",
+        "and": "、", "remark": "{check}：{said}",
         "gate": "门槛", "measured": "实测", "limit": "限值", "holds": "是否达到", "yes": "是", "no": "否",
         "effects": "按效果排列的问题", "points": "百分点",
         "effects_lead": "对每类问题采取补救之后，留出记录上的{figure}如何变化：圆点是多次划分的均值，横线是 95% 区间。绿色有益，红色有害，灰色看不出差别。",
@@ -190,7 +164,7 @@ WORDS: dict[str, dict[str, Any]] = {
         "language": "语言", "half": "中位", "longest": "最长", "times": "按时间统计的记录", "records_of": "{name}：{count} 条中的 {shown} 条，最严重的在前",
         "score": "得分", "place": "出处", "aside": "已搁置", "beside": "另一条记录", "this": "本条记录", "figures_of": "此检查的全部数字",
         "other_checks": "没有发现问题的检查：全部数字", "look": "如何查看一条记录", "look_said": "每条记录的每个问题都在 {file} 中（每行一个），也在 records.parquet 的记录旁。一条记录从来源到模型的经历：",
-        "methods": "各检查的方法与出处", "more": "另有 {count:,} 条", "source": "来源", "licence": "许可", "reasons_in": "原因、方法由检查给出，为英文。",
+        "methods": "各检查的方法与出处", "more": "另有 {count:,} 条", "source": "来源", "licence": "许可",
         "unsaid": "（未注明）", "no_labels": "{task} 没有标签；{count:,} 条记录有目标。", "next": "下一步：", "distributions": "来源与语言",
         "ledger": "本数据版本的总账", "ledger_lead": "版本 {version}：保留 {records:,} 条记录，在任何训练之前由探针评判。其他数据版本有同样的表，可并排比较。",
         "performance": "性能", "fairness": "公平", "safety": "安全", "reliability": "可靠", "value": "数值", "where": "所在", "not_measured": "没有测量",

@@ -13,7 +13,7 @@ from burnish.quality.page_walk import list_findings
 LISTED = "findings.jsonl"
 
 
-@stage("quality.report", version=3, closing=True)
+@stage("quality.report", version=4, closing=True)
 def report(
     records: Records, context: Context, *, examples: Count = 8, language: Literal["auto", "en", "zh"] = "auto"
 ) -> Report:

@@ -120,13 +120,14 @@ def usefulness(material: Material) -> Found:
     score, flagged = np.zeros(len(material)), np.zeros(len(material), dtype=bool)
     score[rows] = np.clip(mean, 0, None)[number] / max(float(mean.max()), drop)
     flagged[rows] = worse[number] & labelled  # fewer bits are no harm by themselves
-    what = "points of accuracy" if labelled else "bits a word"
-    scale = 100 if labelled else 1
     at = dict(zip(rows.tolist(), number.tolist(), strict=True))
 
     def reason(row: int) -> str:
         one = at[row]
-        return f"records of {_between(days[rows[number == one]])} teach {scale * mean[one]:.1f} {what} less about the newest than recent ones do"
+        lost = f"{100 * mean[one]:.1f} points of accuracy" if labelled else f"{mean[one]:.1f} bits a word"
+        return (
+            f"records of {_between(days[rows[number == one]])} teach {lost} less about the newest than recent ones do"
+        )
 
     sure = line.slope_high < 0
     due = {"value": _years(line.due), "low": _years(line.due_low), "high": _years(line.due_high)}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from burnish.core.chinese import named_in, said_in
+
 FEW = 3  # labellers that a sentence names
 
 
@@ -62,12 +64,13 @@ def _chinese(one: Mapping[str, Any]) -> str:
         case "uncertainty":
             return f"标签不确定：距离“抛硬币”已有 {one['score']:.0%}。"
         case "suspicion":
-            return f"质检怀疑它有误（{one.get('check', 'audit')}，得分 {one['score']:.2f}）：{one.get('reason', '')}。"
+            check, reason = named_in("zh", "check", one.get("check", "audit")), said_in("zh", one.get("reason") or "")
+            return f"质检怀疑它有误（{check}，得分 {one['score']:.2f}）：{reason}。"
         case "slice":
-            where = f"{one['column']} 为 {one['value']}"
+            where = f"{named_in('zh', 'field', one['column'])}为“{one['value']}”"
             if not one["looked"]:
-                return f"还没有人看过 {where} 的记录。"
-            return f"{where} 的记录看过 {one['looked']} 条，其中 {one['changed']} 条被修改。"
+                return f"还没有人看过{where}的记录。"
+            return f"{where}的记录看过 {one['looked']} 条，其中 {one['changed']} 条被修改。"
         case "diversity":
             return f"与已看过或排在前面的最相近记录只有 {1 - one['score']:.0%} 相同。"
     return str(one["part"])

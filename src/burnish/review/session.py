@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from burnish.core.chinese import named_in, said_in
 from burnish.review.agreement import agreement
 from burnish.review.fits import misfit
 from burnish.review.say import reasons
@@ -225,8 +226,8 @@ class Session:
             "input": self.shelf.read(whole),
             "target": target,
             "votes": [_vote(vote, whole, editors) for vote in whole["votes"] or ()],
-            "findings": whole["findings"] or [],
-            "trail": whole["trail"] or [],
+            "findings": [_finding(one, language) for one in whole["findings"] or ()],
+            "trail": [said_in(language, line) for line in whole["trail"] or ()],
             "probs": _probs(whole, editors),
             "why": reasons(self.looks.get(one, {}).get("why", ()), language),
             "facts": _facts(whole),
@@ -365,6 +366,12 @@ def _vote(vote: Mapping[str, Any], row: Mapping[str, Any], editors: Sequence[Any
     if vote.get("tail_start") is not None and vote.get("tail_end") is not None:
         made["tail"] = text[vote["tail_start"] : vote["tail_end"]]
     return made
+
+
+def _finding(one: Mapping[str, Any], language: str) -> dict[str, Any]:
+    """A finding, its check and its reason in the language of the page."""
+    check, reason = one["check"] or "", one["reason"] or ""
+    return {**one, "named": named_in(language, "check", check), "reason": said_in(language, reason)}
 
 
 def _probs(row: Mapping[str, Any], editors: Sequence[Any]) -> dict[str, float]:

@@ -28,6 +28,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from burnish.core.chinese import said_in
 from burnish.core.errors import BurnishError
 from burnish.review.session import Ask, Refused, Session
 
@@ -109,6 +110,11 @@ def error(status: int, message: str) -> Response:
     return JSONResponse({"error": {"type": "review", "message": message}}, status)
 
 
+def spoken(request: Request) -> str:
+    """The language of the page that asks."""
+    return "zh" if request.headers.get("accept-language", "").startswith("zh") else "en"
+
+
 def application(session: Session, *, token: str | None = None, any_host: bool = False) -> Starlette:
     """The page and its questions, as an ASGI application. any_host: other machines may name this one as they like."""
     lock = threading.Lock()  # one question at a time: what a session knows is shared, and a decision is one act
@@ -124,7 +130,7 @@ def application(session: Session, *, token: str | None = None, any_host: bool = 
 
                 return JSONResponse(await run_in_threadpool(locked))
             except Refused as refused:
-                return error(refused.status, refused.message)
+                return error(refused.status, said_in(spoken(request), refused.message))
             except ClientDisconnect:
                 return error(400, "the request was cut off")
 

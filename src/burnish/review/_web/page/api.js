@@ -8,7 +8,7 @@ if (fragment.get("token")) {
 
 async function ask(path, options = {}) {
   const token = sessionStorage.getItem("token");
-  const headers = {"X-Burnish": "review", ...(token ? {Authorization: `Bearer ${token}`} : {}), ...options.headers};
+  const headers = {"X-Burnish": "review", "Accept-Language": document.documentElement.lang, ...(token ? {Authorization: `Bearer ${token}`} : {}), ...options.headers};
   let answer;
   try {
     answer = await fetch(path, {...options, headers});

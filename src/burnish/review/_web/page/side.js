@@ -14,7 +14,7 @@ export function side(row, {adopt, take, adjudicates}) {
       adjudicates && one.verdict !== "skip" ? h("button", {type: "button", onclick: () => take(one)}, word("take")) : null)), row.waiting && !row.others.length ? h("p", {class: "quiet"}, word("blind", row.waiting)) : null));
   }
   made.push(part(word("votes"), row.votes.length ? row.votes.map(one => vote(one, adopt)) : h("p", {class: "quiet"}, word("noVotes"))));
-  if (row.findings.length) made.push(part(word("findings"), row.findings.map(one => h("div", {class: "finding"}, h("b", {}, one.check), h("small", {}, one.score === null ? "" : Number(one.score).toFixed(2)), h("p", {}, one.reason)))));
+  if (row.findings.length) made.push(part(word("findings"), row.findings.map(one => h("div", {class: "finding"}, h("b", {title: one.check}, one.named), h("small", {}, one.score === null ? "" : Number(one.score).toFixed(2)), h("p", {}, one.reason)))));
   if (row.facts.length) made.push(part(word("facts"), h("dl", {}, row.facts.map(([name, value]) => [h("dt", {}, named("columns", name)), h("dd", {}, value)]))));
   if (row.trail.length) made.push(part(word("trail"), h("ol", {class: "trail"}, row.trail.map(one => h("li", {}, one)))));
   return made;

@@ -509,12 +509,12 @@ def test_auto_is_lora_for_a_large_pretrained_decoder_alone(folders):
 
 def test_auto_follows_the_number_of_texts_and_the_memory(folders):
     model, token = (models.build(folders["bert"], HEADS[kind], seed=0) for kind in ("sequence", "token"))
-    few = Taught(records=32, labels=2, one_label=True, plain=True)
+    few = Taught(records=128, labels=2, one_label=True, plain=True)
 
     def name(model, taught, memory=1e12):
         return choose(model, taught, memory=memory)[0][0].name
 
-    assert name(model, few) == "contrastive" and name(model, replace(few, records=33)) == "full"
+    assert name(model, few) == "contrastive" and name(model, replace(few, records=129)) == "full"
     assert name(model, replace(few, one_label=False)) == "full" and name(model, replace(few, plain=False)) == "full"
     assert name(token, few) == "full"
     weights = sum(weight.numel() for weight in model.parameters())

@@ -1,7 +1,7 @@
 """What a remedy does to the real thing: the task's encoder tuned with it and without, same records, same seeds.
 
 Small on purpose (RECORDS records, REPEATS splits): a difference between two trainings is asked for, not the best model.
-Passes and rate are what `auto` makes of so many records: a model that has not learnt yet shrugs off what would spoil it. Any task with an encoder can be measured, tagging, relations and answers in a text among them; models that
+Strategy, passes and rate are what `auto` makes of so many records: a model that has not learnt yet shrugs off what would spoil it. Any task with an encoder can be measured, tagging, relations and answers in a text among them; models that
 write are left out, for they take hours.
 
 Privacy: CANARIES made-up secrets, each COPIES times in the training side (Carlini et al. 2019). Exposure in bits:
@@ -137,6 +137,9 @@ class Laboratory:
         from burnish.nn import models
         from burnish.nn.first_look import shown
         from burnish.nn.loop import fit
+        from burnish.nn.objectives import CrossEntropy
+        from burnish.nn.strategies.auto import Taught, choose
+        from burnish.nn.strategies.base import placed
         from burnish.nn.training import Training
         from burnish.nn.weighing import repeated
 
@@ -148,10 +151,14 @@ class Laboratory:
         if one.weight and examples.records is None and examples.groups is None:
             weights = np.array([one.weight.get(at, 1.0) for at in range(len(examples))])
             examples = examples.take(repeated(weights, seed=seed))
-        fit(
-            model, examples, None, settings=Training(), scratch=None, progress=Silent(), seed=seed,
-            objective=self.task.objective(),
-        )  # fmt: skip
+        objective = self.task.objective()
+        given = Taught(
+            len(examples), len(self.task.head().labels), one_label=type(objective) is CrossEntropy, plain=True
+        )
+        common: dict[str, Any] = {"settings": Training(), "scratch": None, "progress": Silent(), "seed": seed}
+        parts = placed(choose(model, given)[0], model, seed=seed)  # what `strategy: auto` would do with these
+        if not any(one.teach(model, examples, **common) is not None for one in parts):
+            fit(model, examples, None, objective=objective, strategies=parts, **common)
         return model
 
     def answers(self, model: Any, table: pa.Table) -> Any:

@@ -214,6 +214,8 @@ def tune(
             or distil
             or label_smoothing
             or class_weights != "none"
+            or (epochs, learning_rate) != ("auto", "auto")  # these speak of passes over single texts
+            or open_group().size > 1
             or (gold and gold.facts.get("train"))
         )
         and losses.plain(loss) == "cross_entropy",

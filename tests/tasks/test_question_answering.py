@@ -185,9 +185,9 @@ def test_the_best_spans_are_those_of_trying_all(length, longest, most, seed):
     rng = np.random.default_rng(seed)
     scores, inside = rng.normal(size=(length, 2)) * 3, np.arange(length) >= min(2, length - 1)
     spans, none = best_spans(scores, inside, longest=longest, most=most)
-    open_ = inside.copy()
-    open_[0] = True
-    log_p = scores - np.log(np.exp(scores[open_]).sum(0))
+    total = np.log(np.exp(scores[inside]).sum(0))
+    refused = 1 / (1 + np.exp(-(scores[0] - total).sum()))
+    log_p = scores - total + np.log(1 - refused) / 2
     every = sorted(
         (
             (log_p[i, 0] + log_p[j, 1], i, j)
@@ -197,9 +197,11 @@ def test_the_best_spans_are_those_of_trying_all(length, longest, most, seed):
         ),
         reverse=True,
     )
-    assert none == pytest.approx(log_p[0].sum())
+    assert none == pytest.approx(np.log(refused))
     assert [(i, j) for _, i, j in spans] == [(i, j) for _, i, j in every[:most]]
     assert [score for score, *_ in spans] == pytest.approx([score for score, *_ in every[:most]])
+    pairs = np.exp(np.add.outer(log_p[inside, 0], log_p[inside, 1]))
+    assert pairs.sum() + refused == pytest.approx(1)  # nothing of the probability is lost
 
 
 def made(text, start=None, end=None):

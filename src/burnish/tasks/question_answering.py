@@ -237,6 +237,10 @@ class Task(base.Task):
         odds = np.clip([one.odds for one in found], -1e3, 1e3)
         return {THRESHOLD: round(best_threshold(odds, scores, able).value, 6)}
 
+    def judging(self, table: pa.Table, examples: Any, outputs: Sequence[Any]) -> dict[str, Any]:
+        """The threshold too: at an unfitted one a model that refuses everything looks better than one that begins to answer."""
+        return self.calibrate(table, examples, outputs)
+
     def agreement(self, before: Answers, after: Answers) -> np.ndarray:
         """(n,) 1.0 where two models give the same answer from the same place, whatever stands beside it."""
         pairs = zip(before.items, after.items, strict=True)

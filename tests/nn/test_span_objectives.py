@@ -26,17 +26,17 @@ def where(scores, kept, start, end, smoothing=0.0):
     return sum(both).item() / 2
 
 
-def refused(scores, kept):
-    """Probability that there is no answer: the first token against all others together."""
-    return torch.sigmoid((scores[0] - scores[kept].logsumexp(0)).sum()).item()
+def refused(scores):
+    """Probability that there is no answer, of the first token alone."""
+    return torch.sigmoid(scores[0].sum()).item()
 
 
 def test_where_the_answer_stands_and_whether_it_does_are_two_losses():
     batch = make_batch(windows(), np.arange(2), pad_token=0)
     scores = torch.randn(2, 6, 2, generator=torch.Generator().manual_seed(0), requires_grad=True)
     loss = Borders().loss(scores, batch, None)
-    answered = where(scores[0], [2, 3, 4], 3, 4) - np.log(1 - refused(scores[0], [2, 3, 4]))
-    assert loss.tolist() == pytest.approx([answered, -np.log(refused(scores[1], [2]))], rel=1e-5)
+    answered = where(scores[0], [2, 3, 4], 3, 4) - np.log(1 - refused(scores[0]))
+    assert loss.tolist() == pytest.approx([answered, -np.log(refused(scores[1]))], rel=1e-5)
     loss.sum().backward()
     assert torch.isfinite(scores.grad).all()
     assert not scores.grad[0, [1, 5]].any() and not scores.grad[1, [1, 3, 4, 5]].any()  # nor does padding learn
@@ -56,5 +56,5 @@ def test_label_smoothing_shares_the_target_over_the_tokens_of_the_context():
     batch = make_batch(windows(), np.array([0]), pad_token=0)
     scores = torch.randn(1, 6, 2, generator=torch.Generator().manual_seed(1))
     kept = [2, 3, 4]
-    expected = where(scores[0], kept, 3, 4, 0.1) - np.log(1 - refused(scores[0], kept))
+    expected = where(scores[0], kept, 3, 4, 0.1) - np.log(1 - refused(scores[0]))
     assert Borders(0.1).loss(scores, batch, None).item() == pytest.approx(expected, rel=1e-5)

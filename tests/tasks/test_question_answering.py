@@ -186,7 +186,7 @@ def test_the_best_spans_are_those_of_trying_all(length, longest, most, seed):
     scores, inside = rng.normal(size=(length, 2)) * 3, np.arange(length) >= min(2, length - 1)
     spans, none = best_spans(scores, inside, longest=longest, most=most)
     total = np.log(np.exp(scores[inside]).sum(0))
-    refused = 1 / (1 + np.exp(-(scores[0] - total).sum()))
+    refused = 1 / (1 + np.exp(-scores[0].sum()))
     log_p = scores - total + np.log(1 - refused) / 2
     every = sorted(
         (
@@ -229,9 +229,26 @@ def test_figures_are_means_over_records_with_a_target():
     details = json.loads(json.dumps(one.details(TABLE, answers)))
     assert details["by_answerable"]["unanswerable"] == {"n": 1, "exact_match": 0.0, "f1": 0.0}
     assert details["no_answer"] == {"said": 0, "right": 0, "missed": 1, "needless": 0}
+    assert list(details["apart"]) == ["where"]  # of baselines: they refuse nothing here, and hold no odds
     assert set(details["by_question"]) == {"who", "when", "where"}
     assert details["by_answer_length"]["1-4"]["n"] == 2
     assert one.labelled(TABLE).tolist() == [True, True, True, False]
+
+
+def test_finding_places_and_refusing_are_scored_apart():
+    one, refused = task(), {"text": "by Ada", "start": 15, "end": 21, "score": 0.4}
+    answers = qa.Answers(
+        [
+            made("") | {"no_answer": 2.0, "alternatives": [refused]},
+            made("") | {"no_answer": 2.0, "alternatives": []},
+            made("京", 5, 6) | {"no_answer": -1.0, "alternatives": []},
+            made("x") | {"no_answer": 9.0, "alternatives": []},
+        ]
+    )
+    apart = one.details(TABLE, answers)["apart"]
+    assert apart["where"] == {"n": 2, "exact_match": 0.5, "f1": pytest.approx((1 + 2 / 3) / 2)}
+    assert apart["whether"] == {"n": 3, "auc": pytest.approx((0.5 + 1) / 2)}  # equal odds count half
+    assert one.details(TABLE, answers)["by_answerable"]["answerable"]["f1"] == pytest.approx(1 / 3)
 
 
 def test_the_threshold_of_no_answer_is_fitted_where_some_questions_have_none():
@@ -242,7 +259,9 @@ def test_the_threshold_of_no_answer_is_fitted_where_some_questions_have_none():
     outputs[1] = np.zeros_like(outputs[1])  # the network is undecided where there is no answer
     inputs = one.inputs(labelled)
     undecided = one.decode(inputs, examples, outputs, {"no_answer_threshold": None}).items[1]
-    assert undecided["text"] and undecided["no_answer"] == pytest.approx(0, abs=1e-6)
+    places = (examples.parts[examples.window(1)] == 1).sum()
+    # even odds that there is one, shared by all first and all last tokens
+    assert undecided["text"] and undecided["no_answer"] == pytest.approx(2 * np.log(places), abs=1e-5)
     card = one.calibrate(labelled, examples, outputs)
     said = one.decode(inputs, examples, outputs, card)
     assert [answer["text"] for answer in said.items] == ["Ada", "", "北京"]

@@ -103,7 +103,7 @@ def best_spans(
         return [], 0.0
     low, high = int(at[0]), int(at[-1]) + 1
     total = np.logaddexp.reduce(scores[inside], axis=0)
-    odds = float((scores[0] - total).sum())
+    odds = float(scores[0].sum())
     none, some = -float(np.logaddexp(0.0, -odds)), -float(np.logaddexp(0.0, odds))
     log_p = np.where(inside[:, None], scores - total, -np.inf) + some / 2
     width = min(longest, high - low)

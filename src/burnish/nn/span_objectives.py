@@ -25,10 +25,10 @@ class Borders:
     be (question, separators, padding), so that no probability is lost there; both bits on the first token say that the
     window has no answer, so the stock head of BERT serves (Devlin et al. 2019, section 4.3).
     Where: cross entropy of both borders over the tokens of the context, their mean, of windows that have the answer.
-    Whether: cross entropy of the first token's two scores against all that the context's tokens have together, of every
-    window. Its gradient ends at the first token. One softmax over both, as the stock models train it, lets windows without
-    the answer push down every other token: where half of the questions have none, refusing is learnt in the first steps,
-    and a few thousand questions did not teach the places any more (docs/log.md, "Refusing is learnt first").
+    Whether: binary cross entropy of every window; the first token's two scores add up to the log odds that it has none.
+    One softmax over both, as the stock models train it, lets windows without the answer push down every other token: where
+    half of the questions have none, refusing is learnt in the first steps, and a few thousand questions did not teach the
+    places any more (docs/log.md, "Refusing is learnt first").
     """
 
     label_smoothing: float = 0.0
@@ -47,6 +47,6 @@ class Borders:
             mean_B2 = scores_BL2.masked_fill(~inside_BL1, 0.0).sum(1) / inside_BL1.sum(1).clamp(min=1)
             where_B2 = (1.0 - self.label_smoothing) * where_B2 + self.label_smoothing * (total_B2 - mean_B2)
         there_B = here_BL2.any(1).all(1)
-        odds_B = (scores_BL2[:, 0] - total_B2.detach()).sum(-1)
+        odds_B = scores_BL2[:, 0].sum(-1)
         whether_B = functional.binary_cross_entropy_with_logits(odds_B, (~there_B).float(), reduction="none")
         return where_B2.mean(-1).where(there_B, torch.zeros_like(whether_B)) + whether_B

@@ -274,6 +274,16 @@ def test_the_threshold_of_no_answer_is_fitted_where_some_questions_have_none():
     json.dumps(said.items)
 
 
+def test_without_a_threshold_doubt_about_the_place_is_no_reason_to_refuse():
+    one, backend, asked = task(), tokenizer("wordpiece"), TABLE.slice(0, 1)
+    read = one.encode(one.inputs(asked), backend, max_length=64)
+    outputs = [np.zeros((length, 2)) for length in read.lengths]  # every place is as likely as any other
+    for first, answers in ((-0.1, True), (0.1, False)):
+        outputs[0][0] = first
+        answer = one.decode(one.inputs(asked), read, outputs, {}).items[0]
+        assert bool(answer["text"]) is answers and answer["no_answer"] > 0
+
+
 def test_epochs_of_questions_that_all_have_an_answer_are_judged_without_refusing_one():
     backend = tokenizer("wordpiece")
     for rows, refuses in (([0, 2], False), ([0, 1, 2], True)):

@@ -184,11 +184,18 @@ class Task(base.Task):
 
         start, end: characters of the context, end exclusive; text "" and null where no answer is given. score: the
         probability of what is said within its window. no_answer: log odds that there is none; the card's threshold,
-        fitted on the validation side, says from where on; null there means that every question has an answer.
+        fitted on the validation side, says from where on; null there means that every question has an answer. Where the
+        card has none, a question is refused that likelier has no answer than one.
         """
-        threshold = card.get(THRESHOLD, None if self._lacking is False else 0.0)
         found = self._found(inputs, examples, outputs)
-        return Answers([self._answer(one, threshold, given) for one, given in zip(found, inputs, strict=True)])
+        said = zip(found, inputs, strict=True)
+        return Answers([self._answer(one, given, refused=self._refuses(one, card)) for one, given in said])
+
+    def _refuses(self, found: Found, card: Mapping[str, Any]) -> bool:
+        if THRESHOLD in card:
+            return card[THRESHOLD] is not None and found.odds > card[THRESHOLD]
+        # not the odds against the best place, for while places are hardly known every one of them is less likely
+        return self._lacking is not False and found.nothing > math.log(0.5)
 
     def _found(self, inputs: Sequence[Input], examples: Examples, outputs: Sequence[Any]) -> list[Found]:
         """The best spans of each input over all its windows."""
@@ -213,18 +220,17 @@ class Task(base.Task):
             for one, given, none in zip(made, inputs, nothing, strict=True)
         ]
 
-    def _answer(self, found: Found, threshold: float | None, given: Input) -> Answer:
+    def _answer(self, found: Found, given: Input, *, refused: bool) -> Answer:
         context = given.get("text_b") or ""
         spans = [
             {"text": context[start:end], "start": start, "end": end, "score": round(math.exp(score), 6)}
             for score, start, end in found.spans
         ]
-        odds = found.odds
-        if spans and (threshold is None or odds <= threshold):
+        if spans and not refused:
             best, *others = spans
         else:
             best, others = {"text": "", "start": None, "end": None, "score": round(math.exp(found.nothing), 6)}, spans
-        odds = min(max(odds, -1e3), 1e3)  # JSON knows no infinity
+        odds = min(max(found.odds, -1e3), 1e3)  # JSON knows no infinity
         return best | {"no_answer": round(odds, 6), "alternatives": others[: int(self.settings["alternatives"])]}
 
     def calibrate(self, table: pa.Table, examples: Any, outputs: Sequence[Any]) -> dict[str, Any]:
@@ -235,7 +241,7 @@ class Task(base.Task):
             return {THRESHOLD: None}
         inputs = self.inputs(table)
         found = self._found(inputs, examples, outputs)
-        said = [self._answer(one, None, given)["text"] for one, given in zip(found, inputs, strict=True)]
+        said = [self._answer(one, given, refused=False)["text"] for one, given in zip(found, inputs, strict=True)]
         scores = answer_scores(said, [_texts(gold) for gold in golds])[:, 1]
         odds = np.clip([one.odds for one in found], -1e3, 1e3)
         return {THRESHOLD: round(best_threshold(odds, scores, able).value, 6)}

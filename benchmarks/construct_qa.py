@@ -73,7 +73,7 @@ def scored(folder: Path) -> dict[str, Any]:
     return {
         "f1": report["f1"], "exact_match": report["exact_match"], "interval": report["intervals"]["f1"], "n": report["n"],
         "by_answerable": report["by_answerable"], "baselines": {one["name"]: one["f1"] for one in report["baselines"]},
-        "best baseline": best["name"],
+        "best baseline": best["name"], "apart": report.get("apart", {}),
     }  # fmt: skip
 
 

@@ -31,6 +31,7 @@ from sets import Sides, write
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
 RESULTS = Path(__file__).parent / "results"
+QUESTIONS = ("by_answerable", "apart", "no_answer")  # what is kept of question answering beside its chief figure
 READERS: dict[str, Callable[[Path], Sides]] = {**sets_en.READERS, **sets_zh.READERS}
 
 
@@ -140,6 +141,7 @@ def scored(spec: Path, report: dict[str, Any]) -> dict[str, Any]:
         "others": {key: report[key] for key in report.get("intervals", {}) if key != figure and key in report},
         "baseline": {"name": best["name"], "value": best[figure]} if best else None,
         "leaks": {name: one for name, one in (report.get("leaks") or {}).items() if name != "examples"},
+        **({"questions": {name: report[name] for name in QUESTIONS if name in report}} if "apart" in report else {}),
     }
 
 
@@ -178,7 +180,32 @@ def table(rows: list[dict[str, Any]]) -> str:
         + HEAD
         + "\n".join(lines)
         + "\n"
+        + _questions([row for row in rows if "questions" in row])
     )
+
+
+def _questions(rows: list[dict[str, Any]]) -> str:
+    """A second table, of questions with and without an answer; "" where no row keeps them."""
+    if not rows:
+        return ""
+    head = (
+        "\nQuestions: F1 of those whose answer is in the context and of those without one, as SQuAD 2 reports them; where: F1\n"
+        "of the former if nothing may be refused; whether: area under the ROC curve of the odds that there is none, 0.5 is chance.\n\n"
+        "| data set | with an answer | refused | F1 | F1, where | without | F1 | whether |\n|---|--:|--:|--:|--:|--:|--:|--:|\n"
+    )
+    return head + "\n".join(_question_line(row["set"], **row["questions"]) for row in rows) + "\n"
+
+
+def _question_line(name: str, by_answerable: Any, apart: Any, no_answer: Any) -> str:
+    able, none = (by_answerable.get(kind) for kind in ("answerable", "unanswerable"))
+    have = (
+        (str(able["n"]), str(no_answer["needless"]), f"{able['f1']:.3f}", f"{apart['where']['f1']:.3f}")
+        if able
+        else ("",) * 4
+    )
+    lack = (str(none["n"]), f"{none['f1']:.3f}") if none else ("", "")
+    whether = f"{apart['whether']['auc']:.3f}" if "whether" in apart else ""
+    return f"| {' | '.join((name, *have, *lack, whether))} |"
 
 
 def _line(row: dict[str, Any]) -> str:

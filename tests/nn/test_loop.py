@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -241,6 +242,16 @@ def test_tags_are_learnt_in_more_steps_and_faster(folder):
     texts, tags = (loop.settle(loop.Training(), train=data, hidden=384, layers=6, tags=one)[0] for one in (False, True))
     assert tags.batch_tokens < 0.75 * texts.batch_tokens and tags.learning_rate > texts.learning_rate
     assert tags.epochs == texts.epochs
+
+
+def test_places_are_learnt_in_batches_of_many_windows(folder):
+    data = examples(folder, 20).take(np.arange(60_000) % 20)
+    data = dataclasses.replace(data, token_targets=np.zeros(len(data.tokens), dtype=np.int64))
+    tokens, places = (
+        loop.settle(loop.Training(), train=data, hidden=384, layers=6, places=one)[0] for one in (False, True)
+    )
+    assert (tokens.batch_tokens, places.batch_tokens) == (1024, 4096)
+    assert (tokens.epochs, tokens.learning_rate) == (places.epochs, places.learning_rate)
 
 
 def test_more_data_means_fewer_epochs(folder):

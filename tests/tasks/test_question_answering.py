@@ -185,9 +185,9 @@ def test_the_best_spans_are_those_of_trying_all(length, longest, most, seed):
     rng = np.random.default_rng(seed)
     scores, inside = rng.normal(size=(length, 2)) * 3, np.arange(length) >= min(2, length - 1)
     spans, none = best_spans(scores, inside, longest=longest, most=most)
-    open_ = inside.copy()
-    open_[0] = True
-    log_p = scores - np.log(np.exp(scores[open_]).sum(0))
+    total = np.log(np.exp(scores[inside]).sum(0))
+    refused = 1 / (1 + np.exp(-scores[0].sum()))
+    log_p = scores - total + np.log(1 - refused) / 2
     every = sorted(
         (
             (log_p[i, 0] + log_p[j, 1], i, j)
@@ -197,9 +197,11 @@ def test_the_best_spans_are_those_of_trying_all(length, longest, most, seed):
         ),
         reverse=True,
     )
-    assert none == pytest.approx(log_p[0].sum())
+    assert none == pytest.approx(np.log(refused))
     assert [(i, j) for _, i, j in spans] == [(i, j) for _, i, j in every[:most]]
     assert [score for score, *_ in spans] == pytest.approx([score for score, *_ in every[:most]])
+    pairs = np.exp(np.add.outer(log_p[inside, 0], log_p[inside, 1]))
+    assert pairs.sum() + refused == pytest.approx(1)  # nothing of the probability is lost
 
 
 def made(text, start=None, end=None):
@@ -227,9 +229,26 @@ def test_figures_are_means_over_records_with_a_target():
     details = json.loads(json.dumps(one.details(TABLE, answers)))
     assert details["by_answerable"]["unanswerable"] == {"n": 1, "exact_match": 0.0, "f1": 0.0}
     assert details["no_answer"] == {"said": 0, "right": 0, "missed": 1, "needless": 0}
+    assert list(details["apart"]) == ["where"]  # of baselines: they refuse nothing here, and hold no odds
     assert set(details["by_question"]) == {"who", "when", "where"}
     assert details["by_answer_length"]["1-4"]["n"] == 2
     assert one.labelled(TABLE).tolist() == [True, True, True, False]
+
+
+def test_finding_places_and_refusing_are_scored_apart():
+    one, refused = task(), {"text": "by Ada", "start": 15, "end": 21, "score": 0.4}
+    answers = qa.Answers(
+        [
+            made("") | {"no_answer": 2.0, "alternatives": [refused]},
+            made("") | {"no_answer": 2.0, "alternatives": []},
+            made("京", 5, 6) | {"no_answer": -1.0, "alternatives": []},
+            made("x") | {"no_answer": 9.0, "alternatives": []},
+        ]
+    )
+    apart = one.details(TABLE, answers)["apart"]
+    assert apart["where"] == {"n": 2, "exact_match": 0.5, "f1": pytest.approx((1 + 2 / 3) / 2)}
+    assert apart["whether"] == {"n": 3, "auc": pytest.approx((0.5 + 1) / 2)}  # equal odds count half
+    assert one.details(TABLE, answers)["by_answerable"]["answerable"]["f1"] == pytest.approx(1 / 3)
 
 
 def test_the_threshold_of_no_answer_is_fitted_where_some_questions_have_none():
@@ -240,7 +259,9 @@ def test_the_threshold_of_no_answer_is_fitted_where_some_questions_have_none():
     outputs[1] = np.zeros_like(outputs[1])  # the network is undecided where there is no answer
     inputs = one.inputs(labelled)
     undecided = one.decode(inputs, examples, outputs, {"no_answer_threshold": None}).items[1]
-    assert undecided["text"] and undecided["no_answer"] == pytest.approx(0, abs=1e-6)
+    places = (examples.parts[examples.window(1)] == 1).sum()
+    # even odds that there is one, shared by all first and all last tokens
+    assert undecided["text"] and undecided["no_answer"] == pytest.approx(2 * np.log(places), abs=1e-5)
     card = one.calibrate(labelled, examples, outputs)
     said = one.decode(inputs, examples, outputs, card)
     assert [answer["text"] for answer in said.items] == ["Ada", "", "北京"]
@@ -251,6 +272,16 @@ def test_the_threshold_of_no_answer_is_fitted_where_some_questions_have_none():
     always = one.decode(inputs, examples, outputs, {"no_answer_threshold": None})
     assert all(answer["text"] for answer in always.items)
     json.dumps(said.items)
+
+
+def test_without_a_threshold_doubt_about_the_place_is_no_reason_to_refuse():
+    one, backend, asked = task(), tokenizer("wordpiece"), TABLE.slice(0, 1)
+    read = one.encode(one.inputs(asked), backend, max_length=64)
+    outputs = [np.zeros((length, 2)) for length in read.lengths]  # every place is as likely as any other
+    for first, answers in ((-0.1, True), (0.1, False)):
+        outputs[0][0] = first
+        answer = one.decode(one.inputs(asked), read, outputs, {}).items[0]
+        assert bool(answer["text"]) is answers and answer["no_answer"] > 0
 
 
 def test_epochs_of_questions_that_all_have_an_answer_are_judged_without_refusing_one():
@@ -345,3 +376,63 @@ def test_the_task_passes_the_suite_of_every_task():
 
     spec = TaskSpec("question_answering", languages=("en", "zh"), options={"stride": 64})
     assert check_task("question_answering", spec, TABLE) == 8
+
+
+def test_places_are_learnt_where_nearly_all_questions_have_no_answer(tmp_path):
+    """In one softmax with the places, refusing is all that these 32 steps teach: an exact match of 0.44, against 0.85."""
+    import random
+
+    import tiny_bert
+    from transformers import AutoTokenizer
+
+    from burnish.core.progress import Plain
+    from burnish.nn import loop, models
+    from burnish.nn.predict import predict_outputs
+
+    def told(count, seed, share):
+        draw, made = random.Random(seed), []
+        for _ in range(count):
+            words, at = draw.choices(tiny_bert.OTHERS, k=12), draw.randrange(12)
+            words[at] = draw.choice(tiny_bert.WORDS["good"])
+            answer = {"text": words[at], "start": len(" ".join([*words[:at], ""]))}
+            given = answer if draw.random() < share else {"text": "", "start": None}
+            made.append(record("very day", " ".join(words), given))
+        return to_table(made)
+
+    folder, one = tiny_bert.make(tmp_path / "tiny"), task()
+    backend = AutoTokenizer.from_pretrained(folder)
+    model = models.build(folder, one.head(), seed=0)
+    loop.fit(
+        model,
+        one.examples(told(200, 0, 0.1), backend, max_length=64),
+        None,
+        settings=loop.Training(epochs=4, learning_rate=3e-3, batch_tokens=512),
+        scratch=None,
+        progress=Plain(every_s=1e9),
+        seed=0,
+        objective=one.objective(),
+    )
+    table = told(100, 1, 1.0)
+    read = one.encode(one.inputs(table), backend, max_length=64)
+    answers = one.decode(
+        one.inputs(table), read, predict_outputs(model, read, one.head()), {"no_answer_threshold": None}
+    )
+    assert one.figures(one.tally(table, answers).sum(0))["exact_match"] > 0.7
+
+
+def test_an_epoch_is_judged_with_a_fitted_threshold(monkeypatch):
+    """Places and order of the odds are right, the odds are too high: at 0 all is refused, and looks as good as silence."""
+    from burnish.train import teach
+
+    one, backend, labelled = task(), tokenizer("wordpiece"), TABLE.slice(0, 3)
+    examples = one.examples(labelled, backend, max_length=64)
+    outputs = perfect(examples)
+    for window, answerable in zip(outputs, (True, False, True), strict=True):
+        window[0] = 2.0 if answerable else 9.0
+    inputs = one.inputs(labelled)
+
+    silent = one.decode(inputs, examples, outputs, {})
+    assert one.figures(one.tally(labelled, silent).sum(0))["f1"] == pytest.approx(1 / 3)
+    monkeypatch.setattr(teach, "run", lambda *given: (outputs, 0.5))
+    validation = teach.Validation(labelled, inputs, examples, examples, True)
+    assert teach.judged(one, validation, one.head(), one.objective()).score(None) == (1.0, 0.5)

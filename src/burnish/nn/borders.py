@@ -93,19 +93,19 @@ def best_spans(
 ) -> tuple[list[tuple[float, int, int]], float]:
     """The likeliest spans of one window as (log probability, first token, last token), and that of no answer.
 
-    scores: (L, 2) to begin and to end; inside: (L) bool, tokens of the context. Probabilities are over those and the first
-    token, as training's, so that windows of one context can be compared. longest: tokens of a span; most: spans.
+    scores: (L, 2) to begin and to end; inside: (L) bool, tokens of the context. Probabilities are training's
+    (`nn.span_objectives`): whether the window has an answer, times where; of no answer and of every first and last token
+    together they are 1, so that windows of one context can be compared. longest: tokens of a span; most: spans.
     """
-    open_ = inside.copy()
-    open_[0] = True
-    masked = np.where(open_[:, None], np.asarray(scores, dtype=np.float64), -np.inf)
-    masked -= masked.max(axis=0)
-    log_p = masked - np.log(np.exp(masked).sum(axis=0))
-    none = float(log_p[0].sum())
+    scores = np.asarray(scores, dtype=np.float64)
     at = np.flatnonzero(inside)
     if not len(at):
-        return [], none
+        return [], 0.0
     low, high = int(at[0]), int(at[-1]) + 1
+    total = np.logaddexp.reduce(scores[inside], axis=0)
+    odds = float(scores[0].sum())
+    none, some = -float(np.logaddexp(0.0, -odds)), -float(np.logaddexp(0.0, odds))
+    log_p = np.where(inside[:, None], scores - total, -np.inf) + some / 2
     width = min(longest, high - low)
     ends = np.concatenate([log_p[low:high, 1], np.full(width - 1, -np.inf)])
     table = log_p[low:high, 0][:, None] + np.lib.stride_tricks.sliding_window_view(ends, width)

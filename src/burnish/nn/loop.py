@@ -36,6 +36,7 @@ from burnish.nn.predict import outputs_of, pad_token_of, predict_logits, read_le
 from burnish.nn.recompute import recomputed
 from burnish.nn.regularisers.base import Regulariser, Working
 from burnish.nn.regularisers.base import check as stand_together
+from burnish.nn.span_objectives import Borders
 from burnish.nn.strategies.base import Strategy, combined
 from burnish.nn.training import Epoch, History, Judge, Training, Watch, rate_at, settle
 
@@ -83,7 +84,10 @@ def fit(
     start = next((one.start for one in strategies if one.start), getattr(model, "start", "pretrained"))
     beside = int(getattr(model, "image_tokens", 0))
     tags = start != "nothing" and isinstance(objective, TokenCrossEntropy)
-    decide = functools.partial(settle, train=train, hidden=hidden, layers=layers, start=start, beside=beside, tags=tags)
+    places = isinstance(costs.task_of(objective), Borders)
+    decide = functools.partial(
+        settle, train=train, hidden=hidden, layers=layers, start=start, beside=beside, tags=tags, places=places
+    )
     settled, reasons = decide(settings)
     objective = objective or _classes(model, train, settled)
     hooked = any(one.modules for one in strategies) or any(one.modules for one in regularisers)

@@ -137,6 +137,7 @@ def settle(
     start: str = "pretrained",
     beside: int = 0,
     tags: bool = False,
+    places: bool = False,
 ) -> tuple[Training, dict[str, str]]:
     """Decide every "auto" but max_length and precision; returns the settings and a reason for each decision.
 
@@ -153,6 +154,8 @@ def settle(
     1,000 texts (10 at 1e-3 to 15 at 3e-3 are best on TREC and SST-2, and 30 lose two points of SST-2). beside: tokens that the network reads beside those of each text, of an image.
     tags: one class a token, from pretrained weights: twice the steps, and five thirds of the rate of a small encoder (1,500
     sentences of CoNLL-2003 in three passes: entity F1 0.754 before, 0.849 so).
+    places: one place in a window that a text fills: 120 steps at least, of up to 4,096 tokens, for 1,024 are five windows of
+    SQuAD 2, half of them without a place, and at 3e-4 so few teach nothing (docs/log.md, "Refusing is learnt first").
     """
     count, tokens = len(train), int(train.offsets[-1]) + beside * len(train)
     by_token = (start == "pretrained" or tags) and (train.token_targets is not None or train.several is not None)
@@ -168,8 +171,8 @@ def settle(
     epochs = chosen.get("epochs", settings.epochs)
     if settings.batch_tokens == "auto":
         longest = int(train.lengths.max()) + beside
-        fit = tokens * epochs / (1500 if start == "nothing" else 120 if tags else 60)
-        size = int(np.clip(round(fit / ROWS) * ROWS, 256, 1024 if by_token else 2048))
+        fit = tokens * epochs / (1500 if start == "nothing" else 120 if tags or places else 60)
+        size = int(np.clip(round(fit / ROWS) * ROWS, 256, 4096 if places else 1024 if by_token else 2048))
         each = -(-size // int(settings.accumulate)) if settings.accumulate != "auto" else size
         chosen["batch_tokens"] = max(each, longest)
         reasons["batch_tokens"] = f"about {tokens * epochs / size:,.0f} steps of the {tokens * epochs:,} tokens"

@@ -285,6 +285,10 @@ class Task(abc.ABC):
         """Numbers for the card, fitted on the validation side: temperature, thresholds. {} where there are none."""
         return {}
 
+    def judging(self, table: pa.Table, examples: Any, outputs: Sequence[Any]) -> dict[str, Any]:
+        """Of what `calibrate` fits, what an epoch is judged with: numbers that decide what is said. {} where none does."""
+        return {}
+
     def agreement(self, before: Answers, after: Answers) -> np.ndarray:
         """(n,) 0..1: how far two models say the same; by default 1 where the answers are equal but for their numbers."""
         return np.array([_said(a) == _said(b) for a, b in zip(before.items, after.items, strict=True)], dtype=float)

@@ -16,7 +16,6 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,14 +23,15 @@ import pyarrow as pa
 
 from burnish.core.records import Record
 from burnish.core.stage import TaskSpec
-from burnish.measures.answers import answer_scores, best_threshold, by_kind
+from burnish.measures.answers import answer_scores, best_threshold
 from burnish.nn.borders import Found, best_spans, border_targets, distinct, shortened
 from burnish.nn.examples import Examples, encode, han_apart
 from burnish.nn.models import Head
 from burnish.tasks import base
+from burnish.tasks._answer_parts import parts
 from burnish.tasks.base import Answer, Answers, Input, Piece
 from burnish.tasks.editors import Editor
-from burnish.text.questions import ASKING, best_sentence, kind_of, rarity
+from burnish.text.questions import best_sentence, rarity
 
 THRESHOLD = "no_answer_threshold"
 KEPT = 4  # spans a window offers for each one that is wanted: some are the same but for blanks
@@ -53,6 +53,9 @@ class Task(base.Task):
     figure = "f1"
     about: ClassVar[Mapping[str, str]] = {
         "by_answerable": "Questions whose answer is in the context, and those that have none.",
+        "apart": "The two things it does, each by itself. Where: of questions whose answer is in the context, the best text "
+        "found, also where it said that there is none. Whether: how often a question without an answer has higher odds of "
+        "having none than one with an answer; 0.5 is chance.",
         "no_answer": "How often it said that there is none: right; missed, where it answered such a question; needless, "
         "where there was an answer.",
         "by_question": "By the word that asks.",
@@ -181,11 +184,18 @@ class Task(base.Task):
 
         start, end: characters of the context, end exclusive; text "" and null where no answer is given. score: the
         probability of what is said within its window. no_answer: log odds that there is none; the card's threshold,
-        fitted on the validation side, says from where on; null there means that every question has an answer.
+        fitted on the validation side, says from where on; null there means that every question has an answer. Where the
+        card has none, a question is refused that likelier has no answer than one.
         """
-        threshold = card.get(THRESHOLD, None if self._lacking is False else 0.0)
         found = self._found(inputs, examples, outputs)
-        return Answers([self._answer(one, threshold, given) for one, given in zip(found, inputs, strict=True)])
+        said = zip(found, inputs, strict=True)
+        return Answers([self._answer(one, given, refused=self._refuses(one, card)) for one, given in said])
+
+    def _refuses(self, found: Found, card: Mapping[str, Any]) -> bool:
+        if THRESHOLD in card:
+            return card[THRESHOLD] is not None and found.odds > card[THRESHOLD]
+        # not the odds against the best place, for while places are hardly known every one of them is less likely
+        return self._lacking is not False and found.nothing > math.log(0.5)
 
     def _found(self, inputs: Sequence[Input], examples: Examples, outputs: Sequence[Any]) -> list[Found]:
         """The best spans of each input over all its windows."""
@@ -210,18 +220,17 @@ class Task(base.Task):
             for one, given, none in zip(made, inputs, nothing, strict=True)
         ]
 
-    def _answer(self, found: Found, threshold: float | None, given: Input) -> Answer:
+    def _answer(self, found: Found, given: Input, *, refused: bool) -> Answer:
         context = given.get("text_b") or ""
         spans = [
             {"text": context[start:end], "start": start, "end": end, "score": round(math.exp(score), 6)}
             for score, start, end in found.spans
         ]
-        odds = found.odds
-        if spans and (threshold is None or odds <= threshold):
+        if spans and not refused:
             best, *others = spans
         else:
             best, others = {"text": "", "start": None, "end": None, "score": round(math.exp(found.nothing), 6)}, spans
-        odds = min(max(odds, -1e3), 1e3)  # JSON knows no infinity
+        odds = min(max(found.odds, -1e3), 1e3)  # JSON knows no infinity
         return best | {"no_answer": round(odds, 6), "alternatives": others[: int(self.settings["alternatives"])]}
 
     def calibrate(self, table: pa.Table, examples: Any, outputs: Sequence[Any]) -> dict[str, Any]:
@@ -232,10 +241,14 @@ class Task(base.Task):
             return {THRESHOLD: None}
         inputs = self.inputs(table)
         found = self._found(inputs, examples, outputs)
-        said = [self._answer(one, None, given)["text"] for one, given in zip(found, inputs, strict=True)]
+        said = [self._answer(one, given, refused=False)["text"] for one, given in zip(found, inputs, strict=True)]
         scores = answer_scores(said, [_texts(gold) for gold in golds])[:, 1]
         odds = np.clip([one.odds for one in found], -1e3, 1e3)
         return {THRESHOLD: round(best_threshold(odds, scores, able).value, 6)}
+
+    def judging(self, table: pa.Table, examples: Any, outputs: Sequence[Any]) -> dict[str, Any]:
+        """The threshold too: at an unfitted one a model that refuses everything looks better than one that begins to answer."""
+        return self.calibrate(table, examples, outputs)
 
     def agreement(self, before: Answers, after: Answers) -> np.ndarray:
         """(n,) 1.0 where two models give the same answer from the same place, whatever stands beside it."""
@@ -257,29 +270,12 @@ class Task(base.Task):
             return {"f1": sums[..., 1] / sums[..., 0], "exact_match": sums[..., 2] / sums[..., 0]}
 
     def details(self, table: pa.Table, answers: Answers) -> dict[str, Any]:
-        """Figures of parts: with and without an answer, by the word that asks, by the length of answer and context."""
-        rows = list(_targets(table))
-        golds = [gold_answers(row) for row in rows]
-        texts = [_texts(gold) for gold in golds]
-        scores = answer_scores(_said(answers), texts)
-        able = np.array([bool(gold) for gold in golds])
+        """Figures of parts: with and without an answer, of places and of refusing by themselves, by the word that asks, by the
+        length of answer and context."""
+        golds = [gold_answers(row) for row in _targets(table)]
         told = np.array([gold is not None for gold in golds])
-        said = np.array([bool(one["text"]) for one in answers.items])
-        asked = [kind_of(text or "") for text in table["text"].to_pylist()]
-        sizes = [_size(len(gold[0]) if gold else 0, (1, 5, 10, 20, 50)) for gold in texts]
-        contexts = [_size(len(text or ""), (1, 200, 500, 1000, 2000)) for text in table["text_b"].to_pylist()]
-        return {
-            "by_answerable": by_kind(scores[told], able[told]),
-            "no_answer": {
-                "said": int((told & ~said).sum()),
-                "right": int((told & ~said & ~able).sum()),
-                "missed": int((told & said & ~able).sum()),
-                "needless": int((told & ~said & able).sum()),
-            },
-            "by_question": _grouped(scores, told, asked, [name for name, _ in ASKING] + ["other"]),
-            "by_answer_length": _grouped(scores, told & able, sizes, _sizes((1, 5, 10, 20, 50))),
-            "by_context_length": _grouped(scores, told, contexts, _sizes((1, 200, 500, 1000, 2000))),
-        }
+        texts = [_texts(gold) for gold in golds]
+        return parts(answers, texts, told, table["text"].to_pylist(), table["text_b"].to_pylist())
 
     def baselines(
         self, train: pa.Table, validation: pa.Table, test: pa.Table, *, seed: int
@@ -426,30 +422,7 @@ def _nothing() -> Answer:
     return {"text": "", "start": None, "end": None}
 
 
-# -- details and baselines
-
-
-def _sizes(edges: Sequence[int]) -> list[str]:
-    return [f"{low}-{high - 1}" for low, high in pairwise(edges)] + [f"{edges[-1]}+"]
-
-
-def _size(length: int, edges: Sequence[int]) -> str:
-    """The name of the range of characters a length falls in."""
-    return _sizes(edges)[max(int(np.searchsorted(edges, length, side="right")) - 1, 0)]
-
-
-def _grouped(scores: np.ndarray, chosen: np.ndarray, names: Sequence[str], order: Sequence[str]) -> dict[str, Any]:
-    groups = np.array(names, dtype=object)
-    made = {}
-    for name in order:
-        rows = chosen & (groups == name)
-        if rows.any():
-            made[name] = {
-                "n": int(rows.sum()),
-                "exact_match": float(scores[rows, 0].mean()),
-                "f1": float(scores[rows, 1].mean()),
-            }
-    return made
+# -- baselines
 
 
 def _sentence(given: Input, rare: Mapping[str, float]) -> tuple[Answer, float]:

@@ -158,7 +158,8 @@ def judged(task: Any, validation: Validation, head: Head, objective: Objective) 
         outputs, loss = run(model, validation.targets, head, objective)
         if not validation.alike:  # training reads other windows than prediction does
             outputs = predict_outputs(model, validation.read, head)
-        answers = task.decode(validation.inputs, validation.read, outputs, facts(model))
+        card = facts(model) | task.judging(validation.table, validation.read, outputs)
+        answers = task.decode(validation.inputs, validation.read, outputs, card)
         figures = task.figures(task.tally(validation.table, answers).sum(0))
         return float(np.nan_to_num(figures[task.figure])), loss
 

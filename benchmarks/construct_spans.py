@@ -46,7 +46,7 @@ def wikigold(data: Path, folder: Path, options: argparse.Namespace) -> dict[str,
     from construct_spans_en import labellers
     from sets import unpacked
 
-    from burnish.sources.conll import joined, spans
+    from burnish.formats.conll import joined, spans
 
     place = data / "bond-ner-en/wikigold_distant"
     tags = {number: tag for tag, number in json.loads(unpacked(place / "tag_to_id.json")).items()}

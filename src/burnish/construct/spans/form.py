@@ -18,13 +18,14 @@ from burnish.construct.labels.one_label import joined, nobody_voted
 from burnish.construct.making import was_made
 from burnish.construct.spans import evidence, models
 from burnish.construct.spans.models import Found, Learnt, Problem
-from burnish.construct.spans.votes import Mentions, candidates_of, mentions_of, truth_of, units_of
+from burnish.construct.spans.votes import Denials, Mentions, candidates_of, mentions_of, truth_of, units_of, unnamed_of
 from burnish.construct.votes_column import votes_of_rows
 from burnish.core.artifacts import Gold, Labeller, Records, Votes
 from burnish.core.errors import BurnishError
 from burnish.core.records import DOUBT, VOTE
 from burnish.core.stage import Context, TaskSpec, nearest
 from burnish.core.tasktypes import open_task
+from burnish.tasks.tagging import NOTHING, SOMETHING
 
 DOUBTED = 0.15  # belief from which a span that is not said is kept as a doubt
 SAMPLE = 20_000  # records with votes that the methods learn from
@@ -82,7 +83,13 @@ class Spans(Form):
         mentions = mentions_of(table, labellers, len(records), num_gold, labels)
         nobody_voted(mentions.covered[: len(records)])
         truth = truth_of(gold, len(records), labels)
-        problem, texts = _sample(records, gold, mentions, truth, labellers, nested, context.seed)
+        denials, hints = (
+            unnamed_of(sign, table, labellers, len(records), num_gold, labels) for sign in (NOTHING, SOMETHING)
+        )
+        denied = Denials(denials).heeded(truth)
+        covered, struck = mentions.covered, denied.struck(mentions)
+        mentions, hints = mentions.take(~struck), hints.take(~denied.struck(hints))
+        problem, texts = _sample(records, gold, mentions, hints, truth, labellers, nested, context.seed)
         asked = [one for one in self.methods if not (nested and one == "hmm")]
         if method != "auto" and method not in asked:
             raise BurnishError(
@@ -102,9 +109,13 @@ class Spans(Form):
             learnt = next(one.learnt for one in judged if one.method == name)
         silent = _silent_belief(problem, next((one.learnt for one in judged if one.method == "hmm"), None))
         made = Records.stream(
-            _labelled(records, table, mentions, learnt, labellers, context, name, min_confidence, silent, nested)
+            _labelled(
+                records, table, mentions, hints, covered, learnt, labellers, context, name, min_confidence, silent, nested
+            )
         )
         made.facts = _facts(problem, learnt, labellers, judged, singles, best, name, why, silent, mentions, len(records), context)  # fmt: skip
+        made.facts |= _unnamed_facts(Denials(denials), denied, hints, struck, truth, labellers, made.facts)
+        made.facts["story"] = _story(made.facts)
         return made
 
     def self_train(self, records: Records, gold: Gold | None, context: Context, **settings: Any) -> Records:
@@ -120,6 +131,7 @@ def _sample(
     records: Records,
     gold: Gold | None,
     mentions: Mentions,
+    hints: Mentions,
     truth: Mapping[int, frozenset[tuple[int, int, int]]],
     labellers: Sequence[Labeller],
     nested: bool,
@@ -147,7 +159,8 @@ def _sample(
     silence = np.array([1.0 if one.kind in COMPLETE else 0.0 for one in labellers])
     known = {place[row]: spans for row, spans in truth.items()}
     candidates = candidates_of(part, nested=nested)
-    return Problem(part, candidates, units_of(texts, part), known, claimed, silence, nested), texts
+    units = units_of(texts, part)
+    return Problem(part, candidates, units, known, claimed, silence, nested, hints.of_rows(rows)), texts
 
 
 def _best(singles: Sequence[evidence.Counts], labellers: Sequence[Labeller]) -> tuple[str, evidence.Counts]:
@@ -191,6 +204,8 @@ def _labelled(
     records: Records,
     table: pa.Table,
     mentions: Mentions,
+    hints: Mentions,
+    covered: NDArray[np.bool_],
     learnt: Learnt,
     labellers: Sequence[Labeller],
     context: Context,
@@ -203,19 +218,41 @@ def _labelled(
     claimed = np.array([np.nan if one.trust is None else one.trust for one in labellers])
     silence = np.array([1.0 if one.kind in COMPLETE else 0.0 for one in labellers])
     for at, batch, cast in votes_of_rows(records, table):
-        part = mentions.of_rows(np.arange(at, at + len(batch)))
-        texts = [text or "" for text in batch["text"].to_pylist()]
-        problem = Problem(part, candidates_of(part, nested=nested), units_of(texts, part), {}, claimed, silence, nested)
+        here = np.arange(at, at + len(batch))
+        part = mentions.of_rows(here)
+        units = units_of([text or "" for text in batch["text"].to_pylist()], part)
+        candidates = candidates_of(part, nested=nested)
+        problem = Problem(part, candidates, units, {}, claimed, silence, nested, hints.of_rows(here))
         found = learnt(problem)
+        origin = f"aggregate:{name}"
+        open_places = _open(problem, found)
         yield _written(
-            batch, cast, found, part.covered, context.task.labels, f"aggregate:{name}", min_confidence, silent
+            batch, cast, found, open_places, covered[here], context.task.labels, origin, min_confidence, silent
         )
+
+
+def _open(problem: Problem, found: Found) -> list[list[tuple[int, int]]]:
+    """Of each row the places that are said to hold some name, less what holds a span that is said."""
+    units = problem.units
+    free = np.zeros(len(units.starts), bool)
+    chosen = (found.row[found.chosen], found.start[found.chosen], found.end[found.chosen])
+    assert problem.hints is not None
+    hints = (problem.hints.row, problem.hints.start, problem.hints.end)
+    for columns, is_open in ((hints, True), (chosen, False)):
+        for begin, end in zip(*units.touched(*columns), strict=True):
+            free[begin : end + 1] = is_open
+    places: list[list[tuple[int, int]]] = [[] for _ in range(problem.mentions.num_rows)]
+    at, row = np.flatnonzero(free), units.row
+    for run in np.split(at, np.flatnonzero((np.diff(at) > 1) | (np.diff(row[at]) > 0)) + 1) if len(at) else ():
+        places[row[run[0]]].append((int(units.starts[run[0]]), int(units.ends[run[-1]])))
+    return places
 
 
 def _written(
     batch: pa.Table,
     cast: pa.Array,
     found: Found,
+    open_places: Sequence[Sequence[tuple[int, int]]],
     covered: NDArray[np.bool_],
     labels: Sequence[str],
     origin: str,
@@ -235,6 +272,10 @@ def _written(
             doubts = [at for at in here if at not in set(chosen) and found.belief[at] >= DOUBTED]
             said[row] += [_vote(found, at, labels, origin) for at in chosen]
             said[row] += [_vote(found, at, labels, DOUBT) for at in doubts]
+            said[row] += [
+                {"labeller": DOUBT, "start": start, "end": end, "label": SOMETHING, "confidence": DOUBTED}
+                for start, end in open_places[row]
+            ]
             sure = [float(found.belief[at]) for at in chosen] + [1 - float(found.belief[at]) for at in doubts]
             confidence = float(np.mean(sure)) if sure else 1.0
             trail.append(f"{origin}: {len(spans)} spans {confidence:.2f}" + f", {len(doubts)} in doubt" * bool(doubts))
@@ -300,8 +341,35 @@ def _facts(
     if best is not None:
         low, high = best[1].interval(seed=context.seed)
         facts["best_single"] = {"name": best[0], "accuracy": best[1].f1, "interval": [low, high]}
-    facts["story"] = _story(facts)
     return facts
+
+
+def _unnamed_facts(
+    asked: Denials,
+    denied: Denials,
+    hints: Mentions,
+    struck: NDArray[np.bool_],
+    truth: Mapping[int, frozenset[tuple[int, int, int]]],
+    labellers: Sequence[Labeller],
+    facts: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What votes without a label did: places of names denied and supposed, and the labellers' table with them."""
+    m, right = len(labellers), asked.right(truth)
+    denials = np.bincount(asked.places.labeller, minlength=m)
+    tries = np.bincount(asked.places.labeller[right >= 0], minlength=m)
+    hits = np.bincount(asked.places.labeller[right == 1], minlength=m)
+    supposed = np.bincount(hints.labeller, minlength=m)
+    heeded = np.bincount(denied.places.labeller, minlength=m)
+    rows = [
+        {
+            **row,
+            **({"denied": int(denials[at]), "denied_right": hits[at] / tries[at] if tries[at] else None} if denials[at] else {}),
+            **({"supposed": int(supposed[at])} if supposed[at] else {}),
+        }
+        for at, row in enumerate(facts["labellers"])
+    ]  # fmt: skip
+    unheeded = [one.name for at, one in enumerate(labellers) if denials[at] and not heeded[at]]
+    return {"labellers": rows, "set_aside": int(struck.sum()), "unheeded": unheeded}
 
 
 def _story(facts: Mapping[str, Any]) -> list[str]:
@@ -323,7 +391,19 @@ def _story(facts: Mapping[str, Any]) -> list[str]:
             lines.append(f"records without a vote are taken to hold no span ({belief:.0%}: {facts['silence']['why']})")
         else:
             lines.append(f"records without a vote stay without spans: {facts['silence']['why']}")
-    idle = [one["name"] for one in facts["labellers"] if not one["votes"]]
+    deny = [
+        f"{one['name']} ({one['denied_right']:.0%} right on gold)" if one["denied_right"] is not None else one["name"]
+        for one in facts["labellers"]
+        if one.get("denied")
+    ]
+    if deny:
+        lines.append(
+            f"{facts['set_aside']:,} votes are set aside, for no name is there in the words of {', '.join(deny)}"
+        )
+    if facts["unheeded"]:
+        lines.append(f"not heeded, being wrong on half of the gold or more: {', '.join(facts['unheeded'])}")
+    active = ("votes", "denied", "supposed")
+    idle = [one["name"] for one in facts["labellers"] if not any(one.get(key) for key in active)]
     if idle:
         lines.append(f"never vote: {', '.join(idle[:5])}{' …' if len(idle) > 5 else ''}")
     return lines

@@ -12,16 +12,19 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 from numpy.typing import NDArray
 
 from burnish.core.artifacts import Gold, Labeller
 from burnish.core.errors import BurnishError
 from burnish.core.stage import nearest
 from burnish.tasks._gazetteer import pieces_of
+from burnish.tasks.tagging import NOTHING, SOMETHING
 
 Span = tuple[int, int, int]  # start, end, number of the label
 
 
+TRIED = 10  # checked places from which a labeller that denies names is judged
 _COLUMNS = ("row", "start", "end", "label", "labeller", "strength")
 
 
@@ -60,7 +63,30 @@ class Mentions:
 def mentions_of(
     table: pa.Table, labellers: Sequence[Labeller], num_records: int, num_gold: int, labels: Sequence[str]
 ) -> Mentions:
-    """From votes under `Votes.SCHEMA`. BurnishError for a label that the task does not have, or a vote without a place."""
+    """From votes under `Votes.SCHEMA`; those that name no label are left out (`unnamed_of`).
+
+    BurnishError for a label that the task does not have, or a vote without a place.
+    """
+    named = table
+    for sign in {NOTHING, SOMETHING} - set(labels):
+        named = named.filter(pa.compute.fill_null(pa.compute.not_equal(named["label"], sign), True))
+    return _mentions(named, labellers, num_records, num_gold, labels)
+
+
+def unnamed_of(
+    sign: str, table: pa.Table, labellers: Sequence[Labeller], num_records: int, num_gold: int, labels: Sequence[str]
+) -> Mentions:
+    """Votes of NOTHING or SOMETHING in the same form; their label is 0 and means nothing."""
+    chosen = table.filter(pa.compute.equal(table["label"], sign)) if sign not in labels else table.slice(0, 0)
+    chosen = chosen.set_column(
+        chosen.column_names.index("label"), "label", pa.array([labels[0]] * len(chosen), pa.string())
+    )
+    return _mentions(chosen, labellers, num_records, num_gold, labels)
+
+
+def _mentions(
+    table: pa.Table, labellers: Sequence[Labeller], num_records: int, num_gold: int, labels: Sequence[str]
+) -> Mentions:
     of = {label: at for at, label in enumerate(labels)}
     unknown = sorted({label for label in table["label"].unique().to_pylist() if label not in of}, key=str)
     if unknown:
@@ -91,6 +117,54 @@ def mentions_of(
     }
     ordered = {name: column[order] for name, column in columns.items()}
     return Mentions(**ordered, num_rows=num_records + num_gold, num_labellers=m, num_labels=len(labels))
+
+
+@dataclass(frozen=True)
+class Denials:
+    """Places that labellers say hold no name. A name that lies wholly on them is set aside, whoever votes for it.
+
+    Not one vote among others: who denies looks just where the others are wrong together, and would be outvoted.
+    """
+
+    places: Mentions
+
+    def struck(self, mentions: Mentions) -> NDArray[np.bool_]:
+        """(v,) votes all of whose characters are denied; a blank between two denied places is."""
+        held: dict[int, list[tuple[int, int]]] = {}
+        order = np.lexsort((self.places.start, self.places.row))
+        columns = (self.places.row[order], self.places.start[order], self.places.end[order])
+        for row, start, end in zip(*(column.tolist() for column in columns), strict=True):
+            runs = held.setdefault(row, [])
+            if runs and start <= runs[-1][1] + 1:
+                runs[-1] = (runs[-1][0], max(runs[-1][1], end))
+            else:
+                runs.append((start, end))
+        columns = (mentions.row, mentions.start, mentions.end)
+        return np.array(
+            [
+                any(first <= start and end <= last for first, last in held.get(row, ()))
+                for row, start, end in zip(*(column.tolist() for column in columns), strict=True)
+            ],
+            bool,
+        )
+
+    def right(self, truth: Mapping[int, frozenset[Span]]) -> NDArray[np.int8]:
+        """(d,) 1 where no checked span touches the place, 0 where one does, -1 where nobody looked."""
+        columns = (self.places.row, self.places.start, self.places.end)
+        return np.array(
+            [
+                -1 if (spans := truth.get(row)) is None else all(end <= one[0] or one[1] <= start for one in spans)
+                for row, start, end in zip(*(column.tolist() for column in columns), strict=True)
+            ],
+            np.int8,
+        )
+
+    def heeded(self, truth: Mapping[int, frozenset[Span]]) -> Denials:
+        """Without labellers that are right on no more than half of at least TRIED checked places."""
+        right, who = self.right(truth), self.places.labeller
+        tries = np.bincount(who[right >= 0], minlength=self.places.num_labellers)
+        hits = np.bincount(who[right == 1], minlength=self.places.num_labellers)
+        return Denials(self.places.take(((tries < TRIED) | (hits > tries / 2))[who]))
 
 
 def truth_of(gold: Gold | None, num_records: int, labels: Sequence[str]) -> dict[int, frozenset[Span]]:

@@ -85,7 +85,7 @@ def votes_of(steps: Sequence[dict[str, Any]], records: Records, gold: Gold | Non
     for step in steps:
         settings = {key: value for key, value in step.items() if key != "use"}
         stage = find("construct", step["use"]).run
-        given = (records, made, gold, context) if step["use"] == "repeated" else (records, gold, context)
+        given = (records, made, gold, context) if step["use"] in ("repeated", "common_words") else (records, gold, context)
         made.append(stage(*given, **settings))
     return made
 

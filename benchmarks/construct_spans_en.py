@@ -349,7 +349,7 @@ def gazetteers(folder: Path, names_archive: Path | None) -> dict[str, Path]:
     places += [one["name"] for one in world.get_us_states().values()] + [
         one["name"] for one in world.get_continents().values()
     ]
-    places += [one["name"] for one in world.get_cities().values() if one["population"] >= 100_000]
+    places += [one["name"] for one in world.get_cities().values() if one["population"] >= 15_000]
     made = {"places": folder / "places.tsv"}
     made["places"].write_text("".join(f"{place}\tLOC\n" for place in sorted(set(places)) if len(place) > 3), "utf-8")
     if names_archive is not None:
@@ -421,8 +421,8 @@ def labellers(rows: list[dict[str, Any]], folder: Path, names_archive: Path | No
         )
     steps += [
         {"use": "keywords", "label": "O", "words": CALENDAR, "case": True, "name": "calendar"},
-        {"use": "common_words"},
         {"use": "capitals"},
+        {"use": "common_words"},
     ]
     steps.append({"use": "repeated", "within": "all", "least": 2, "share": 0.8, "name": "repeated"})
     return steps

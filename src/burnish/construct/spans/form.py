@@ -6,7 +6,7 @@ under `doubt`, those that votes named and it does not say (who learns from the r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from burnish.construct.making import was_made
 from burnish.construct.spans import evidence, models
 from burnish.construct.spans.models import Found, Learnt, Problem
 from burnish.construct.spans.votes import Denials, Mentions, candidates_of, mentions_of, truth_of, units_of, unnamed_of
+from burnish.construct.voting import walk
 from burnish.construct.votes_column import votes_of_rows
 from burnish.core.artifacts import Gold, Labeller, Records, Votes
 from burnish.core.errors import BurnishError
@@ -87,8 +88,9 @@ class Spans(Form):
             unnamed_of(sign, table, labellers, len(records), num_gold, labels) for sign in (NOTHING, SOMETHING)
         )
         denied = Denials(denials).heeded(truth)
-        covered, struck = mentions.covered, denied.struck(mentions)
-        mentions, hints = mentions.take(~struck), hints.take(~denied.struck(hints))
+        covered, text_of = mentions.covered, _texts_of(denied, records, gold)
+        mentions, lost = denied.kept(mentions, text_of)
+        hints, _ = denied.kept(hints, text_of)
         problem, texts = _sample(records, gold, mentions, hints, truth, labellers, nested, context.seed)
         asked = [one for one in self.methods if not (nested and one == "hmm")]
         if method != "auto" and method not in asked:
@@ -114,7 +116,7 @@ class Spans(Form):
             )
         )
         made.facts = _facts(problem, learnt, labellers, judged, singles, best, name, why, silent, mentions, len(records), context)  # fmt: skip
-        made.facts |= _unnamed_facts(Denials(denials), denied, hints, struck, truth, labellers, made.facts)
+        made.facts |= _unnamed_facts(Denials(denials), denied, hints, lost, truth, labellers, made.facts)
         made.facts["story"] = _story(made.facts)
         return made
 
@@ -125,6 +127,15 @@ class Spans(Form):
 
 
 FORM = Spans()
+
+
+def _texts_of(denied: Denials, records: Records, gold: Gold | None) -> Callable[[int], str]:
+    """Texts of the rows in which something is denied."""
+    wanted, found = set(denied.places.row.tolist()), dict[int, str]()
+    for rows, batch in walk(records, gold, ["text"]) if wanted else ():
+        numbers = np.where(rows < 0, len(records) - 1 - rows, rows).tolist()
+        found |= {row: text or "" for row, text in zip(numbers, batch["text"].to_pylist(), strict=True) if row in wanted}
+    return found.__getitem__
 
 
 def _sample(
@@ -348,7 +359,7 @@ def _unnamed_facts(
     asked: Denials,
     denied: Denials,
     hints: Mentions,
-    struck: NDArray[np.bool_],
+    lost: int,
     truth: Mapping[int, frozenset[tuple[int, int, int]]],
     labellers: Sequence[Labeller],
     facts: Mapping[str, Any],
@@ -369,7 +380,7 @@ def _unnamed_facts(
         for at, row in enumerate(facts["labellers"])
     ]  # fmt: skip
     unheeded = [one.name for at, one in enumerate(labellers) if denials[at] and not heeded[at]]
-    return {"labellers": rows, "set_aside": int(struck.sum()), "unheeded": unheeded}
+    return {"labellers": rows, "set_aside": lost, "unheeded": unheeded}
 
 
 def _story(facts: Mapping[str, Any]) -> list[str]:
@@ -398,7 +409,7 @@ def _story(facts: Mapping[str, Any]) -> list[str]:
     ]
     if deny:
         lines.append(
-            f"{facts['set_aside']:,} votes are set aside, for no name is there in the words of {', '.join(deny)}"
+            f"{facts['set_aside']:,} votes are set aside or cut, for no name is there in the words of {', '.join(deny)}"
         )
     if facts["unheeded"]:
         lines.append(f"not heeded, being wrong on half of the gold or more: {', '.join(facts['unheeded'])}")

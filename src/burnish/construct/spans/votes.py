@@ -6,7 +6,7 @@ Letters: v votes, c candidates (a span with a label that somebody voted for), m 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -121,15 +121,26 @@ def _mentions(
 
 @dataclass(frozen=True)
 class Denials:
-    """Places that labellers say hold no name. A name that lies wholly on them is set aside, whoever votes for it.
+    """Places that labellers say hold no name. A name that lies wholly on them is set aside, whoever votes for it, and denied
+    words at its edges are cut off.
 
     Not one vote among others: who denies looks just where the others are wrong together, and would be outvoted.
     """
 
     places: Mentions
 
-    def struck(self, mentions: Mentions) -> NDArray[np.bool_]:
-        """(v,) votes all of whose characters are denied; a blank between two denied places is."""
+    def kept(self, mentions: Mentions, text_of: Callable[[int], str]) -> tuple[Mentions, int]:
+        """Votes less what is denied of them, and how many of the records lost something. text_of: of a row."""
+        held = self._runs()
+        start, end = mentions.start.copy(), mentions.end.copy()
+        for at in np.flatnonzero(np.isin(mentions.row, np.fromiter(held, np.int64, len(held)))).tolist():
+            row = int(mentions.row[at])
+            start[at], end[at] = _less(text_of(row), int(start[at]), int(end[at]), held[row])
+        left = replace(mentions, start=start, end=end).take(end > start)
+        return left, int(((start != mentions.start) | (end != mentions.end)).sum())
+
+    def _runs(self) -> dict[int, list[tuple[int, int]]]:
+        """Denied stretches of each row, in order; a blank between two is denied with them."""
         held: dict[int, list[tuple[int, int]]] = {}
         order = np.lexsort((self.places.start, self.places.row))
         columns = (self.places.row[order], self.places.start[order], self.places.end[order])
@@ -139,14 +150,7 @@ class Denials:
                 runs[-1] = (runs[-1][0], max(runs[-1][1], end))
             else:
                 runs.append((start, end))
-        columns = (mentions.row, mentions.start, mentions.end)
-        return np.array(
-            [
-                any(first <= start and end <= last for first, last in held.get(row, ()))
-                for row, start, end in zip(*(column.tolist() for column in columns), strict=True)
-            ],
-            bool,
-        )
+        return held
 
     def right(self, truth: Mapping[int, frozenset[Span]]) -> NDArray[np.int8]:
         """(d,) 1 where no checked span touches the place, 0 where one does, -1 where nobody looked."""
@@ -165,6 +169,18 @@ class Denials:
         tries = np.bincount(who[right >= 0], minlength=self.places.num_labellers)
         hits = np.bincount(who[right == 1], minlength=self.places.num_labellers)
         return Denials(self.places.take(((tries < TRIED) | (hits > tries / 2))[who]))
+
+
+def _less(text: str, start: int, end: int, runs: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """A span without what is denied at its edges; end <= start where nothing is left."""
+    for first, last in runs:
+        if first <= start < last:
+            start = last
+    for first, last in reversed(runs):
+        if first < end <= last:
+            end = first
+    inner = text[start:end]
+    return start + len(inner) - len(inner.lstrip()), start + len(inner.rstrip())
 
 
 def truth_of(gold: Gold | None, num_records: int, labels: Sequence[str]) -> dict[int, frozenset[Span]]:

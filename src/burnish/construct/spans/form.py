@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from burnish.construct.forms import Form, Said
+from burnish.construct.forms import Form, Said, votable
 from burnish.construct.labels.one_label import joined, nobody_voted
 from burnish.construct.making import was_made
 from burnish.construct.spans import evidence, models
@@ -43,7 +43,7 @@ class Spans(Form):
         made = []
         for one in answer.get("spans") or ():
             label, start, end, score = one.get("label"), one.get("start"), one.get("end"), one.get("score")
-            if label not in task.labels:
+            if label not in votable(task):
                 raise ValueError(f"{label!r} is not a label of the task ({nearest(str(label), task.labels, 'it has')})")
             if not isinstance(start, int) or not isinstance(end, int) or not 0 <= start < end <= length:
                 raise ValueError(f"span {start}..{end} is not inside a text of {length} characters")
@@ -272,7 +272,8 @@ def _written(
 ) -> pa.Table:
     edges = np.searchsorted(found.row, np.arange(len(batch) + 1))
     old = batch.select(["spans", "confidence", "label_from", "trail"]).to_pylist()
-    said = [list(votes or ()) for votes in cast.to_pylist()]
+    unnamed = SOMETHING if SOMETHING not in labels else None  # contradicts no vote, and would seem to
+    said = [[one for one in votes or () if one["label"] != unnamed] for votes in cast.to_pylist()]
     new: list[tuple[Any, ...]] = []
     for row, was in enumerate(old):
         trail = list(was["trail"] or [])

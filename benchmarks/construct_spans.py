@@ -85,7 +85,9 @@ def votes_of(steps: Sequence[dict[str, Any]], records: Records, gold: Gold | Non
     for step in steps:
         settings = {key: value for key, value in step.items() if key != "use"}
         stage = find("construct", step["use"]).run
-        given = (records, made, gold, context) if step["use"] in ("repeated", "common_words") else (records, gold, context)
+        given = (
+            (records, made, gold, context) if step["use"] in ("repeated", "common_words") else (records, gold, context)
+        )
         made.append(stage(*given, **settings))
     return made
 
@@ -274,7 +276,10 @@ def page(held: dict[str, Any]) -> str:
         lines += [f"## {name}", "", f"{told['records']:,} texts, {told['gold']:,} gold records, {told['test']:,} test records; {told['backbone']}; `{'`, `'.join(told['commands'])}`, {told['date']}", ""]  # fmt: skip
         if told.get("supervision"):
             lines += [told["supervision"], ""]
-        lines += ["| | label P | label R | label F1 | gold F1, which chooses | test P | test R | test F1 |", "|---|" + "--:|" * 7]
+        lines += [
+            "| | label P | label R | label F1 | gold F1, which chooses | test P | test R | test F1 |",
+            "|---|" + "--:|" * 7,
+        ]
         for arm, row in told.items():
             if isinstance(row, dict) and ("tuned" in row or row.get("labels")):
                 chooses = str((row.get("tuned") or {}).get("validation_f1", ""))

@@ -23,7 +23,9 @@ Place = tuple[int, int, str]
 
 @pytest.fixture
 def context(tmp_path: Path) -> Context:
-    return Context(TaskSpec("tagging", ("PER", "LOC"), languages=("en", "zh")), 0, tmp_path, tmp_path, tmp_path, Silent())
+    return Context(
+        TaskSpec("tagging", ("PER", "LOC"), languages=("en", "zh")), 0, tmp_path, tmp_path, tmp_path, Silent()
+    )
 
 
 def marked(text: str, *names: tuple[str, str]) -> list[dict[str, Any]]:
@@ -31,7 +33,9 @@ def marked(text: str, *names: tuple[str, str]) -> list[dict[str, Any]]:
 
 
 def given(*rows: tuple[str, list[tuple[str, str]]]) -> Records:
-    return Records.from_rows([Record(text=text, id=str(at), spans=marked(text, *names)) for at, (text, names) in enumerate(rows)])
+    return Records.from_rows(
+        [Record(text=text, id=str(at), spans=marked(text, *names)) for at, (text, names) in enumerate(rows)]
+    )
 
 
 def made_of(records: Records, votes: list[Votes], context: Context, gold: Gold | None = None, **more: Any) -> Records:
@@ -76,7 +80,10 @@ def test_who_denies_what_gold_names_is_not_heeded(context: Context) -> None:
     gold = Gold.from_rows(
         [Record(text=f"Rome {at}", id=f"g{at}", spans=marked("Rome", ("Rome", "LOC"))) for at in range(12)]
     )
-    votes = [existing(records, gold, context), keywords(records, gold, context, label="O", words=["Rome"], name="wrong")]
+    votes = [
+        existing(records, gold, context),
+        keywords(records, gold, context, label="O", words=["Rome"], name="wrong"),
+    ]
     made = made_of(records, votes, context, gold)
     assert names_of(made) == [[("Rome", "LOC")]]
     assert made.facts["unheeded"] == ["wrong"] and made.facts["set_aside"] == 0
@@ -84,7 +91,9 @@ def test_who_denies_what_gold_names_is_not_heeded(context: Context) -> None:
 
 
 def test_functions_may_deny(context: Context, tmp_path: Path) -> None:
-    (tmp_path / "rules.py").write_text("def no_month(record):\n    return (0, 3, 'O') if record.text[:3] == 'May' else None\n")
+    (tmp_path / "rules.py").write_text(
+        "def no_month(record):\n    return (0, 3, 'O') if record.text[:3] == 'May' else None\n"
+    )
     records = given(("May came", [("May", "PER")]), ("Ann came", [("Ann", "PER")]))
     votes = [existing(records, None, context), functions(records, None, context, path=tmp_path / "rules.py")]
     assert names_of(made_of(records, votes, context, method="majority")) == [[], [("Ann", "PER")]]
@@ -151,7 +160,11 @@ def test_the_hmm_learns_borders_from_capitals(context: Context) -> None:
     records = Records.from_rows([Record(text=text, id=str(at)) for at, text in enumerate(texts)])
     gold = Gold.from_rows(
         [
-            Record(text=text.replace("today", "so"), id=f"g{at}", spans=[{"start": 3, "end": len(text) - 8, "label": "PER"}])
+            Record(
+                text=text.replace("today", "so"),
+                id=f"g{at}",
+                spans=[{"start": 3, "end": len(text) - 8, "label": "PER"}],
+            )
             for at, text in enumerate(texts)
         ]
     )

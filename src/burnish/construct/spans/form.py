@@ -19,8 +19,8 @@ from burnish.construct.making import was_made
 from burnish.construct.spans import evidence, models
 from burnish.construct.spans.models import Found, Learnt, Problem
 from burnish.construct.spans.votes import Denials, Mentions, candidates_of, mentions_of, truth_of, units_of, unnamed_of
-from burnish.construct.voting import walk
 from burnish.construct.votes_column import votes_of_rows
+from burnish.construct.voting import walk
 from burnish.core.artifacts import Gold, Labeller, Records, Votes
 from burnish.core.errors import BurnishError
 from burnish.core.records import DOUBT, VOTE
@@ -112,7 +112,18 @@ class Spans(Form):
         silent = _silent_belief(problem, next((one.learnt for one in judged if one.method == "hmm"), None))
         made = Records.stream(
             _labelled(
-                records, table, mentions, hints, covered, learnt, labellers, context, name, min_confidence, silent, nested
+                records,
+                table,
+                mentions,
+                hints,
+                covered,
+                learnt,
+                labellers,
+                context,
+                name,
+                min_confidence,
+                silent,
+                nested,
             )
         )
         made.facts = _facts(problem, learnt, labellers, judged, singles, best, name, why, silent, mentions, len(records), context)  # fmt: skip
@@ -134,7 +145,9 @@ def _texts_of(denied: Denials, records: Records, gold: Gold | None) -> Callable[
     wanted, found = set(denied.places.row.tolist()), dict[int, str]()
     for rows, batch in walk(records, gold, ["text"]) if wanted else ():
         numbers = np.where(rows < 0, len(records) - 1 - rows, rows).tolist()
-        found |= {row: text or "" for row, text in zip(numbers, batch["text"].to_pylist(), strict=True) if row in wanted}
+        found |= {
+            row: text or "" for row, text in zip(numbers, batch["text"].to_pylist(), strict=True) if row in wanted
+        }
     return found.__getitem__
 
 

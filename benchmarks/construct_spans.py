@@ -235,7 +235,8 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
             )
             row = {"rounds": last.facts["rounds"], "labels": quality(last, made["truth"], labels)}
             row["seconds"] = round(time.process_time() - begun, 1)
-            row["tuned"] = {**tuned(list(last), made, context), **how}
+            if len(row["rounds"]) > 1:  # else they are the spans of the votes, and are tuned on as such
+                row["tuned"] = {**tuned(list(last), made, context), **how}
             told[f"self-trained, {arm}"] = row
             print("self", json.dumps(row), flush=True)
     told["labellers on the test texts"] = on_test(made, context, folder)
@@ -281,7 +282,7 @@ def page(held: dict[str, Any]) -> str:
             "|---|" + "--:|" * 7,
         ]
         for arm, row in told.items():
-            if isinstance(row, dict) and ("tuned" in row or row.get("labels")):
+            if isinstance(row, dict) and ("tuned" in row or row.get("labels") or row.get("rounds")):
                 chooses = str((row.get("tuned") or {}).get("validation_f1", ""))
                 cells = [*_cells(row.get("labels")), chooses, *_cells(row.get("tuned"))]
                 method = f" ({row['method']})" if row.get("method") else ""

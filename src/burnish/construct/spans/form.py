@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from burnish.construct.forms import Form, Said
+from burnish.construct.forms import Form, Said, votable
 from burnish.construct.labels.one_label import joined, nobody_voted
 from burnish.construct.making import was_made
-from burnish.construct.spans import evidence, models
+from burnish.construct.spans import evidence, models, unnamed
 from burnish.construct.spans.models import Found, Learnt, Problem
 from burnish.construct.spans.votes import Mentions, candidates_of, mentions_of, truth_of, units_of
 from burnish.construct.votes_column import votes_of_rows
@@ -25,6 +25,7 @@ from burnish.core.errors import BurnishError
 from burnish.core.records import DOUBT, VOTE
 from burnish.core.stage import Context, TaskSpec, nearest
 from burnish.core.tasktypes import open_task
+from burnish.tasks.tagging import NOTHING, SOMETHING
 
 DOUBTED = 0.15  # belief from which a span that is not said is kept as a doubt
 SAMPLE = 20_000  # records with votes that the methods learn from
@@ -41,7 +42,7 @@ class Spans(Form):
         made = []
         for one in answer.get("spans") or ():
             label, start, end, score = one.get("label"), one.get("start"), one.get("end"), one.get("score")
-            if label not in task.labels:
+            if label not in votable(task):
                 raise ValueError(f"{label!r} is not a label of the task ({nearest(str(label), task.labels, 'it has')})")
             if not isinstance(start, int) or not isinstance(end, int) or not 0 <= start < end <= length:
                 raise ValueError(f"span {start}..{end} is not inside a text of {length} characters")
@@ -82,7 +83,14 @@ class Spans(Form):
         mentions = mentions_of(table, labellers, len(records), num_gold, labels)
         nobody_voted(mentions.covered[: len(records)])
         truth = truth_of(gold, len(records), labels)
-        problem, texts = _sample(records, gold, mentions, truth, labellers, nested, context.seed)
+        denials, hints = (
+            unnamed.votes_of(sign, table, labellers, len(records), num_gold, labels) for sign in (NOTHING, SOMETHING)
+        )
+        denied = unnamed.Denials(denials).heeded(truth)
+        covered, text_of = mentions.covered, unnamed.texts_of(denied, records, gold)
+        mentions, lost = denied.kept(mentions, text_of, num_records=len(records))
+        hints, _ = denied.kept(hints, text_of, num_records=len(records))
+        problem, texts = _sample(records, gold, mentions, hints, truth, labellers, nested, context.seed)
         asked = [one for one in self.methods if not (nested and one == "hmm")]
         if method != "auto" and method not in asked:
             raise BurnishError(
@@ -102,9 +110,24 @@ class Spans(Form):
             learnt = next(one.learnt for one in judged if one.method == name)
         silent = _silent_belief(problem, next((one.learnt for one in judged if one.method == "hmm"), None))
         made = Records.stream(
-            _labelled(records, table, mentions, learnt, labellers, context, name, min_confidence, silent, nested)
+            _labelled(
+                records,
+                table,
+                mentions,
+                hints,
+                covered,
+                learnt,
+                labellers,
+                context,
+                name,
+                min_confidence,
+                silent,
+                nested,
+            )
         )
         made.facts = _facts(problem, learnt, labellers, judged, singles, best, name, why, silent, mentions, len(records), context)  # fmt: skip
+        made.facts |= unnamed.facts_of(unnamed.Denials(denials), denied, hints, lost, truth, labellers, made.facts)
+        made.facts["story"] = _story(made.facts)
         return made
 
     def self_train(self, records: Records, gold: Gold | None, context: Context, **settings: Any) -> Records:
@@ -120,6 +143,7 @@ def _sample(
     records: Records,
     gold: Gold | None,
     mentions: Mentions,
+    hints: Mentions,
     truth: Mapping[int, frozenset[tuple[int, int, int]]],
     labellers: Sequence[Labeller],
     nested: bool,
@@ -147,7 +171,8 @@ def _sample(
     silence = np.array([1.0 if one.kind in COMPLETE else 0.0 for one in labellers])
     known = {place[row]: spans for row, spans in truth.items()}
     candidates = candidates_of(part, nested=nested)
-    return Problem(part, candidates, units_of(texts, part), known, claimed, silence, nested), texts
+    units = units_of(texts, part)
+    return Problem(part, candidates, units, known, claimed, silence, nested, hints.of_rows(rows)), texts
 
 
 def _best(singles: Sequence[evidence.Counts], labellers: Sequence[Labeller]) -> tuple[str, evidence.Counts]:
@@ -191,6 +216,8 @@ def _labelled(
     records: Records,
     table: pa.Table,
     mentions: Mentions,
+    hints: Mentions,
+    covered: NDArray[np.bool_],
     learnt: Learnt,
     labellers: Sequence[Labeller],
     context: Context,
@@ -203,12 +230,16 @@ def _labelled(
     claimed = np.array([np.nan if one.trust is None else one.trust for one in labellers])
     silence = np.array([1.0 if one.kind in COMPLETE else 0.0 for one in labellers])
     for at, batch, cast in votes_of_rows(records, table):
-        part = mentions.of_rows(np.arange(at, at + len(batch)))
-        texts = [text or "" for text in batch["text"].to_pylist()]
-        problem = Problem(part, candidates_of(part, nested=nested), units_of(texts, part), {}, claimed, silence, nested)
+        here = np.arange(at, at + len(batch))
+        part = mentions.of_rows(here)
+        units = units_of([text or "" for text in batch["text"].to_pylist()], part)
+        candidates = candidates_of(part, nested=nested)
+        problem = Problem(part, candidates, units, {}, claimed, silence, nested, hints.of_rows(here))
         found = learnt(problem)
+        origin = f"aggregate:{name}"
+        open_places = unnamed.open_places(problem, found)
         yield _written(
-            batch, cast, found, part.covered, context.task.labels, f"aggregate:{name}", min_confidence, silent
+            batch, cast, found, open_places, covered[here], context.task.labels, origin, min_confidence, silent
         )
 
 
@@ -216,6 +247,7 @@ def _written(
     batch: pa.Table,
     cast: pa.Array,
     found: Found,
+    open_places: Sequence[Sequence[tuple[int, int]]],
     covered: NDArray[np.bool_],
     labels: Sequence[str],
     origin: str,
@@ -224,7 +256,8 @@ def _written(
 ) -> pa.Table:
     edges = np.searchsorted(found.row, np.arange(len(batch) + 1))
     old = batch.select(["spans", "confidence", "label_from", "trail"]).to_pylist()
-    said = [list(votes or ()) for votes in cast.to_pylist()]
+    hint = SOMETHING if SOMETHING not in labels else None  # contradicts no vote, and would seem to
+    said = [[one for one in votes or () if one["label"] != hint] for votes in cast.to_pylist()]
     new: list[tuple[Any, ...]] = []
     for row, was in enumerate(old):
         trail = list(was["trail"] or [])
@@ -235,6 +268,10 @@ def _written(
             doubts = [at for at in here if at not in set(chosen) and found.belief[at] >= DOUBTED]
             said[row] += [_vote(found, at, labels, origin) for at in chosen]
             said[row] += [_vote(found, at, labels, DOUBT) for at in doubts]
+            said[row] += [
+                {"labeller": DOUBT, "start": start, "end": end, "label": SOMETHING, "confidence": DOUBTED}
+                for start, end in open_places[row]
+            ]
             sure = [float(found.belief[at]) for at in chosen] + [1 - float(found.belief[at]) for at in doubts]
             confidence = float(np.mean(sure)) if sure else 1.0
             trail.append(f"{origin}: {len(spans)} spans {confidence:.2f}" + f", {len(doubts)} in doubt" * bool(doubts))
@@ -300,7 +337,6 @@ def _facts(
     if best is not None:
         low, high = best[1].interval(seed=context.seed)
         facts["best_single"] = {"name": best[0], "accuracy": best[1].f1, "interval": [low, high]}
-    facts["story"] = _story(facts)
     return facts
 
 
@@ -323,7 +359,9 @@ def _story(facts: Mapping[str, Any]) -> list[str]:
             lines.append(f"records without a vote are taken to hold no span ({belief:.0%}: {facts['silence']['why']})")
         else:
             lines.append(f"records without a vote stay without spans: {facts['silence']['why']}")
-    idle = [one["name"] for one in facts["labellers"] if not one["votes"]]
+    lines += unnamed.story_of(facts)
+    active = ("votes", "denied", "supposed")
+    idle = [one["name"] for one in facts["labellers"] if not any(one.get(key) for key in active)]
     if idle:
         lines.append(f"never vote: {', '.join(idle[:5])}{' …' if len(idle) > 5 else ''}")
     return lines

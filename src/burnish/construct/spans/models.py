@@ -7,6 +7,9 @@ tag what it shows, or is silent (Nguyen et al. 2017, HMM-crowd; Lison et al. 202
 labellers that look for some names only, such as rules and dictionaries: counted as a vote that there is nothing, it
 drowned every mention (0-9 F1 on real sets). Of those that read the whole text (`silence` 1: a model, a teacher) it is.
 
+A labeller may also vote that a place holds a name of some type (`?`). To the HMM that is one more thing that a labeller shows,
+from which it learns where names begin and end, but it never says a name whose type nobody votes for.
+
 Truth of checked rows teaches precision and confusion; a row is judged by taking it out of the truth first.
 """
 
@@ -63,7 +66,10 @@ class Found:
 
 @dataclass(frozen=True)
 class Problem:
-    """All that a method may look at. claimed: (m,) precision somebody claims, nan where nobody; silence: (m,) 0..1."""
+    """All that a method may look at. claimed: (m,) precision somebody claims, nan where nobody; silence: (m,) 0..1.
+
+    hints: votes that a place holds a name of some type; None where nobody casts such.
+    """
 
     mentions: Mentions
     candidates: Candidates
@@ -72,6 +78,7 @@ class Problem:
     claimed: Floats
     silence: Floats
     nested: bool = False
+    hints: Mentions | None = None
 
 
 # What a method has learnt: to be applied to other rows of the same labellers.
@@ -237,7 +244,9 @@ def _without_own(mentions: Mentions, candidates: Candidates, precision: Floats) 
 
 @dataclass(frozen=True)
 class Hmm:
-    """first (S,), moves (S, S) from row to column, emission (m, S said, S true); probabilities. S = 2k + 1 tags of BIO.
+    """first (S,), moves (S, S) from row to column, emission (m, S + 2 said, S true); probabilities. S = 2k + 1 tags of BIO.
+
+    What is said is silence (0), a tag, or that a name of some type begins (S) or goes on (S + 1).
 
     missed: share of the units of names on which nobody at all speaks. Each for itself the silent say nothing, all of them
     together do: without it nothing held names back from where nobody sees any, and EM filled the text with them.
@@ -265,17 +274,21 @@ def hmm(problem: Problem) -> Learnt:
     precision, base = precision_of(problem), base_of(problem)
     beginning = _beginning(by_span(problem, precision, base), units, mentions.num_labels)
     clamped = _tags_of_truth(problem)
-    model = learn(spoken_of(mentions, units), units, beginning, clamped, mentions, problem.silence)
+    model = learn(problem, beginning, clamped)
 
     def apply(other: Problem) -> Found:
-        posterior, _, _ = read(model, spoken_of(other.mentions, other.units), other.units, other.silence)
-        return _decoded(posterior, by_span(other, precision, base), other.units, other.mentions)
+        posterior, _, _ = read(model, spoken_of(other), other.units, other.silence)
+        return _decoded(posterior, by_span(other, precision, base), other)
 
     return apply
 
 
-def spoken_of(mentions: Mentions, units: Units) -> Spoken:
-    """Votes as tags on units: B at the first, I at the others. Of one labeller's votes that overlap the longest counts."""
+def spoken_of(problem: Problem) -> Spoken:
+    """Votes as tags on units: B at the first, I at the others; `Hmm` has the numbers of those without a label.
+
+    Of one labeller's votes that overlap the longest counts, and what is named before what is not.
+    """
+    mentions, units = problem.mentions, problem.units
     first, last = units.touched(mentions.row, mentions.start, mentions.end)
     order = np.lexsort((first, first - last, mentions.labeller, mentions.row))
     taken: set[tuple[int, int]] = set()
@@ -287,9 +300,22 @@ def spoken_of(mentions: Mentions, units: Units) -> Spoken:
             continue
         taken.update(places)
         marks += [(unit, who, 1 + 2 * label + (unit > begin), strength) for unit, _ in places]
+    size = 1 + 2 * mentions.num_labels
+    for begin, end, who in _places(problem.hints, units):
+        places = [(unit, who) for unit in range(begin, end + 1) if (unit, who) not in taken]
+        taken.update(places)
+        marks += [(unit, who, size + (unit > begin), 1.0) for unit, _ in places]
     table = np.array(sorted(marks), np.float64).reshape(-1, 4)
     unit, labeller, said = (table[:, at].astype(np.int64) for at in range(3))
     return Spoken(unit, labeller, said, np.clip(table[:, 3], 0.25, 2.0))
+
+
+def _places(votes: Mentions | None, units: Units) -> list[tuple[int, int, int]]:
+    """First unit, last unit and labeller of each vote."""
+    if votes is None:
+        return []
+    first, last = units.touched(votes.row, votes.start, votes.end)
+    return list(zip(first.tolist(), last.tolist(), votes.labeller.tolist(), strict=True))
 
 
 def _beginning(found: Found, units: Units, num_labels: int) -> Floats:
@@ -323,10 +349,9 @@ def _tags_of_truth(problem: Problem) -> NDArray[np.int64]:
     return tags
 
 
-def learn(
-    spoken: Spoken, units: Units, beginning: Floats, clamped: NDArray[np.int64], mentions: Mentions, silence: Floats
-) -> Hmm:
+def learn(problem: Problem, beginning: Floats, clamped: NDArray[np.int64]) -> Hmm:
     """EM from posteriors `beginning` (U, S); units whose tag is `clamped` (not -1) hold it."""
+    spoken, units, mentions = spoken_of(problem), problem.units, problem.mentions
     size = beginning.shape[1]
     fixed = np.eye(size)[np.maximum(clamped, 0)]
     known = clamped >= 0
@@ -343,7 +368,7 @@ def learn(
         if prior is None:
             prior = 10.0 * emission  # where it begins is worth ten units of each tag
         model = Hmm(_share(first + 0.1, legal_first(size)), _share(moved + 0.1, legal_moves(size)), emission, missed)
-        updated, moved, first = read(model, spoken, units, silence, fixed=clamped, weight=weight)
+        updated, moved, first = read(model, spoken, units, problem.silence, fixed=clamped, weight=weight)
         change = float(np.abs(updated - posterior).max(initial=0.0))
         posterior = updated
         if change < 1e-3:
@@ -389,15 +414,16 @@ def _neighbours(posterior: Floats, units: Units, weight: Floats) -> Floats:
 
 
 def _emission(spoken: Spoken, posterior: Floats, weight: Floats, num_labellers: int, prior: Floats | None) -> Floats:
-    """(m, S said, S true) shares; said 0 is silence."""
+    """(m, S + 2 said, S true) shares; see `Hmm`."""
     posterior = posterior * weight[:, None]
     size = posterior.shape[1]
-    cell = spoken.labeller * size + spoken.said
+    shown = size + 2
+    cell = spoken.labeller * shown + spoken.said
     counts: Floats = (
         np.stack(
-            [np.bincount(cell, posterior[spoken.unit, tag], minlength=num_labellers * size) for tag in range(size)], 1
+            [np.bincount(cell, posterior[spoken.unit, tag], minlength=num_labellers * shown) for tag in range(size)], 1
         )
-        .reshape(num_labellers, size, size)
+        .reshape(num_labellers, shown, size)
         .astype(np.float64)
     )
     counts[:, 0] = np.maximum(posterior.sum(0) - counts[:, 1:].sum(1), 0.0)
@@ -483,8 +509,9 @@ def forward_backward(
     return posterior, moved, begun
 
 
-def _decoded(posterior: Floats, start: Found, units: Units, mentions: Mentions) -> Found:
+def _decoded(posterior: Floats, start: Found, problem: Problem) -> Found:
     """The best tags as spans, and every candidate that they leave out as a doubt."""
+    units, mentions = problem.units, problem.mentions
     names = tags_of([str(at) for at in range(mentions.num_labels)], "BIO")
     chain = chain_of(names, "BIO")
     scores = np.log(np.maximum(posterior, 1e-9))
@@ -494,14 +521,18 @@ def _decoded(posterior: Floats, start: Found, units: Units, mentions: Mentions) 
     begins = tags % 2 == 1
     goes_on = np.append((tags[1:] > 0) & (tags[1:] % 2 == 0), False)
     first, last = np.flatnonzero(begins), np.flatnonzero((tags > 0) & ~goes_on)
-    # no name reaches further than votes do, and one that no vote touches is nobody's word
-    spoken = np.zeros(len(tags), bool)
+    # no name reaches further than votes do, and one that no vote with a label touches is nobody's word
+    named = np.zeros(len(tags), bool)
     for one, other in zip(*units.touched(start.row, start.start, start.end), strict=True):
+        named[one : other + 1] = True
+    spoken = named.copy()
+    for one, other, _ in _places(problem.hints, units):
         spoken[one : other + 1] = True
     places = np.append(np.flatnonzero(spoken), len(tags))
     first = places[np.searchsorted(places, first)]
     last = np.append(-1, places[:-1])[np.searchsorted(places[:-1], last, side="right")]
-    touched = first <= last
+    heard = np.append(0, np.cumsum(named))
+    touched = (first <= last) & (heard[np.minimum(last + 1, len(tags))] > heard[np.minimum(first, len(tags))])
     first, last = first[touched], last[touched]
     said = _rows_of(units.row[first], units.starts[first], units.ends[last], (tags[first] - 1) // 2)
     voted = _rows_of(start.row, start.start, start.end, start.label)
@@ -549,7 +580,7 @@ def alone(problem: Problem, labeller: int) -> Learnt:
 
     def apply(other: Problem) -> Found:
         mine = other.mentions.take(other.mentions.labeller == labeller)
-        lonely = replace(other, mentions=mine, candidates=candidates_of(mine, nested=other.nested))
+        lonely = replace(other, mentions=mine, candidates=candidates_of(mine, nested=other.nested), hints=None)
         return majority(lonely)(lonely)
 
     return apply
@@ -564,5 +595,6 @@ def part_of(problem: Problem, rows: Sequence[int], texts: Sequence[str]) -> Prob
         mentions=mentions,
         candidates=candidates_of(mentions, nested=problem.nested),
         units=units_of([texts[row] for row in rows], mentions),
+        hints=None if problem.hints is None else problem.hints.of_rows(np.asarray(rows, np.int64)),
         truth={place[row]: spans for row, spans in problem.truth.items() if row in place},
     )

@@ -142,7 +142,7 @@ def repeated(
     placed: dict[int, list[tuple[int, int, str]]] = defaultdict(list)
     columns = (table[column].to_pylist() for column in ("row", "start", "end", "label"))
     for row, start, end, label in zip(*columns, strict=True):
-        if start is not None and end is not None:
+        if start is not None and end is not None and label in context.task.labels:
             placed[row].append((start, end, label))
     known: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
     for rows, batch in walk(records, gold, ["text", "group"]):

@@ -23,6 +23,7 @@ from burnish.core.errors import BurnishError
 from burnish.core.records import DOUBT, VOTE
 from burnish.core.stage import Context
 from burnish.core.tasktypes import open_task
+from burnish.tasks.tagging import SOMETHING
 
 if TYPE_CHECKING:
     from burnish.nn.alignment import Sites
@@ -35,11 +36,13 @@ SURE = 0.97  # no student is believed beyond this: it is one voice beside the vo
 FALLS = 0.005  # entity F1 on gold that a round may lose by chance
 SHOWN = 512  # texts whose states a fresh head starts from
 STATES = 4096  # tokens at once
+ANY = -1  # the label of a doubt that says a name of some type stands there
 
 
 @dataclass
 class Said:
-    """What is held of one record: spans (start, end, label, belief), doubts likewise; voted: belief of what votes named.
+    """What is held of one record: spans (start, end, label, belief), doubts likewise, of which some have the label ANY;
+    voted: belief of what votes named.
 
     labelled: whether it is learnt from. changed: whether a student had a say.
     """
@@ -112,6 +115,8 @@ def _begun(row: Mapping[str, Any], labels: Sequence[str]) -> Said:
     voted: dict[tuple[int, int, int], float] = {}
     doubts = []
     for one in row["votes"] or ():
+        if one["labeller"] == DOUBT and one["label"] == SOMETHING and SOMETHING not in of:
+            doubts.append((one["start"], one["end"], ANY, float(one["confidence"])))
         if one["label"] in of and one["start"] is not None:
             key = (one["start"], one["end"], of[one["label"]])
             if one["labeller"] == DOUBT:
@@ -334,6 +339,9 @@ def relabelled(school: School, last: Round, *, precision: float, overrule: bool)
                 spans.append(one)
             elif belief[at] >= DOUBTED and free:
                 doubts.append(one)
+        for one in was.doubts:
+            if one[2] == ANY and all(one[1] <= s or one[0] >= e for s, e, _, _ in spans):
+                doubts.append(one)
         renewed.append(Said(sorted(spans), sorted(doubts), True, was.voted))
     return renewed
 
@@ -476,4 +484,5 @@ def _written(
 
 def _vote(who: str, labels: Sequence[str], span: tuple[int, int, int, float]) -> dict[str, Any]:
     start, end, label, belief = span
-    return {"labeller": who, "label": labels[label], "start": start, "end": end, "confidence": round(belief, 4)}
+    said = SOMETHING if label == ANY else labels[label]
+    return {"labeller": who, "label": said, "start": start, "end": end, "confidence": round(belief, 4)}

@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 from numpy.typing import NDArray
 
 from burnish.core.artifacts import Gold, Labeller
 from burnish.core.errors import BurnishError
 from burnish.core.stage import nearest
 from burnish.tasks._gazetteer import pieces_of
+from burnish.tasks.tagging import NOTHING, SOMETHING
 
 Span = tuple[int, int, int]  # start, end, number of the label
 
@@ -60,7 +62,20 @@ class Mentions:
 def mentions_of(
     table: pa.Table, labellers: Sequence[Labeller], num_records: int, num_gold: int, labels: Sequence[str]
 ) -> Mentions:
-    """From votes under `Votes.SCHEMA`. BurnishError for a label that the task does not have, or a vote without a place."""
+    """From votes under `Votes.SCHEMA`; those that name no label are left out (`unnamed_of`).
+
+    BurnishError for a label that the task does not have, or a vote without a place.
+    """
+    named = table
+    for sign in {NOTHING, SOMETHING} - set(labels):
+        named = named.filter(pa.compute.fill_null(pa.compute.not_equal(named["label"], sign), True))
+    return mentions_in(named, labellers, num_records, num_gold, labels)
+
+
+def mentions_in(
+    table: pa.Table, labellers: Sequence[Labeller], num_records: int, num_gold: int, labels: Sequence[str]
+) -> Mentions:
+    """From votes all of which name a label of `labels`; errors as in `mentions_of`."""
     of = {label: at for at, label in enumerate(labels)}
     unknown = sorted({label for label in table["label"].unique().to_pylist() if label not in of}, key=str)
     if unknown:

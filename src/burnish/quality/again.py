@@ -35,7 +35,8 @@ def part(material: Material, rows: Array) -> Material:
     made._table = material.select(material._table.column_names).take(pa.array(rows))
     made.context = replace(material.context, progress=Silent())
     made.rows, made.labels = material.rows[rows], material.labels[rows]
-    made.ids, made.texts = [material.ids[row] for row in rows], [material.texts[row] for row in rows]
+    made.ids, made.texts = material.ids.take(rows), material.texts.take(rows)
+    made._traits = {trait: column.take(pa.array(rows)) for trait, column in material._traits.items()}
     nothing = np.zeros((0, 2), dtype=np.int64)
     for name in ("alike", "same"):
         if name in vars(material):

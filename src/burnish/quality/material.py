@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
 import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -129,7 +129,20 @@ class Views:
     @property
     def _blocks(self) -> pa.Table:
         """What blocks are cut from."""
-        return self._table.select([name for name in traits.COLUMNS if name in self._table.column_names])
+        table = self._table.select([name for name in traits.COLUMNS if name in self._table.column_names])
+        return table.append_column("people", self._people)
+
+    @functools.cached_property
+    def _people(self) -> pa.Array:
+        """(n,) the people that the named model finds in each text; it is asked here, not by every worker."""
+        if self.told.names_model is None:
+            return pa.nulls(len(self), pa.list_(pa.string()))
+        from burnish.quality.redact import people_of
+
+        rows = [row for row, text in enumerate(self.texts) if text.strip()]
+        names = people_of(self.told.names_model)([self.texts[row] for row in rows])
+        of = dict(zip(rows, names, strict=True))
+        return pa.array([of.get(row) for row in range(len(self))], pa.list_(pa.string()))
 
     def _spread(self, job: Callable[[Any], Made], table: pa.Table) -> Iterator[Made]:
         blocks = traits.cut(table)

@@ -14,6 +14,7 @@ matter, and done here. A block is cut by its records alone: every engine sees th
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ class Asked:
 
     languages: tuple[str, ...]
     labels: tuple[str, ...] = ()
-    groups: Groups | None = None
+    groups: Groups = dataclasses.field(default_factory=dict)
     hidden: Hidden | None = None
 
 

@@ -12,8 +12,8 @@ from burnish.measures.association import group_counts, log_odds, pointwise_mutua
 from burnish.measures.duplicates import leaks
 from burnish.measures.intervals import wilson
 from burnish.measures.overlap import Runs
+from burnish.quality.bag import count_words
 from burnish.quality.checks import Array, Found, Material, check
-from burnish.quality.material import count_words
 from burnish.text.inputs import parts
 from burnish.text.words import words as cut
 
@@ -49,7 +49,7 @@ def tokens(material: Material) -> Found:
     if len(rows) < LEAST_JUDGED or len(np.unique(given)) < 2:
         return material.nothing(f"needs {LEAST_JUDGED} labelled records of two labels, there are {len(rows)}")
     bag = material.bag
-    present = bag.counts[rows].copy()
+    present = bag.counts[rows]
     present.data[:] = 1
     per = group_counts(present, given, len(material.names))
     score, why = np.zeros(len(material)), {}

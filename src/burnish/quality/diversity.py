@@ -10,8 +10,9 @@ import numpy as np
 from burnish.measures.association import group_counts, naming
 from burnish.measures.diversity import distinct, entropy, plane, vendi
 from burnish.measures.neighbours import nearest
+from burnish.quality.bag import count_words
 from burnish.quality.checks import Array, Found, Material, check
-from burnish.quality.material import NO_VECTORS, count_words
+from burnish.quality.material import NO_VECTORS
 from burnish.text.words import words as cut
 
 SAME_MEANING = 0.93  # cosine of centred vectors

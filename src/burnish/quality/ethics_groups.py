@@ -149,17 +149,17 @@ def _words(
 
 def words_of_sides(block: Block, *, sides: int) -> tuple[list[str], Array]:
     """The words of the texts (w,), and how often each is there on each side (w, sides); a text may be on several."""
+    from scipy.sparse import csr_array
+
     index: dict[str, int] = {}
-    cut = [
-        [index.setdefault(word, len(index)) for word in words(text.lower()[: 8 * MOST_TOKENS], han="bigrams")]
-        for text in block.texts
-    ]
-    on = np.unpackbits(np.array(block.column("sides"), dtype=np.uint8), axis=1, count=sides).astype(bool)
-    counts = np.zeros((len(index), sides), dtype=np.int64)
-    for own, its in zip(cut, on, strict=True):
-        at, often = np.unique(np.array(own, dtype=np.int64), return_counts=True)
-        counts[np.ix_(at, its)] += often[:, None]
-    return list(index), counts
+    at: list[int] = []
+    starts = [0]
+    for text in block.texts:
+        at += [index.setdefault(word, len(index)) for word in words(text.lower()[: 8 * MOST_TOKENS], han="bigrams")]
+        starts.append(len(at))
+    held = csr_array((np.ones(len(at), dtype=np.int64), at, starts), shape=(len(block), len(index)))
+    on = np.unpackbits(np.array(block.column("sides"), dtype=np.uint8), axis=1, count=sides)
+    return list(index), held.T @ on.astype(np.int64)
 
 
 def _association(

@@ -21,6 +21,7 @@ from burnish.core.stage import Context
 from burnish.measures.duplicates import Groups, equal_keys, near_duplicates, near_duplicates_of_parts
 from burnish.measures.duplicates_on_disk import near_duplicates_on_disk
 from burnish.quality import traits
+from burnish.quality.bag import Bag, gathered, words_of
 from burnish.quality.told import Told
 from burnish.quality.traits import Array, Asked, Block, Trait
 from burnish.text.groups import DEFAULT, read_groups
@@ -52,16 +53,6 @@ class Slices:
     def counts(self) -> Array:
         found: Array = np.bincount(self.number[self.number >= 0], minlength=len(self.values))
         return found
-
-
-@dataclass(frozen=True)
-class Bag:
-    """Words counted: counts (n, v) as a sparse matrix of rows, and the v words. Words of one text alone are left out.
-
-    Words and pairs of words in English, characters and pairs in Chinese (burnish.text.words.terms)."""
-
-    counts: Any
-    words: list[str]
 
 
 @dataclass(frozen=True)
@@ -254,7 +245,8 @@ class Views:
 
     @functools.cached_property
     def bag(self) -> Bag:
-        return count_words(self.texts)
+        with tempfile.TemporaryDirectory(dir=self.context.scratch) as folder:
+            return gathered(self.walked(words_of), Path(folder))
 
     @functools.cached_property
     def seen(self) -> Array:
@@ -364,30 +356,3 @@ def outside(path: Path, context: Context) -> Iterator[Outside]:
         table = pa.concat_tables([SCHEMA.empty_table(), *tables])
         labels = np.array([position.get(label, -1) for label in table["label"].to_pylist()], dtype=np.int64)
         yield Outside(file.name, said(table), labels)
-
-
-def count_words(texts: list[str], words: list[str] | None = None) -> Bag:
-    """Count the terms of texts. words: count these alone, in this order, instead of all that two texts have."""
-    from scipy.sparse import csr_array
-
-    from burnish.text.words import terms
-
-    index: dict[str, int] = {word: at for at, word in enumerate(words or ())}
-    columns: list[int] = []
-    starts = [0]
-    for text in texts:
-        if words is None:
-            columns += [index.setdefault(term, len(index)) for term in terms(text)]
-        else:
-            columns += [at for term in terms(text) if (at := index.get(term, -1)) >= 0]
-        starts.append(len(columns))
-    shape = (len(texts), len(index))
-    counts = csr_array(
-        (np.ones(len(columns), dtype=np.float32), np.array(columns, dtype=np.int64), np.array(starts)), shape=shape
-    )
-    counts.sum_duplicates()
-    if words is not None:
-        return Bag(counts, words)
-    often = np.flatnonzero(np.bincount(counts.indices, minlength=len(index)) > 1)
-    names = list(index)
-    return Bag(counts[:, often].tocsr() if len(often) else counts[:, :0], [names[at] for at in often])

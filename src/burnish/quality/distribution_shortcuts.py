@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,7 @@ from burnish.measures.intervals import wilson
 from burnish.measures.overlap import Runs
 from burnish.quality.bag import count_words
 from burnish.quality.checks import Array, Found, Material, check
+from burnish.quality.traits import Block
 from burnish.text.inputs import parts
 from burnish.text.words import words as cut
 
@@ -270,19 +272,24 @@ def contamination(material: Material) -> Found:
             seen.add(at)
             if alike > score[row]:
                 score[row], why[row] = alike, f"{alike:.0%} the same as record {at + 1} of {other.name}"
-        runs = Runs(other.texts)
-        shared = runs.find([[text] for text in material.texts])
-        for row, at, part in zip(shared.text.tolist(), shared.part.tolist(), shared.of_part.tolist(), strict=True):
-            if part >= RUNS_SHARED:
+        start = 0
+        for size, rows, parts_of, shares in material.walked(functools.partial(_shared, runs=Runs(other.texts))):
+            for row, at, part in zip((rows + start).tolist(), parts_of.tolist(), shares.tolist(), strict=True):
                 seen.add(at)
                 if part > score[row]:
-                    score[row], why[row] = (
-                        part,
-                        f"{part:.0%} of the runs of words of record {at + 1} of {other.name} stand in it",
-                    )
+                    said = f"{part:.0%} of the runs of words of record {at + 1} of {other.name} stand in it"
+                    score[row], why[row] = part, said
+            start += size
         facts[other.name] = {
             "records": len(other.texts),
             "found_here": len(seen),
             "share": round(len(seen) / max(len(other.texts), 1), 5),
         }
     return Found(score, score > 0, lambda row: why[row], lambda row: "drop", {"test_sets": facts})
+
+
+def _shared(block: Block, *, runs: Runs) -> tuple[int, Array, Array, Array]:
+    """How many texts the block has; which of them share RUNS_SHARED of the runs of which test text, and the share."""
+    found = runs.find([[text] for text in block.texts])
+    many = found.of_part >= RUNS_SHARED
+    return len(block), found.text[many], found.part[many], found.of_part[many]

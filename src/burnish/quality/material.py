@@ -90,7 +90,8 @@ class Views:
         """What a block must know; files that were named are read here, for no other machine may have them."""
         told, task = self.told, self.context.task
         hidden = Hidden.read(told.toxic_words) if told.toxic_words else None
-        return Asked(task.languages, self.names, read_groups(told.groups or DEFAULT), hidden)
+        labels = self.names if self.one_label else ()
+        return Asked(task.languages, labels, read_groups(told.groups or DEFAULT), hidden)
 
     def trait(self, trait: Trait) -> pa.ChunkedArray:
         """(n,) what every record says by itself."""

@@ -37,7 +37,7 @@ RECORDS, BYTES = 4096, 1 << 20  # of a block, whichever comes first
 
 @dataclass(frozen=True)
 class Asked:
-    """What a block must know besides its records: the task's languages and labels, and what ethics checks were told."""
+    """What a block must know besides its records: the task's languages, its class labels, and what ethics checks were told."""
 
     languages: tuple[str, ...]
     labels: tuple[str, ...] = ()

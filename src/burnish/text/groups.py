@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,7 @@ class Terms:
                 yield found
 
 
+@lru_cache(maxsize=1 << 16)
 def _folded(word: str) -> str:
     """At least all that a pattern without regard to case takes for the same; it is asked afterwards."""
     return word.casefold().translate(_DOTS)

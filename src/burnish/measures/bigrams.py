@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from burnish.text.scripts import codepoints
 
 Array = NDArray[Any]
-Counts = tuple[Array, Array]  # pairs (p,) as before << 21 | after, sorted; how often each is there (p,)
+Counts = tuple[Array, Array]  # keys (p,), sorted (here: before << 21 | after); how often each is there (p,)
 PRIOR = 5  # occurrences that a character's share of all is worth, after any other (Dirichlet)
 
 
@@ -38,19 +38,16 @@ def counted(texts: list[str]) -> Counts:
     return _unique(_pairs(texts)[0])
 
 
-def merged(parts: Iterable[Mapping[int, Counts]], models: int) -> dict[int, Bigrams]:
-    """The pairs of all blocks by model. What waits is added when it is as much as what is there, so that time stays linear."""
+def merged(parts: Iterable[Mapping[int, Counts]]) -> dict[int, Counts]:
+    """Counts of all blocks, by number. What waits is added when it is as much as what is there, so that time stays linear."""
     there: dict[int, Counts] = {}
-    waiting: dict[int, list[Counts]] = {one: [] for one in range(models)}
+    waiting: dict[int, list[Counts]] = {}
     for part in parts:
         for one, counts in part.items():
-            waiting[one].append(counts)
-            if sum(len(pairs) for pairs, _ in waiting[one]) > len(there.get(one, ((),))[0]):
-                there[one], waiting[one] = _added([*([there[one]] if one in there else []), *waiting[one]]), []
-    for one, left in waiting.items():
-        if left:
-            there[one] = _added([there[one], *left])
-    return {one: Bigrams.of(*counts) for one, counts in there.items()}
+            waiting.setdefault(one, []).append(counts)
+            if one not in there or sum(len(keys) for keys, _ in waiting[one]) > len(there[one][0]):
+                there[one] = _added([*([there[one]] if one in there else []), *waiting.pop(one)])
+    return there | {one: _added([there[one], *left]) for one, left in waiting.items()}
 
 
 def bits_a_character(texts: list[str], model: Bigrams) -> Array:

@@ -6,7 +6,7 @@ hashes, so that no table of all words is ever in memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from burnish.quality.traits import Array, Block
+from burnish.text.lines import Lines
 from burnish.text.words import terms
 
 PARTS = 16  # of the hashes; one at a time is looked at
@@ -25,12 +26,12 @@ _SEEN = np.dtype([("hash", np.uint64), ("texts", np.int32), ("place", np.int64)]
 
 @dataclass(frozen=True)
 class Bag:
-    """Words counted: counts (n, v) as a sparse matrix of rows, and the v words. Words of one text alone are left out.
+    """Words counted: counts (n, v) as a sparse matrix of rows, and the v words as Arrow. Words of one text alone are left out.
 
     Words and pairs of words in English, characters and pairs in Chinese (burnish.text.words.terms)."""
 
     counts: Any
-    words: list[str]
+    words: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,13 @@ class Counted:
     starts: Array
 
 
-def count_words(texts: Iterable[str], words: list[str] | None = None) -> Bag:
+def count_words(texts: Iterable[str], words: Sequence[str] | None = None) -> Bag:
     """Count the terms of texts. words: count these alone, in this order, instead of all that two texts have."""
     made = counted(texts, words)
     return _whole(made) if words is None else Bag(_matrix(made.often, made.at, made.starts, len(words)), words)
 
 
-def counted(texts: Iterable[str], words: list[str] | None = None) -> Counted:
+def counted(texts: Iterable[str], words: Sequence[str] | None = None) -> Counted:
     """The same of texts as they are, words of one text too."""
     index: dict[str, int] = {word: at for at, word in enumerate(words or ())}
     at, often, starts = [np.zeros(0, dtype=np.int32)], [np.zeros(0, dtype=np.int32)], [0]
@@ -150,25 +151,25 @@ def _entries(folder: Path, rank: Array, column: Array, blocks: list[tuple[int, A
     return made
 
 
-def _names(folder: Path, places: Array) -> list[str]:
+def _names(folder: Path, places: Array) -> Lines:
     """The words at these places among those of all blocks."""
     with pa.memory_map(str(folder / "words")) as source:
         read = pa.ipc.open_file(source)
-        names: list[str] = []
+        names: list[pa.Array] = []
         start = 0
         for number in range(read.num_record_batches):
             words = read.get_batch(number)["word"]
             own = places[slice(*np.searchsorted(places, [start, start + len(words)]))] - start
-            names += words.take(pa.array(own)).to_pylist()
+            names.append(words.take(pa.array(own)))  # a copy: the file goes
             start += len(words)
-    return names
+    return Lines(pa.chunked_array(names, pa.large_string()).combine_chunks())
 
 
 def _whole(one: Counted) -> Bag:
     """The bag of one block."""
     often = np.flatnonzero(np.bincount(one.at, minlength=len(one.words)) > 1)
     matrix = _matrix(one.often, one.at, one.starts, len(one.words))
-    return Bag(matrix[:, often].tocsr() if len(often) else matrix[:, :0], one.words.take(pa.array(often)).to_pylist())
+    return Bag(matrix[:, often].tocsr() if len(often) else matrix[:, :0], Lines(one.words.take(pa.array(often))))
 
 
 def _matrix(often: Array, at: Array, starts: Array, width: int) -> Any:

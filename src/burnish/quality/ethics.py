@@ -144,6 +144,7 @@ def licences(material: Material) -> Found:
     meta = [json.loads(one) if one else {} for one in material.column("meta")]
     known = {one: terms_of(one) for one in {*given}}
     purpose = material.told.purpose
+    asked = purpose is not None or len(known) > 1  # whether a licence that nobody knows is worth a word
     score, why = np.zeros(len(material)), {}
     by_source: dict[str, Counter[str]] = defaultdict(Counter)
     for row, licence in enumerate(given):
@@ -161,7 +162,7 @@ def licences(material: Material) -> Found:
             note(row, 1.0, f"licence {licence} forbids {'reuse' if terms.forbidden else 'commercial use'}")
         elif terms.derivatives is False:
             note(row, 0.7, f"licence {licence} forbids derived works, and a model or an edited data set may be one")
-        if not terms.known and (purpose or len({*given}) > 1):
+        if asked and not terms.known:
             none = f"source {sources[row]} has no licence"
             note(
                 row, 0.4, none if licence is None else f"source {sources[row]} has a licence nobody knows, {licence!r}"

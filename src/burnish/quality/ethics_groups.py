@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from burnish.measures.bigrams import merged
 from burnish.measures.groups import holm, log_odds, rate, weat
 from burnish.quality.checks import Array, Found, Material, check
 from burnish.quality.traits import Block, field, flat, rows_of
@@ -21,6 +24,8 @@ LEAST = 20  # records that speak of a group, below which rates and words say too
 RARE = 0.1  # share of the largest group of its axis, below which a group is under-represented
 SURE = 0.05  # p-value after Holm's correction
 MOST_WORDS = 12
+LEAST_OFTEN = 5  # of a word that is told (`log_odds`)
+RARE_WORDS = ""  # stands for all others
 MOST_TOKENS = 400  # of a text, for the words that go with a group
 
 
@@ -131,35 +136,69 @@ def _words(
     if not sides:
         return {}
     masks = np.array([mask for pair in sides.values() for mask in pair])
-    index: dict[str, int] = {}
-    counts = np.zeros((0, len(masks)), dtype=np.int64)
     rows = np.flatnonzero(masks.any(axis=0))
     bits = pa.array(np.packbits(masks, axis=0).T.tolist(), pa.list_(pa.uint8()))
-    for found, own in material.walked(functools.partial(words_of_sides, sides=len(masks)), rows=rows, sides=bits):
-        at = [index.setdefault(word, len(index)) for word in found]
-        if len(index) > len(counts):
-            counts = np.concatenate([counts, np.zeros((len(index), len(masks)), dtype=np.int64)])  # twice as many rows
-        counts[at] += own
+    often = usual(material.walked(words_met, rows=rows))
+    index: dict[str, int] = {}
+    total = np.zeros(len(masks), dtype=np.int64)
+    counts = np.zeros((len(often), len(masks)), dtype=np.int32)
+    job = functools.partial(words_of_sides, sides=len(masks), often=often)
+    for found, own, every in material.walked(job, rows=rows, sides=bits):
+        counts[[index.setdefault(word, len(index)) for word in found]] += own
+        total += every
     names, made = list(index), {}
     for number, group in enumerate(sides):
-        one, two = (Counter({names[at]: int(counts[at, side]) for at in np.flatnonzero(counts[:, side])}) for side in (2 * number, 2 * number + 1))  # fmt: skip
-        made[group] = [[word, round(z, 2)] for word, z in log_odds(one, two)[:MOST_WORDS] if z > 1.96]
+        one, two = (
+            Counter({names[at]: int(counts[at, side]) for at in np.flatnonzero(counts[:, side])} | {RARE_WORDS: int(total[side] - counts[:, side].sum())})
+            for side in (2 * number, 2 * number + 1)
+        )  # fmt: skip
+        typical = [(word, z) for word, z in log_odds(one, two) if word != RARE_WORDS]
+        made[group] = [[word, round(z, 2)] for word, z in typical[:MOST_WORDS] if z > 1.96]
     return made
 
 
-def words_of_sides(block: Block, *, sides: int) -> tuple[list[str], Array]:
-    """The words of the texts (w,), and how often each is there on each side (w, sides); a text may be on several."""
+def words_met(block: Block) -> dict[int, tuple[Array, Array]]:
+    """The words of the texts as sorted hashes (w,), and how often each is there."""
+    met = Counter(word for text in block.texts for word in _cut(text))
+    keys = _hashes(met)
+    order = np.argsort(keys)
+    return {0: (keys[order], np.array(list(met.values()), dtype=np.int64)[order])}
+
+
+def usual(parts: Iterable[dict[int, tuple[Array, Array]]]) -> Array:
+    """The hashes (w,), sorted, of the words that are there often enough to be told."""
+    keys, counts = merged(parts)[0]
+    met: Array = keys[counts >= LEAST_OFTEN]
+    return met
+
+
+def words_of_sides(block: Block, *, sides: int, often: Array) -> tuple[list[str], Array, Array]:
+    """The words of the texts that are in `often` (w,), how often each is there on each side (w, sides), and all words of each side.
+
+    A text may be on several sides."""
     from scipy.sparse import csr_array
 
     index: dict[str, int] = {}
     at: list[int] = []
     starts = [0]
     for text in block.texts:
-        at += [index.setdefault(word, len(index)) for word in words(text.lower()[: 8 * MOST_TOKENS], han="bigrams")]
+        at += [index.setdefault(word, len(index)) for word in _cut(text)]
         starts.append(len(at))
-    held = csr_array((np.ones(len(at), dtype=np.int64), at, starts), shape=(len(block), len(index)))
-    on = np.unpackbits(np.array(block.column("sides"), dtype=np.uint8), axis=1, count=sides)
-    return list(index), held.T @ on.astype(np.int64)
+    held = csr_array((np.ones(len(at), dtype=np.int32), at, starts), shape=(len(block), len(index)))
+    on = np.unpackbits(np.array(block.column("sides"), dtype=np.uint8), axis=1, count=sides).astype(np.int32)
+    counts = held.T @ on
+    stays = np.isin(_hashes(index), often)
+    return [word for word, one in zip(index, stays, strict=True) if one], counts[stays], counts.sum(axis=0)
+
+
+def _cut(text: str) -> list[str]:
+    return words(text.lower()[: 8 * MOST_TOKENS], han="bigrams")
+
+
+def _hashes(found: Iterable[str]) -> Array:
+    """(w,) 64 bits of each word, the same on every machine."""
+    made = b"".join(hashlib.blake2b(word.encode(), digest_size=8).digest() for word in found)
+    return np.frombuffer(made, dtype=np.uint64)
 
 
 def _association(

@@ -193,7 +193,8 @@ class Views:
     @functools.cached_property
     def meta(self) -> list[dict[str, Any]]:
         """(n,) everything else a record carries."""
-        return [json.loads(text) if text else {} for text in self.column("meta")]
+        nothing: dict[str, Any] = {}  # one for all that carry nothing
+        return [json.loads(text) if text else nothing for text in self.column("meta")]
 
     @functools.cached_property
     def named(self) -> list[list[str]]:

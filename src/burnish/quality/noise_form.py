@@ -160,7 +160,8 @@ def _surprise(material: Material) -> Array:
     if not len(rows):
         return found
     own = pa.array(number)
-    models = merged(material.walked(pairs_of_characters, rows=rows, model=own), len(names))
+    counts = merged(material.walked(pairs_of_characters, rows=rows, model=own))
+    models = {one: Bigrams.of(*found) for one, found in counts.items()}
     bits = np.concatenate(list(material.walked(functools.partial(bits_of_texts, models=models), rows=rows, model=own)))
     for one in np.unique(number[rows]):
         inside = number[rows] == one

@@ -16,7 +16,8 @@ _AT_ONCE = 4096
 class Lines(Sequence[str]):
     """A column of texts without None. An English text takes its bytes and 4, where a list of strings takes 57 more."""
 
-    def __init__(self, column: pa.ChunkedArray) -> None:
+    def __init__(self, column: pa.ChunkedArray | pa.Array) -> None:
+        column = column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column])
         self.column = column.fill_null("") if column.null_count else column
         self._chunks = self.column.chunks
         self._starts = [0, *np.cumsum([len(chunk) for chunk in self._chunks]).tolist()]

@@ -222,7 +222,8 @@ def boilerplate(material: Material) -> Found:
     again = functools.partial(_repeated, pieces=common[0], edges=common[1])
     for shares, seen in material.walked(again, rows=np.flatnonzero(has)) if has.any() else ():
         examples.update(seen)
-        for row, (share, longest) in zip(rows, shares):  # noqa: B905 - the rows go on with the next block
+        for share, longest in shares:
+            row = next(rows)  # they go on with the next block
             if share >= FLAG_BOILERPLATE:
                 score[row] = share
                 why[row] = f"{share:.0%} of it stands in other records too: “{longest}”"

@@ -1,4 +1,3 @@
-# ruff: noqa: E402 - threads are set before numpy is loaded
 """The audit without vectors on one core, on several and on Ray: the same bytes, at what price; and its memory as data grows.
 
     python benchmarks/audit_scale.py speed --data ../shared/data [--texts 50000] [--out benchmarks/results]
@@ -52,8 +51,8 @@ def write(path: Path, data: Path, *, texts: int = 1 << 60, megabytes: float = 1e
     """Records until there are so many or so many megabytes; how many there are of both."""
     import pyarrow as pa
     import pyarrow.parquet as pq
-    import quality as speed
 
+    import quality as speed
     from burnish.core.records import SCHEMA, conform
 
     both = speed.english(data, 6)[:8000], speed.chinese(data, 6)[:8000]

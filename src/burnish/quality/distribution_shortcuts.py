@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -86,7 +86,7 @@ def tokens(material: Material) -> Found:
 
 
 def _candidates(
-    texts: list[str], given: Array, per: Array, words: list[str], present: Any, classes: int
+    texts: list[str], given: Array, per: Array, words: Sequence[str], present: Any, classes: int
 ) -> list[tuple[str, Array, Array]]:
     """(token, records by label, positions of the records): words (no pairs of English words) and runs of symbols."""
     least = max(LEAST_TOKEN, len(texts) // 200)

@@ -23,7 +23,8 @@ from burnish.measures.duplicates_on_disk import near_duplicates_on_disk
 from burnish.quality import traits
 from burnish.quality.bag import Bag, gathered, words_of
 from burnish.quality.told import Told
-from burnish.quality.traits import Array, Asked, Block, Trait
+from burnish.quality.traits import Array as Array
+from burnish.quality.traits import Asked, Block, Trait
 from burnish.text.groups import DEFAULT, read_groups
 from burnish.text.inputs import parts, said
 from burnish.text.language import Languages

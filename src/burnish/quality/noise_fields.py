@@ -56,7 +56,9 @@ def faults(block: Block) -> pa.Array:
     rows = zip(*(block.column(name) for name in columns), strict=True)
     made = [list(_faults(dict(zip(columns, row, strict=True)), names)) for row in rows]
     said = [[{"worth": worth, "kind": kind, "reason": reason} for worth, kind, reason in of] or None for of in made]
-    return pa.array(said, pa.list_(pa.struct([("worth", pa.float64()), ("kind", pa.string()), ("reason", pa.string())])))
+    return pa.array(
+        said, pa.list_(pa.struct([("worth", pa.float64()), ("kind", pa.string()), ("reason", pa.string())]))
+    )
 
 
 def _faults(one: dict[str, Any], names: set[str]) -> Iterator[tuple[float, str, str]]:
@@ -92,7 +94,8 @@ def fields(material: Material) -> Found:
     between spans that are not there; a turn without content. Score: 1 broken, 0.75 a word for nothing, 0.5 missing. Facts: share of the
     records with each field.
     """
-    score, why = np.zeros(len(material)), {}
+    score: Array = np.zeros(len(material))
+    why: dict[int, str] = {}
     kinds: Counter[str] = Counter()
     there = {name: _there(material.select(FIELDS)[name]) for name in FIELDS}
     have = {name: int(one.sum()) for name, one in there.items()}

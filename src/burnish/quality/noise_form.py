@@ -155,7 +155,9 @@ def _surprise(material: Material) -> Array:
     group = np.where(np.isin(code, ("zh", "ja", "ko")), code, np.where(reliable & ~wanted, code, "letters"))
     names, number = np.unique(group, return_inverse=True)
     number[field(material.trait(measured), "characters") < SURPRISE_CHARACTERS] = -1
-    number[np.isin(number, np.flatnonzero(np.bincount(number[number >= 0], minlength=len(names)) < SURPRISE_TEXTS))] = -1
+    number[
+        np.isin(number, np.flatnonzero(np.bincount(number[number >= 0], minlength=len(names)) < SURPRISE_TEXTS))
+    ] = -1
     rows = np.flatnonzero(number >= 0)
     if not len(rows):
         return found

@@ -104,7 +104,9 @@ def endings(block: Block) -> pa.Array:
         "firm": pa.array([text[-1:] in STRONG_ENDS for text in stripped], pa.bool_()),
         "cut": pa.array([bool(CUT.search(text[-60:])) for text in stripped], pa.bool_()),
         "ellipsis": pa.array([bool(ELLIPSIS.search(text[-6:])) for text in stripped], pa.bool_()),
-        "dangling": pa.array([bool(DANGLING.search(text[-16:]) or DANGLING_HAN.search(text[-3:])) for text in stripped]),
+        "dangling": pa.array(
+            [bool(DANGLING.search(text[-16:]) or DANGLING_HAN.search(text[-3:])) for text in stripped]
+        ),
         "open": pa.array(map(_open, stripped), pa.bool_()),
         "tail": pa.array([text[-12:] for text in stripped], pa.string()),
     }
@@ -274,7 +276,7 @@ def traces(block: Block) -> pa.Array:
     """What says of a text that it is a translation: words that do, or the evidence of habits in a Chinese one."""
     made: list[dict[str, Any] | None] = []
     for text, code in zip(block.texts, block.languages.code, strict=True):
-        own = None
+        own: dict[str, Any] | None = None
         if found := TRACES.search(text):
             own = {"trace": found[0]}
         elif code == "zh" and (evidence := translated_evidence(text)) >= MT_EVIDENCE:
@@ -331,9 +333,7 @@ def translated_evidence(text: str) -> float:
     )
 
 
-def _habits(
-    rows: Array, values: Array, names: tuple[str, ...], score: Array, why: dict[int, str]
-) -> None:
+def _habits(rows: Array, values: Array, names: tuple[str, ...], score: Array, why: dict[int, str]) -> None:
     """Mark the rows whose rates are together far above the others'."""
     if len(rows) < 50:
         return

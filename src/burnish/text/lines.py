@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from typing import overload
+from typing import SupportsIndex, overload
 
 import numpy as np
 import pyarrow as pa
@@ -26,13 +26,14 @@ class Lines(Sequence[str]):
         return len(self.column)
 
     @overload
-    def __getitem__(self, at: int) -> str: ...
+    def __getitem__(self, at: SupportsIndex) -> str: ...
     @overload
     def __getitem__(self, at: slice) -> list[str]: ...
-    def __getitem__(self, at: int | slice) -> str | list[str]:
+    def __getitem__(self, at: SupportsIndex | slice) -> str | list[str]:
         if isinstance(at, slice):
             return [self[one] for one in range(*at.indices(len(self)))]
-        place = int(at) + len(self) if at < 0 else int(at)
+        place = at.__index__()
+        place += len(self) if place < 0 else 0
         if not 0 <= place < len(self):
             raise IndexError(at)
         chunk = bisect_right(self._starts, place) - 1

@@ -39,13 +39,13 @@ def counted(texts: list[str]) -> Counts:
 
 
 def merged(parts: Iterable[Mapping[int, Counts]]) -> dict[int, Counts]:
-    """Counts of all blocks, by number. What waits is added when it is as much as what is there, so that time stays linear."""
+    """Counts of all blocks, by number. What waits is added when it is half of what is there, so that time stays linear."""
     there: dict[int, Counts] = {}
     waiting: dict[int, list[Counts]] = {}
     for part in parts:
         for one, counts in part.items():
             waiting.setdefault(one, []).append(counts)
-            if one not in there or sum(len(keys) for keys, _ in waiting[one]) > len(there[one][0]):
+            if one not in there or 2 * sum(len(keys) for keys, _ in waiting[one]) > len(there[one][0]):
                 there[one] = _added([*([there[one]] if one in there else []), *waiting.pop(one)])
     return there | {one: _added([there[one], *left]) for one, left in waiting.items()}
 
@@ -80,6 +80,8 @@ def _unique(pairs: Array) -> Counts:
 
 
 def _added(parts: list[Counts]) -> Counts:
-    pairs, place = np.unique(np.concatenate([one for one, _ in parts]), return_inverse=True)
-    counts = np.bincount(place, weights=np.concatenate([counts for _, counts in parts]), minlength=len(pairs))
-    return pairs, counts.astype(np.int64)
+    keys, counts = (np.concatenate(one) for one in zip(*parts, strict=True))
+    order = np.argsort(keys)
+    keys, counts = keys[order], counts[order]
+    first = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]])) if len(keys) else order
+    return keys[first], np.add.reduceat(counts, first) if len(first) else counts

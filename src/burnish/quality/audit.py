@@ -88,7 +88,8 @@ def audit(
     toxic_words: a file of words, one a line, found in any disguise.
     names_model: a run folder of a tagging model whose people count as names.
 
-    Sees all texts at once, about 2 kB a record with its vector. Findings of an earlier audit are replaced.
+    What a record says by itself is read in blocks, wherever `engine` says; records are compared, and vectors learnt from, by
+    this process, which holds the records, the words counted and the vectors. Findings of an earlier audit are replaced.
     """
     chosen = _chosen(checks)
     if near < 0.5:

@@ -18,7 +18,6 @@ import json
 import os
 import random
 import re
-import resource
 import subprocess
 import sys
 import tempfile
@@ -35,6 +34,9 @@ for _name in ("OMP_NUM_THREADS", "POLARS_MAX_THREADS", "RAYON_NUM_THREADS"):
 ENGINES: dict[str, dict[str, Any]] = {
     "1 process": {}, "2 processes": {"use": "local", "processes": 2}, "Ray, 2 nodes": {"use": "ray"}
 }  # fmt: skip
+
+
+MARK = "BURNISH_BENCHMARK"
 
 
 def changed(base: list[list[str]], seed: int) -> Iterator[str]:
@@ -70,6 +72,7 @@ def write(path: Path, data: Path, *, texts: int = 1 << 60, megabytes: float = 1e
 
 def child(path: Path, work: Path, engine: dict[str, Any], checks: Any) -> None:
     """One audit in this process; prints what it took."""
+    os.environ[MARK] = str(os.getpid())
     from burnish.core.artifacts import Records
     from burnish.core.progress import Silent
     from burnish.core.stage import Context, TaskSpec
@@ -79,30 +82,34 @@ def child(path: Path, work: Path, engine: dict[str, Any], checks: Any) -> None:
         context = Context(TaskSpec(labels=("a", "b"), languages=("en", "zh")), 0, work, work, work, Silent(), engine=engine)  # fmt: skip
         peak = Peak()
         began, alone = time.monotonic(), time.process_time()
-        others = family()
         made = audit(Records.from_parquet(path), context, embed="none", effect="none", checks=checks)
         made.save(work)
         alone, wall = time.process_time() - alone, time.monotonic() - began
-        spread = family() - others
+        most, spread = peak.end(), peak.spread()
         known = json.dumps(made.facts["audit"], sort_keys=True).encode() + (work / "records.parquet").read_bytes()
-        children = resource.getrusage(resource.RUSAGE_CHILDREN)
         told = {
-            "wall_s": round(wall, 1), "cpu_s": round(alone + spread, 1), "alone_s": round(alone, 1), "peak_mb": round(peak.end()),
-            "worker_peak_mb": round(children.ru_maxrss / 1024), "same": hashlib.sha256(known).hexdigest()[:16],
+            "wall_s": round(wall, 1), "cpu_s": round(alone + spread, 1), "alone_s": round(alone, 1), "peak_mb": round(most),
+            "same": hashlib.sha256(known).hexdigest()[:16],
         }  # fmt: skip
     print(json.dumps(told))
 
 
 class Peak:
-    """The largest anonymous resident memory of this process, in MB."""
+    """The largest anonymous resident memory of this process in MB, and what the others take."""
 
     def __init__(self) -> None:
         self.most, self.going = 0.0, True
+        self.before = family()
+        self.last = dict(self.before)  # of processes that have ended too: Ray's workers end with the audit
         self.thread = threading.Thread(target=self._look, daemon=True)
         self.thread.start()
 
     def _look(self) -> None:
+        looks = 0
         while self.going:
+            looks += 1
+            if looks % 10 == 0:
+                self.last |= family()
             found = re.search(r"RssAnon:\s+(\d+)", Path("/proc/self/status").read_text())
             self.most = max(self.most, int(found[1]) / 1024 if found else 0)
             time.sleep(0.05)
@@ -112,24 +119,28 @@ class Peak:
         self.thread.join()
         return self.most
 
+    def spread(self) -> float:
+        """CPU seconds of the other processes, to half a second each."""
+        return sum(self.last.values()) - sum(self.before.values())
 
-def family() -> float:
-    """CPU seconds of all processes that descend from this one, dead ones too where somebody waited for them."""
+
+def family() -> dict[int, float]:
+    """CPU seconds of each of all processes that were started from this one: Ray's own are found by the mark in their environment,
+    for they are no children, and its workers, which write over theirs, as their children."""
+    mark = f"{MARK}={os.environ[MARK]}".encode()
     of: dict[int, tuple[int, float]] = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
+    ours = {os.getpid()}
+    for path in Path("/proc").glob("[0-9]*"):
         try:
-            fields = path.read_text().rpartition(")")[2].split()
+            fields = (path / "stat").read_text().rpartition(")")[2].split()
+            of[int(path.name)] = int(fields[1]), sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+            if mark in (path / "environ").read_bytes():
+                ours.add(int(path.name))
         except OSError:
-            continue
-        of[int(path.parent.name)] = int(fields[1]), sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
-    own = {os.getpid()}
-    while True:
-        more = {pid for pid, (parent, _) in of.items() if parent in own} - own
-        if not more:
-            break
-        own |= more
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return sum(of[pid][1] for pid in own - {os.getpid()} if pid in of) + used.ru_utime + used.ru_stime
+            continue  # it has ended
+    while more := {pid for pid, (parent, _) in of.items() if parent in ours} - ours:
+        ours |= more
+    return {pid: of[pid][1] for pid in ours - {os.getpid()} if pid in of}
 
 
 @contextmanager
@@ -162,6 +173,8 @@ def speed(options: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
     rows = []
     number, held = write(folder / "in.parquet", options.data, texts=options.texts)
     for name, engine in ENGINES.items():
+        if options.engines and name not in options.engines:
+            continue
         load = os.getloadavg()[0]
         row = {"engine": name, "records": number, "megabytes": round(held, 1), "load_before": round(load, 1), **run(folder / "in.parquet", engine)}  # fmt: skip
         rows.append(row)
@@ -194,6 +207,7 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=50_000)
     parser.add_argument("--megabytes", type=float, nargs="+", default=[20, 80, 320])
     parser.add_argument("--checks", nargs="+", help="of the audit; all unless said")
+    parser.add_argument("--engines", nargs="+", choices=tuple(ENGINES), help="speed: of these alone")
     parser.add_argument("--processes", action="store_true", help="memory: with two processes beside the one that leads")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()

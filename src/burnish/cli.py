@@ -330,7 +330,7 @@ def import_(
 @app.command()
 def export(
     source: Annotated[Path, typer.Argument(metavar="RUN|FILE", help="A run folder, or a file of records.")],
-    out: Annotated[Path, typer.Option("-o", "--output", help="A file; a folder for all sides of a run.")],
+    out: Annotated[str, typer.Option("-o", "--output", help="A file or URL; a folder for all sides of a run.")],
     format: FormatName,
     side: Annotated[str, typer.Option(help="Of a run's split: train, validation, test.")] = "",
     sets: FormatSets = None,

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from burnish.core.artifacts import SIDES, Records
 from burnish.core.errors import DataError, UsageError
+from burnish.core.objects import is_url, put_objects
 from burnish.core.progress import Progress, Silent
 from burnish.core.records import Reject
 from burnish.core.stage import nearest
@@ -56,13 +57,22 @@ def import_file(
 
 
 def export(
-    source: Path, out: Path, *, format: str, settings: Sequence[str] = (), side: str = "", progress: Progress | None = None
+    source: Path, out: Path | str, *, format: str, settings: Sequence[str] = (), side: str = "",
+    progress: Progress | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Write the records of a run, or of a file of any format, in a format; say what was written, lost and left out.
 
     side: of the run's split: train, validation or test; without it all of them, each a file of the folder OUT. Records that
     curation set aside are left out. Left-out records are listed in OUT.left_out.jsonl.
+    out: a path, or a URL of an object store (s3://bucket/train.jsonl); objects of that name are replaced.
     """
+    if is_url(str(out)):
+        where, _, name = str(out).rstrip("/").rpartition("/")
+        with tempfile.TemporaryDirectory(prefix="burnish-") as folder:
+            told = export(source, Path(folder) / name, format=format, settings=settings, side=side, progress=progress)
+            put_objects(Path(folder), where)
+        return told
+    out = Path(out)
     part = _one(format, settings)
     if side and side not in SIDES:
         raise UsageError(f"export: there is no side {side!r}", hint=nearest(side, SIDES, "sides"))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burnish.measures.duplicates import exact_duplicates, jaccard, leaks, near_duplicates
+from burnish.measures.duplicates import equal_keys, exact_duplicates, jaccard, leaks, near_duplicates
 
 ENGLISH = "The quick brown fox jumps over the lazy dog and then runs back home through the dark forest."
 CHINESE = "这个手机真的很好用，我非常喜欢它的屏幕和电池，拍照也很清楚，推荐给大家购买。"
@@ -129,3 +129,11 @@ def test_every_text_leaks_into_its_own_set(texts):
 def test_settings_out_of_range_are_errors(setting):
     with pytest.raises(ValueError, match=r"threshold must lie in \(0, 1\]|size must be"):
         near_duplicates(["a"], **setting)
+
+
+def test_equal_keys_group_as_equal_texts_do():
+    texts = ["one", "two", "ONE ", "", "two", " "]
+    keys = np.array([7, 9, 7, 3, 9, 3], dtype=np.uint64)
+    by_text, by_key = exact_duplicates(texts), equal_keys(keys)
+    assert by_key.label.tolist() == by_text.label.tolist() == [0, 1, 0, 3, 1, 3]
+    assert by_key.pairs.tolist() == by_text.pairs.tolist()

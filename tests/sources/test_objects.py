@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from burnish.cli import main
 from burnish.core.errors import DataError
 from burnish.core.objects import ObjectUrl
 from burnish.core.progress import Silent
@@ -53,6 +54,25 @@ def test_pyarrows_own_file_systems_are_used(context, tmp_path):
     (tmp_path / "a.jsonl").write_text('{"text": "here"}\n', encoding="utf-8")
     assert texts(context, (tmp_path / "a.jsonl").as_uri()) == ["here"]
     assert texts(context, tmp_path.as_uri() + "/*.jsonl") == ["here"]
+
+
+@pytest.mark.parametrize("kind", ["memory", "file"])
+def test_records_are_written_to_a_store_and_come_back(context, bucket, tmp_path, kind, capsys):
+    url = "memory://bucket/made" if kind == "memory" else (tmp_path / "made").as_uri()
+    rows = [{"text": f"第 {n} 句 & more", "label": "ab"[n % 2]} for n in range(5)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    for name, how in (("train.jsonl", "jsonl"), ("train.parquet", "parquet")):
+        assert main(["export", str(tmp_path / "rows.jsonl"), "--format", how, "-o", f"{url}/{name}"]) == 0
+        assert json.loads(capsys.readouterr().out)["files"] == [name]
+        assert texts(context, f"{url}/{name}") == [row["text"] for row in rows]
+
+
+def test_a_store_nobody_may_write_to_says_so(bucket, tmp_path, capsys):
+    (tmp_path / "rows.jsonl").write_text('{"text": "one"}', encoding="utf-8")
+    (tmp_path / "taken").write_text("a file, and no folder", encoding="utf-8")
+    url = (tmp_path / "taken").as_uri()
+    assert main(["export", str(tmp_path / "rows.jsonl"), "--format", "jsonl", "-o", f"{url}/a/b.jsonl"]) == 1
+    assert "cannot be written" in capsys.readouterr().err
 
 
 def test_a_changed_object_changes_the_key(bucket):

@@ -1,6 +1,6 @@
 """Files of object stores: s3://, gs://, abfs://, hdfs:// through pyarrow's own file systems, all others through fsspec.
 
-An object is read as a stream and never copied to disk. Who may read is what those libraries find by themselves
+An object is read as a stream and never copied to disk; what is written is whole on disk first. Who may read is what those libraries find by themselves
 (environment, profile, instance role); nothing of it is in a spec.
 """
 
@@ -9,9 +9,10 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from burnish.core.errors import DataError, MissingExtra
@@ -85,6 +86,28 @@ def find_objects(url: str) -> list[ObjectFile]:
     return sorted(found, key=lambda one: one.path)
 
 
+def is_url(name: str) -> bool:
+    """Whether a name is one of an object, and not of a file of this machine."""
+    return "://" in name
+
+
+def put_objects(folder: Path, url: str) -> None:
+    """Write the files of a folder under a URL, as streams; objects of the same name are replaced. DataError where it fails."""
+    system, base = _system(url)
+    for file in sorted(one for one in folder.rglob("*") if one.is_file()):
+        path = f"{base.rstrip('/')}/{file.relative_to(folder).as_posix()}"
+        try:
+            try:
+                sink = system.open_output_stream(path)
+            except FileNotFoundError:  # a file system where folders are made first
+                system.create_dir(path.rsplit("/", 1)[0], recursive=True)
+                sink = system.open_output_stream(path)
+            with sink, file.open("rb") as source:
+                shutil.copyfileobj(source, sink, 1 << 20)
+        except OSError as error:
+            raise DataError(f"cannot be written: {error}", where=f"{url}/{file.name}", hint="may you write there?") from error  # fmt: skip
+
+
 def _system(url: str) -> tuple[Any, str]:
     """A pyarrow file system and the path in it."""
     import pyarrow as pa
@@ -106,7 +129,7 @@ def _system(url: str) -> tuple[Any, str]:
     try:
         import fsspec
     except ImportError as error:
-        raise MissingExtra(f"sources.objects with {scheme}://", "objects") from error
+        raise MissingExtra(f"{scheme}://", "objects") from error
     try:
         opened, path = fsspec.core.url_to_fs(url)
     except ImportError as error:

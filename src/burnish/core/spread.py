@@ -11,11 +11,15 @@ takes no result with it: its items are computed again.
 from __future__ import annotations
 
 import os
+import pickle
 import sys
+import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from functools import lru_cache, partial
 from multiprocessing import get_context
 from typing import Any, TypeVar
 
@@ -28,62 +32,127 @@ AHEAD = 2  # items a worker under way: one at work, one waiting
 TRIES = 4  # a batch that kills so many workers is at fault itself
 
 
+Spread = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
+
+
 def spread(function: Callable[[Item], Made], items: Iterable[Item], engine: Mapping[str, Any]) -> Iterator[Made]:
     """Yield function(item) for every item, in order.
 
     function: importable, or a functools.partial of such; pure, for an item may be computed twice.
     Raises what the function raises, and BurnishError when an item ends its worker again and again.
     """
+    return _once(function, items, engine) if elsewhere(engine) else map(function, items)
+
+
+def _once(function: Callable[[Item], Made], items: Iterable[Item], engine: Mapping[str, Any]) -> Iterator[Made]:
+    with spreading(engine) as run:
+        yield from run(function, items)
+
+
+def elsewhere(engine: Mapping[str, Any]) -> bool:
+    """Whether work leaves this process."""
     use = engine.get("use", "local")
-    if use == "ray":
-        return _on_ray(function, items, engine)
-    if use == "local" and engines.processes(engine) > 1:
-        return _in_processes(function, items, engines.processes(engine))
-    return map(function, items)
+    return use == "ray" or (use == "local" and engines.processes(engine) > 1)
 
 
-def _in_processes(function: Callable[[Item], Made], items: Iterable[Item], count: int) -> Iterator[Made]:
+@contextmanager
+def spreading(engine: Mapping[str, Any]) -> Iterator[Spread]:
+    """The same for many calls: `run(function, items)`. Processes start with the first call and stay until the end."""
+    if not elsewhere(engine):
+        yield map
+    elif engine.get("use") == "ray":
+        ours = connect(engine)
+        try:
+            yield partial(_on_ray, engine=engine)
+        finally:
+            if ours:
+                import ray
+
+                ray.shutdown()
+    else:
+        processes = _Processes(engines.processes(engine))
+        try:
+            yield processes.run
+        finally:
+            processes.end()
+
+
+class _Processes:
     """Processes that are started anew when one of them dies; what was under way is handed out again."""
-    waiting = iter(items)
-    under_way: deque[tuple[Item, Future[Made]]] = deque()
-    tries = 0
-    pool = _pool(count)
-    try:
-        while True:
-            while len(under_way) < AHEAD * count and (item := next(waiting, _END)) is not _END:
-                under_way.append((item, _submit(pool, function, item)))
-            if not under_way:
-                return
+
+    def __init__(self, count: int) -> None:
+        self.count, self.pool = count, _pool(count)  # none of them runs before it is given work
+
+    def run(self, function: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
+        waiting = iter(items)
+        under_way: deque[tuple[Item, Future[Made]]] = deque()
+        tries = 0
+        with _handed(function) as job:
             try:
-                made = under_way[0][1].result()
-            except BrokenProcessPool as error:
-                tries += 1
-                if tries >= TRIES:
-                    raise BurnishError(
-                        f"a process ended by itself {TRIES} times at the same batch",
-                        hint="out of memory? fewer processes: engine.processes",
-                    ) from error
-                pool.shutdown(wait=False, cancel_futures=True)
-                pool = _pool(count)
-                under_way = deque((item, _submit(pool, function, item)) for item, _ in under_way)
-                continue
-            tries = 0
-            under_way.popleft()
-            yield made
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+                while True:
+                    while len(under_way) < AHEAD * self.count and (item := next(waiting, _END)) is not _END:
+                        under_way.append((item, self._submit(job, item)))
+                    if not under_way:
+                        return
+                    try:
+                        made = under_way[0][1].result()
+                    except BrokenProcessPool as error:
+                        tries += 1
+                        if tries >= TRIES:
+                            raise BurnishError(
+                                f"a process ended by itself {TRIES} times at the same batch",
+                                hint="out of memory? fewer processes: engine.processes",
+                            ) from error
+                        self.end()
+                        self.pool = _pool(self.count)
+                        under_way = deque((item, self._submit(job, item)) for item, _ in under_way)
+                        continue
+                    tries = 0
+                    under_way.popleft()
+                    yield made
+            finally:
+                for _, future in under_way:
+                    future.cancel()
+
+    def _submit(self, job: Callable[[Item], Made], item: Item) -> Future[Made]:
+        try:
+            return self.pool.submit(job, item)
+        except BrokenProcessPool as error:  # it died between two results: told when this one is asked for
+            failed: Future[Made] = Future()
+            failed.set_exception(error)
+            return failed
+
+    def end(self) -> None:
+        self.pool.shutdown(wait=False, cancel_futures=True)
 
 
 _END: Any = object()
+LARGE = 1 << 16  # bytes of a function with what it carries from which it goes by a file, once, and not with every item
 
 
-def _submit(pool: ProcessPoolExecutor, function: Callable[[Item], Made], item: Item) -> Future[Made]:
-    try:
-        return pool.submit(function, item)
-    except BrokenProcessPool as error:  # it died between two results: told when this one is asked for
-        failed: Future[Made] = Future()
-        failed.set_exception(error)
-        return failed
+@contextmanager
+def _handed(function: Callable[[Item], Made]) -> Iterator[Callable[[Item], Made]]:
+    """The function as it is sent with each item."""
+    packed = pickle.dumps(function, protocol=pickle.HIGHEST_PROTOCOL)
+    if len(packed) < LARGE:
+        yield function
+        return
+    with tempfile.NamedTemporaryFile(prefix="burnish-") as file:
+        file.write(packed)
+        file.flush()
+        yield partial(_from_file, file.name)
+
+
+def _from_file(path: str, item: Any) -> Any:
+    return _unpacked(path)(item)
+
+
+@lru_cache(maxsize=1)
+def _unpacked(path: str) -> Callable[[Any], Any]:
+    """Names of such files are drawn at random: the one that is there is the one that was read."""
+    with open(path, "rb") as file:
+        function: Callable[[Any], Any] = pickle.load(file)
+    return function
 
 
 def _pool(count: int) -> ProcessPoolExecutor:
@@ -96,23 +165,18 @@ def _one_thread() -> None:
 
 
 def _on_ray(function: Callable[[Item], Made], items: Iterable[Item], engine: Mapping[str, Any]) -> Iterator[Made]:
-    ours = connect(engine)
     import ray
 
-    try:
-        count = engine.get("workers") or engine.get("processes") or int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
-        task: Any = ray.remote(num_cpus=1, max_retries=TRIES)(_run)
-        shared = ray.put(function)
-        under_way: deque[Any] = deque()
-        for item in items:
-            if len(under_way) >= AHEAD * count:
-                yield _result(under_way.popleft())
-            under_way.append(task.remote(shared, item))
-        while under_way:
+    count = engine.get("workers") or engine.get("processes") or int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
+    task: Any = ray.remote(num_cpus=1, max_retries=TRIES)(_run)
+    shared = ray.put(function)
+    under_way: deque[Any] = deque()
+    for item in items:
+        if len(under_way) >= AHEAD * count:
             yield _result(under_way.popleft())
-    finally:
-        if ours:
-            ray.shutdown()
+        under_way.append(task.remote(shared, item))
+    while under_way:
+        yield _result(under_way.popleft())
 
 
 def _run(function: Callable[[Item], Made], item: Item) -> Made:

@@ -5,6 +5,7 @@ Counts are (groups, words) or (slices, classes), dense or scipy sparse where it 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,7 +127,7 @@ def group_counts(bag: Any, groups: ArrayLike, num_groups: int) -> Floats:
     return summed
 
 
-def naming(counts: ArrayLike, words: list[str], *, most: int = 5, prior: float = 500.0) -> list[list[str]]:
+def naming(counts: ArrayLike, words: Sequence[str], *, most: int = 5, prior: float = 500.0) -> list[list[str]]:
     """The words most typical of each group (z of `log_odds` above 1.96), most typical first, none inside another.
 
     A pair of words counts only where neither word is typical alone. Of words in Chinese characters none shares a character with one before: they stand for the same word.

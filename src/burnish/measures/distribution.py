@@ -103,7 +103,11 @@ def length_outliers(texts: Texts, languages: ArrayLike, *, limit: float = 3.5) -
     length, which is near normal where length is not. MAD counts as at least 0.1 (texts within 10% of each other), so that
     texts of one length do not make outliers of their neighbours.
     """
-    words = lengths(texts).words
+    return size_outliers(lengths(texts).words, languages, limit=limit)
+
+
+def size_outliers(words: NDArray[np.int64], languages: ArrayLike, *, limit: float = 3.5) -> Sizes:
+    """The same of texts that are measured already: words (n,)."""
     codes = np.asarray(languages)
     if len(codes) != len(words):
         raise ValueError(f"{len(words)} texts but {len(codes)} languages")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -80,6 +81,14 @@ def exact_duplicates(texts: Texts) -> Groups:
     return Groups(label, np.stack([label[later], later], axis=1), np.ones(len(later)))
 
 
+def equal_keys(keys: NDArray[np.uint64]) -> Groups:
+    """Group texts whose keys (n,) are equal: the same as `exact_duplicates` where a key is a hash of the form."""
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    label = first[inverse].astype(np.int64)
+    later = np.flatnonzero(label != np.arange(len(label)))
+    return Groups(label, np.stack([label[later], later], axis=1), np.ones(len(later)))
+
+
 def near_duplicates(texts: Texts, *, threshold: float = 0.6, size: Size = "auto") -> Groups:
     """Group texts that are equal or at least `threshold` similar, directly or through others.
 
@@ -115,14 +124,18 @@ def grouped(
     return Groups(_components(pairs, len(label)), pairs[order], similarity[order])
 
 
-def near_duplicates_of_parts(parts: Sequence[Texts], *, threshold: float = 0.6) -> Groups:
+def near_duplicates_of_parts(
+    parts: Sequence[Texts], *, threshold: float = 0.6, grouping: Callable[[Any], Groups] | None = None
+) -> Groups:
     """Group records of several texts each (a question and its context) of which every part is equal or nearly so.
 
     parts: each (n,). Records that share one long part alone are no copies. Candidates are those whose parts are in the
     same groups; a record joins the first of its candidates, or the one before it, when all parts are that similar.
+    grouping: who finds the groups of one part, `near_duplicates` unless said.
     """
+    grouping = grouping or partial(near_duplicates, threshold=threshold)
     forms = [normalised(part).to_list() for part in parts]
-    groups = [near_duplicates(part, threshold=threshold).label.tolist() for part in parts]
+    groups = [grouping(part).label.tolist() for part in parts]
     count = len(forms[0]) if forms else 0
     label = np.arange(count)
     first: dict[tuple[int, ...], int] = {}

@@ -33,9 +33,10 @@ def part(material: Material, rows: Array) -> Material:
     made = copy.copy(material)
     made.__dict__ = {name: value for name, value in vars(material).items() if name not in late}
     made._table = material.select(material._table.column_names).take(pa.array(rows))
-    made.context = replace(material.context, progress=Silent())
+    made.context = replace(material.context, progress=Silent(), engine={})  # small, and asked for often
     made.rows, made.labels = material.rows[rows], material.labels[rows]
-    made.ids, made.texts = [material.ids[row] for row in rows], [material.texts[row] for row in rows]
+    made.ids, made.texts = material.ids.take(rows), material.texts.take(rows)
+    made._traits = {trait: column.take(pa.array(rows)) for trait, column in material._traits.items()}
     nothing = np.zeros((0, 2), dtype=np.int64)
     for name in ("alike", "same"):
         if name in vars(material):

@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 
 from burnish.core.artifacts import Records
 from burnish.core.errors import BurnishError
 from burnish.core.records import FINDING
+from burnish.core.spread import spreading
 from burnish.core.stage import Context, Positive, Share, nearest, stage
 from burnish.nn.backbones import Backbone
 from burnish.quality import (  # noqa: F401  (they register the checks)
@@ -86,7 +88,8 @@ def audit(
     toxic_words: a file of words, one a line, found in any disguise.
     names_model: a run folder of a tagging model whose people count as names.
 
-    Sees all texts at once, about 2 kB a record with its vector. Findings of an earlier audit are replaced.
+    What a record says by itself is read in blocks, wherever `engine` says; records are compared, and vectors learnt from, by
+    this process, which holds the records, the words counted and the vectors. Findings of an earlier audit are replaced.
     """
     chosen = _chosen(checks)
     if near < 0.5:
@@ -101,16 +104,18 @@ def audit(
         reference=reference,
         against=against,
         version_of=version_of,
+        told=Told(purpose, groups, toxicity, toxic_label, toxic_words, names_model),
     )
-    material.told = Told(purpose, groups, toxicity, toxic_label, toxic_words, names_model)
     found: dict[str, Found] = {}
     seconds: dict[str, float] = {}
-    with context.progress.bar("audit", len(chosen), "checks") as bar:
+    with spreading(context.engine) as material.run, context.progress.bar("audit", len(chosen), "checks") as bar:
+        material.look(trait for one in chosen if one.fits(material) for trait in one.reads)
         for one in chosen:
             began = time.monotonic()
             found[one.name] = one.run(material)
             seconds[one.name] = time.monotonic() - began
             bar.advance(1)
+    material.run = None
     effects = probe_effects(material, found) if effect != "none" else {}
     if effect == "tune":
         effects = tuned_effects(material, found, effects)
@@ -136,16 +141,17 @@ def _chosen(checks: Literal["all"] | list[str]) -> list[Check]:
 
 def _with_findings(records: Records, rows: Array, found: dict[str, Found]) -> Iterator[pa.Table]:
     """The records batch by batch, with the findings of this audit instead of those of an earlier one."""
-    position = {int(row): at for at, row in enumerate(rows)}
+    position = np.full(len(records), -1)
+    position[rows] = np.arange(len(rows))
     start = 0
     for batch in records.batches():
         column = batch.schema.get_field_index("findings")
         earlier = batch["findings"].to_pylist()
         findings = []
         for offset, old in enumerate(earlier):
-            at = position.get(start + offset)
-            fresh = [] if at is None else [_finding(name, one, at) for name, one in found.items() if one.flagged[at]]
-            stays = [one for one in old or () if at is None or one["check"] not in CHECKS]
+            at = int(position[start + offset])
+            fresh = [] if at < 0 else [_finding(name, one, at) for name, one in found.items() if one.flagged[at]]
+            stays = [one for one in old or () if at < 0 or one["check"] not in CHECKS]
             findings.append([*stays, *fresh])
         start += batch.num_rows
         yield batch.set_column(column, "findings", pa.array(findings, pa.list_(FINDING)))

@@ -4,7 +4,8 @@
     def empty(material: Material) -> Found:
         \"\"\"Texts without a letter or a figure. ...formula, source...\"\"\"
 
-It looks at `Material` alone and says a reason that a person understands. What is done about a finding is decided later
+It looks at `Material` alone and says a reason that a person understands; what one record says by itself is a trait
+(quality.traits), which it names in `reads`, so that all are found in one pass over the texts. What is done about a finding is decided later
 (quality.curate); `auto` is what that does when nobody says otherwise.
 """
 
@@ -20,17 +21,18 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from burnish.core.artifacts import Records
 from burnish.core.records import TARGETS, Reject
 from burnish.core.stage import Context
 from burnish.core.tasktypes import open_task
-from burnish.measures.duplicates import Groups, exact_duplicates, near_duplicates, near_duplicates_of_parts
 from burnish.quality.material import Array as Array
 from burnish.quality.material import Embed, Views
 from burnish.quality.told import Told
-from burnish.text.inputs import parts, said
-from burnish.text.language import Languages, languages
+from burnish.quality.traits import Trait, cut
+from burnish.text.inputs import said
+from burnish.text.lines import Lines
 
 Dimension = Literal["distribution", "noise", "diversity", "timeliness", "ethics"]
 Auto = Literal["drop", "report"]
@@ -65,12 +67,17 @@ class Check:
     auto: Auto
     judge: Callable[[Material], Found]
     of_labels: bool = False
+    reads: tuple[Trait, ...] = ()
 
     def run(self, material: Material) -> Found:
         """What it says of the records; nothing, and why, where the task has no labels to judge."""
-        if self.of_labels and not material.one_label:
+        if not self.fits(material):
             return material.nothing(f"{NOT_HERE}: it judges class labels, and {material.context.task.type} has none")
         return self.judge(material)
+
+    def fits(self, material: Material) -> bool:
+        """Whether the task has what it judges."""
+        return material.one_label or not self.of_labels
 
     @property
     def doc(self) -> str:
@@ -86,15 +93,15 @@ CHECKS: dict[str, Check] = {}
 
 
 def check(
-    name: str, *, dimension: Dimension, auto: Auto, of_labels: bool = False
+    name: str, *, dimension: Dimension, auto: Auto, of_labels: bool = False, reads: Sequence[Trait] = ()
 ) -> Callable[[Callable[[Material], Found]], Any]:
     """Register a check under its name; order of registration is order of the report.
 
-    of_labels: it judges class labels, so it is skipped where a target is something else.
+    of_labels: it judges class labels, so it is skipped where a target is something else. reads: traits that it will ask for.
     """
 
     def register(function: Callable[[Material], Found]) -> Callable[[Material], Found]:
-        CHECKS[name] = Check(name, dimension, auto, function, of_labels)
+        CHECKS[name] = Check(name, dimension, auto, function, of_labels, tuple(reads))
         return function
 
     return register
@@ -104,10 +111,9 @@ class Material(Views):
     """The n kept records of a data set as checks see them; what costs time is computed once, when first asked for.
 
     rows: their positions among all records. texts: what a model would read. labels: class numbers, -1 where there is none.
-    near: the similarity from which texts count as near-duplicates. Memory: the texts, and vectors of the labelled ones.
+    near: the similarity from which texts count as near-duplicates. told: what ethics checks were told.
+    Memory: the texts as Arrow, columns of traits, words counted, and vectors of the labelled ones (docs: Large corpora).
     """
-
-    told = Told()  # what ethics checks were told; set by the audit
 
     def __init__(
         self,
@@ -121,14 +127,17 @@ class Material(Views):
         reference: Path | None = None,
         against: Path | None = None,
         version_of: str | None = None,
+        told: Told | None = None,
     ) -> None:
+        self.told = told or Told()
         self.context, self.near, self.folds, self.backbone = context, near, folds, backbone
         self.embed, self.reference, self.against, self.version_of = embed, reference, against, version_of
-        keep = np.array(table["keep"].to_pylist(), dtype=bool)
+        keep = table["keep"].to_numpy().astype(bool)
         self.rows = np.flatnonzero(keep)
-        self._table = table.filter(pa.array(keep))
-        self.ids: list[str] = self.column("id")
-        self.texts = said(self._table)
+        self._table = table if keep.all() else table.filter(pa.array(keep))
+        self.ids = Lines(self._table["id"])
+        self.texts = Lines(_said(self._table))
+        self._traits = {}
         self.task = open_task(context.task)
         self.one_label: bool = self.task.one_label
         position = {label: number for number, label in enumerate(context.task.labels if self.one_label else ())}
@@ -140,11 +149,6 @@ class Material(Views):
         """The kept records with these columns alone."""
         return self._table.select(list(names))
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The task's labels, in class order."""
-        return self.context.task.labels
-
     def nothing(self, skipped: str = "", **facts: Any) -> Found:
         """A verdict without a finding."""
         return Found(np.zeros(len(self)), np.zeros(len(self), dtype=bool), facts=facts, skipped=skipped)
@@ -155,28 +159,6 @@ class Material(Views):
         return np.flatnonzero(self.labels >= 0)
 
     @functools.cached_property
-    def blank(self) -> Array:
-        """(n,) texts without a letter or a figure."""
-        return np.array([not any(map(str.isalnum, text)) for text in self.texts], dtype=bool)
-
-    @functools.cached_property
-    def languages(self) -> Languages:
-        return languages(self.texts, among=self.context.task.languages)
-
-    @functools.cached_property
-    def same(self) -> Groups:
-        """Groups of equal texts."""
-        return exact_duplicates(self.texts)
-
-    @functools.cached_property
-    def alike(self) -> Groups:
-        """Groups of equal and similar texts."""
-        apart = parts(self._table)
-        if len(apart) > 1 or self._table["messages"].null_count != len(self):
-            return near_duplicates_of_parts(apart, threshold=self.near)
-        return near_duplicates(self.texts, threshold=self.near)
-
-    @functools.cached_property
     def taught(self) -> Array:
         """(n,) which records have a target of the task."""
         if self.one_label:
@@ -184,11 +166,9 @@ class Material(Views):
         return np.asarray(self.task.labelled(self._table), dtype=bool)
 
     @functools.cached_property
-    def meant(self) -> list[tuple[str, str]]:
-        """(n,) what each record's target says, without places in the text, and what it says in words of its own."""
-        targets = [name for name in TARGETS if name in self.task.target]
-        rows = self._table.select(targets).to_pylist() if targets else [{}] * len(self)
-        return [_meant(row) for row in rows]
+    def meant(self) -> _Meant:
+        """What each record's target says, without places in the text, and what it says in words of its own."""
+        return _Meant(self._table.select([name for name in TARGETS if name in self.task.target]))
 
     @functools.cached_property
     def targets(self) -> Array:
@@ -212,13 +192,30 @@ class Material(Views):
         )
 
     @functools.cached_property
-    def worth(self) -> list[tuple[Any, ...]]:
-        """(n,) sort keys: of several copies the one with the smallest key is kept (labelled, checked, sure, first)."""
-        sure, source = self.column("confidence"), self.column("label_from")
-        return [
-            (not self.taught[row], source[row] != "gold", -(1.0 if sure[row] is None else sure[row]), row)
-            for row in range(len(self))
-        ]
+    def worth(self) -> Array:
+        """(n,) ranks: of several copies the one with the smallest is kept (labelled, checked, sure, first)."""
+        sure = pc.fill_null(self._table["confidence"], 1.0).to_numpy()
+        gold = pc.fill_null(pc.equal(self._table["label_from"], "gold"), False).to_numpy().astype(bool)
+        rank = np.empty(len(self), dtype=np.int64)
+        rank[np.lexsort((-sure, ~gold, ~self.taught))] = np.arange(len(self))
+        return rank
+
+
+def _said(table: pa.Table) -> pa.ChunkedArray:
+    """What a model would read of each record; the column of the texts itself where there is nothing else."""
+    if table["text_b"].null_count == table["messages"].null_count == len(table):
+        return table["text"]
+    return pa.chunked_array([pa.array(said(block), pa.string()) for block in cut(table)], pa.string())
+
+
+class _Meant:
+    """Row -> what its target says, made when it is asked for: few rows ever are."""
+
+    def __init__(self, targets: pa.Table) -> None:
+        self._targets = targets
+
+    def __getitem__(self, row: int) -> tuple[str, str]:
+        return _meant(self._targets.slice(int(row), 1).to_pylist()[0] if self._targets.num_columns else {})
 
 
 def _meant(row: dict[str, Any]) -> tuple[str, str]:

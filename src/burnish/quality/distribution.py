@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from burnish.measures.association import contingency, evenness, holm
-from burnish.measures.distribution import QUANTILES, jensen_shannon, length_outliers
+from burnish.measures.distribution import QUANTILES, jensen_shannon, size_outliers
 from burnish.quality.checks import NOT_HERE, Array, Found, Material, check
-from burnish.quality.material import Slices
+from burnish.quality.material import Slices, measured
+from burnish.quality.traits import field
 
 LENGTH_LIMIT = 3.5  # modified z-score, Iglewicz and Hoaglin 1993
 RARE = 10  # records of a class below which neither a probe nor a test can say much
@@ -185,7 +186,7 @@ def shift(material: Material) -> Found:
     return Found(score, np.zeros(len(material), dtype=bool), facts={"shifts": compared[:50], "notes": notes})
 
 
-@check("length", dimension="distribution", auto="report")
+@check("length", dimension="distribution", auto="report", reads=[measured])
 def length(material: Material) -> Found:
     """Texts far longer or shorter than is usual in their language here.
 
@@ -193,7 +194,7 @@ def length(material: Material) -> Found:
     Hoaglin 1993). Score: |z| / (|z| + 3.5), so 0.5 at the limit.
     """
     codes = material.languages.code
-    sizes = length_outliers(material.texts, codes, limit=LENGTH_LIMIT)
+    sizes = size_outliers(field(material.trait(measured), "words").astype(np.int64), codes, limit=LENGTH_LIMIT)
     z = np.where(np.isfinite(sizes.score), np.abs(sizes.score), 0)
     flagged = sizes.outlier & ~material.blank
     middle = {code: float(values[QUANTILES.index(0.5)]) for code, values in sizes.quantiles.items()}

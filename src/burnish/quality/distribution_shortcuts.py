@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ from burnish.measures.association import group_counts, log_odds, pointwise_mutua
 from burnish.measures.duplicates import leaks
 from burnish.measures.intervals import wilson
 from burnish.measures.overlap import Runs
+from burnish.quality.bag import count_words
 from burnish.quality.checks import Array, Found, Material, check
-from burnish.quality.material import count_words
+from burnish.quality.traits import Block
 from burnish.text.inputs import parts
 from burnish.text.words import words as cut
 
@@ -49,7 +51,7 @@ def tokens(material: Material) -> Found:
     if len(rows) < LEAST_JUDGED or len(np.unique(given)) < 2:
         return material.nothing(f"needs {LEAST_JUDGED} labelled records of two labels, there are {len(rows)}")
     bag = material.bag
-    present = bag.counts[rows].copy()
+    present = bag.counts[rows]
     present.data[:] = 1
     per = group_counts(present, given, len(material.names))
     score, why = np.zeros(len(material)), {}
@@ -84,7 +86,7 @@ def tokens(material: Material) -> Found:
 
 
 def _candidates(
-    texts: list[str], given: Array, per: Array, words: list[str], present: Any, classes: int
+    texts: list[str], given: Array, per: Array, words: Sequence[str], present: Any, classes: int
 ) -> list[tuple[str, Array, Array]]:
     """(token, records by label, positions of the records): words (no pairs of English words) and runs of symbols."""
     least = max(LEAST_TOKEN, len(texts) // 200)
@@ -270,19 +272,24 @@ def contamination(material: Material) -> Found:
             seen.add(at)
             if alike > score[row]:
                 score[row], why[row] = alike, f"{alike:.0%} the same as record {at + 1} of {other.name}"
-        runs = Runs(other.texts)
-        shared = runs.find([[text] for text in material.texts])
-        for row, at, part in zip(shared.text.tolist(), shared.part.tolist(), shared.of_part.tolist(), strict=True):
-            if part >= RUNS_SHARED:
+        start = 0
+        for size, rows, parts_of, shares in material.walked(functools.partial(_shared, runs=Runs(other.texts))):
+            for row, at, part in zip((rows + start).tolist(), parts_of.tolist(), shares.tolist(), strict=True):
                 seen.add(at)
                 if part > score[row]:
-                    score[row], why[row] = (
-                        part,
-                        f"{part:.0%} of the runs of words of record {at + 1} of {other.name} stand in it",
-                    )
+                    said = f"{part:.0%} of the runs of words of record {at + 1} of {other.name} stand in it"
+                    score[row], why[row] = part, said
+            start += size
         facts[other.name] = {
             "records": len(other.texts),
             "found_here": len(seen),
             "share": round(len(seen) / max(len(other.texts), 1), 5),
         }
     return Found(score, score > 0, lambda row: why[row], lambda row: "drop", {"test_sets": facts})
+
+
+def _shared(block: Block, *, runs: Runs) -> tuple[int, Array, Array, Array]:
+    """How many texts the block has; which of them share RUNS_SHARED of the runs of which test text, and the share."""
+    found = runs.find([[text] for text in block.texts])
+    many = found.of_part >= RUNS_SHARED
+    return len(block), found.text[many], found.part[many], found.of_part[many]

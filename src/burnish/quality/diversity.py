@@ -10,8 +10,9 @@ import numpy as np
 from burnish.measures.association import group_counts, naming
 from burnish.measures.diversity import distinct, entropy, plane, vendi
 from burnish.measures.neighbours import nearest
+from burnish.quality.bag import count_words
 from burnish.quality.checks import Array, Found, Material, check
-from burnish.quality.material import NO_VECTORS, count_words
+from burnish.quality.material import NO_VECTORS
 from burnish.text.words import words as cut
 
 SAME_MEANING = 0.93  # cosine of centred vectors
@@ -40,12 +41,9 @@ def meaning(material: Material) -> Found:
     one, which = np.nonzero(near)
     pairs = np.stack([one, places[one, which]], axis=1)
     label = _components(pairs, len(rows))
-    keeper: dict[int, Any] = {}
-    for at, group in enumerate(label.tolist()):
-        worth = material.worth[rows[at]]
-        if group not in keeper or worth < keeper[group]:
-            keeper[group] = worth
-    kept = np.array([keeper[group][-1] for group in label.tolist()], dtype=np.int64)
+    best = np.full(len(rows), len(material))
+    np.minimum.at(best, label, material.worth[rows])
+    kept = np.argsort(material.worth)[best[label]]
     score, flagged = np.zeros(len(material)), np.zeros(len(material), dtype=bool)
     alone = kept == rows
     score[rows] = np.where(near.any(1) & ~alone, np.minimum(cosines[:, 0], 1), 0)

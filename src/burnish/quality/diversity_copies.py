@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from typing import Any
 
 import numpy as np
 
 from burnish.measures.duplicates import Groups
 from burnish.quality.checks import Array, Found, Material, check
+from burnish.quality.material import measured
 
 
-@check("exact_duplicates", dimension="diversity", auto="drop")
+@check("exact_duplicates", dimension="diversity", auto="drop", reads=[measured])
 def exact(material: Material) -> Found:
     """The same text as another record, apart from case, width, blanks and characters nobody sees.
 
@@ -41,7 +41,7 @@ def exact(material: Material) -> Found:
     )
 
 
-@check("near_duplicates", dimension="diversity", auto="drop")
+@check("near_duplicates", dimension="diversity", auto="drop", reads=[measured])
 def near(material: Material) -> Found:
     """Nearly the same text as another record: template, boilerplate, small edits.
 
@@ -108,12 +108,10 @@ def conflicting(material: Material) -> Found:
 
 def keepers(material: Material, groups: Groups) -> Array:
     """For every record the one of its group that is kept (n,); itself where it is alone."""
-    best: dict[int, tuple[Any, ...]] = {}
-    for row, group in enumerate(groups.label.tolist()):
-        worth = material.worth[row]
-        if group not in best or worth < best[group]:
-            best[group] = worth
-    return np.array([best[group][-1] for group in groups.label.tolist()], dtype=np.int64)
+    best = np.full(len(material), len(material))
+    np.minimum.at(best, groups.label, material.worth)
+    kept: Array = np.argsort(material.worth)[best[groups.label]]
+    return kept
 
 
 def _largest(label: Array) -> int:

@@ -8,9 +8,12 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 import numpy as np
+import pyarrow as pa
 
 from burnish.measures.licences import Terms, terms_of, together
 from burnish.quality.checks import Found, Material, check
+from burnish.quality.material import measured
+from burnish.quality.traits import Block, told
 from burnish.text.pii import Found as Place
 from burnish.text.pii import find
 from burnish.text.scripts import HAN_CLASS
@@ -29,31 +32,25 @@ _HAN = re.compile(f"[{HAN_CLASS}]")
 VERBATIM = ("secret", "id_number", "ssn", "passport", "bank_card", "iban", "phone", "email", "account")
 
 
-def places(material: Material) -> list[list[Place]]:
-    """(n,) personal data of each record, found once for all checks; names by lists where the dictionary is there."""
-    kept: list[list[Place]] | None = getattr(material, "_places", None)
-    if kept is None:
-        told = _model_names(material)
-        likely_chinese = _has_dictionary()
-        kept = [
-            find(text, names=told[row], likely=likely_chinese or not _HAN.search(text))
-            for row, text in enumerate(material.texts)
-        ]
-        material._places = kept  # type: ignore[attr-defined]
-    return kept
+def personal(block: Block) -> pa.Array:
+    """Personal data of each record; names by lists where the dictionary is there, and those a model found (`people`)."""
+    made = [[one._asdict() for one in of] or None for of in block.once(_places)]
+    return pa.array(made, pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32()), ("kind", pa.string())])))
 
 
-def _model_names(material: Material) -> list[tuple[str, ...]]:
-    if material.told.names_model is None:
-        return [()] * len(material)
-    from burnish.quality.redact import people_of
+def strings(block: Block) -> pa.Array:
+    """What of each record a model could give away word for word: exact values and long random tokens, sorted."""
+    made = [sorted(_strings(text, of)) or None for text, of in zip(block.texts, block.once(_places), strict=True)]
+    return pa.array(made, pa.list_(pa.string()))
 
-    tagger = people_of(material.told.names_model)
-    made: list[tuple[str, ...]] = [()] * len(material)
-    rows = [row for row, text in enumerate(material.texts) if text.strip()]
-    for row, names in zip(rows, tagger([material.texts[row] for row in rows]), strict=True):
-        made[row] = names
-    return made
+
+def _places(block: Block) -> list[list[Place]]:
+    names: Sequence[Sequence[str] | None] = block.column("people")
+    likely_chinese = _has_dictionary()
+    return [
+        find(text, names=tuple(told or ()), likely=likely_chinese or not _HAN.search(text))
+        for text, told in zip(block.texts, names, strict=True)
+    ]
 
 
 def _has_dictionary() -> bool:
@@ -64,7 +61,7 @@ def _has_dictionary() -> bool:
     return True
 
 
-@check("pii", dimension="ethics", auto="report")
+@check("pii", dimension="ethics", auto="report", reads=[personal, strings])
 def pii(material: Material) -> Found:
     """Personal data: names, phones, e-mail, identity numbers, cards, passports, plates, addresses, accounts, IPs, secrets.
 
@@ -72,12 +69,15 @@ def pii(material: Material) -> Found:
     secrets, lists of names; English and Chinese. Score: 1 - product of (1 - weight of each value), weights from 0.3 (a
     name) to 1 (a key, an identity number). Facts hold kind and position of what was found, never the value.
     """
-    found = places(material)
-    score = np.array(
-        [1 - np.prod([1 - WEIGHTS[kind] for kind in {one.kind for one in of}]) for of in found], dtype=float
-    )
-    kinds = Counter(one.kind for of in found for one in of)
-    records = Counter(kind for of in found for kind in {one.kind for one in of})
+    found = {row: [Place(**one) for one in of] for row, of in told(material.trait(personal))}
+    score = np.zeros(len(material))
+    kinds: Counter[str] = Counter()
+    records: Counter[str] = Counter()
+    for row, of in found.items():
+        own = dict.fromkeys(one.kind for one in of)
+        score[row] = 1 - np.prod([1 - WEIGHTS[kind] for kind in own])
+        kinds.update(one.kind for one in of)
+        records.update([*own])
     worst = [int(row) for row in np.argsort(-score, kind="stable")[:MOST_RECORDS] if score[row] > 0]
     facts = {
         "kinds": dict(kinds.most_common()),
@@ -93,7 +93,7 @@ def pii(material: Material) -> Found:
     return Found(score, score > 0, reason, lambda row: "redact", facts)
 
 
-@check("memorisation", dimension="ethics", auto="report")
+@check("memorisation", dimension="ethics", auto="report", reads=[personal, strings])
 def memorisation(material: Material) -> Found:
     """Records that a model may learn by heart and give away: rare secrets, and the same one again and again.
 
@@ -102,17 +102,16 @@ def memorisation(material: Material) -> Found:
     (Carlini et al. 2023). Score: 1 - 0.5 ^ (sum over its strings of 1 + log2(records that hold it) / 4). Planting canaries
     (quality.canaries) and evaluate.exposure measure what a tuned generator really kept (Carlini et al. 2019).
     """
-    strings = [_strings(text, of) for text, of in zip(material.texts, places(material), strict=True)]
-    spread = Counter(one for of in strings for one in of)
+    held = dict(told(material.trait(strings)))
+    spread = Counter(one for of in held.values() for one in of)
     # a token that half of the records share is a template's, not a secret
     common = {one for one, count in spread.items() if count > max(20, len(material) // 10)}
     score, most = np.zeros(len(material)), np.zeros(len(material), dtype=int)
-    for row, of in enumerate(strings):
-        left = of - common
-        if left:
+    for row, of in held.items():
+        if left := [one for one in of if one not in common]:
             score[row] = 1 - 0.5 ** sum(1 + np.log2(spread[one]) / 4 for one in left)
             most[row] = max(spread[one] for one in left)
-    flagged = score > 0
+    flagged, named = score > 0, material.trait(personal).is_valid().to_numpy()
     repeated = {one: count for one, count in spread.items() if count > 1 and one not in common}
     facts = {
         "strings": len(spread) - len(common), "repeated": len(repeated), "most_repeats": max(repeated.values(), default=1),
@@ -120,11 +119,11 @@ def memorisation(material: Material) -> Found:
     }  # fmt: skip
 
     def reason(row: int) -> str:
-        count = len(strings[row] - common)
+        count = len({*held[row]} - common)
         said = f"{count} string{'s' if count > 1 else ''} that a model could give away word for word"
         return f"{said}; one of them stands in {most[row]} records" if most[row] > 1 else said
 
-    return Found(score, flagged, reason, lambda row: "redact" if places(material)[row] else "review", facts)
+    return Found(score, flagged, reason, lambda row: "redact" if named[row] else "review", facts)
 
 
 def _strings(text: str, of: Sequence[Place]) -> set[str]:
@@ -132,7 +131,7 @@ def _strings(text: str, of: Sequence[Place]) -> set[str]:
     return exact | {one for one in _TOKEN.findall(text) if any(map(str.isdigit, one)) and entropy(one) >= RANDOM_BITS}
 
 
-@check("licences", dimension="ethics", auto="report")
+@check("licences", dimension="ethics", auto="report", reads=[measured])
 def licences(material: Material) -> Found:
     """Licences and consent by source: missing, contradictory, forbidden for the purpose, not to be put together.
 
@@ -145,6 +144,7 @@ def licences(material: Material) -> Found:
     meta = [json.loads(one) if one else {} for one in material.column("meta")]
     known = {one: terms_of(one) for one in {*given}}
     purpose = material.told.purpose
+    asked = purpose is not None or len(known) > 1  # whether a licence that nobody knows is worth a word
     score, why = np.zeros(len(material)), {}
     by_source: dict[str, Counter[str]] = defaultdict(Counter)
     for row, licence in enumerate(given):
@@ -162,7 +162,7 @@ def licences(material: Material) -> Found:
             note(row, 1.0, f"licence {licence} forbids {'reuse' if terms.forbidden else 'commercial use'}")
         elif terms.derivatives is False:
             note(row, 0.7, f"licence {licence} forbids derived works, and a model or an edited data set may be one")
-        if not terms.known and (purpose or len({*given}) > 1):
+        if asked and not terms.known:
             none = f"source {sources[row]} has no licence"
             note(
                 row, 0.4, none if licence is None else f"source {sources[row]} has a licence nobody knows, {licence!r}"
@@ -209,4 +209,4 @@ def _copies(material: Material) -> list[list[int]]:
     return [rows for rows in groups.values() if len(rows) > 1]
 
 
-__all__ = ["Terms", "licences", "memorisation", "pii", "places"]
+__all__ = ["Terms", "licences", "memorisation", "pii"]

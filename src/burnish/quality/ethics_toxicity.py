@@ -6,18 +6,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from burnish.core.errors import BurnishError
 from burnish.core.stage import nearest
 from burnish.quality.checks import Array, Found, Material, check
-from burnish.text.obfuscation import Hidden
+from burnish.quality.traits import Block, rows_of
+from burnish.quality.traits import told as read
 
 THRESHOLD = 0.5
 TOXIC = ("toxic", "offensive", "hate", "hateful", "hate_speech", "abusive", "abuse", "insult", "harmful", "unsafe", "1", "冒犯", "攻击", "有害", "辱骂", "仇恨")  # fmt: skip
 LEAST = 40  # labelled records below which a probe says little
 
 
-@check("toxicity", dimension="ethics", auto="report")
+def disguised(block: Block) -> pa.Array:
+    """How many listed words each text has, and how many of them are disguised."""
+    found = [block.asked.hidden.find(text) if block.asked.hidden else [] for text in block.texts]
+    made = [{"words": len(of), "disguised": sum(one.disguised for one in of)} if of else None for of in found]
+    return rows_of(made, words=pa.int32(), disguised=pa.int32())
+
+
+@check("toxicity", dimension="ethics", auto="report", reads=[disguised])
 def toxicity(material: Material) -> Found:
     """Toxic language: by your model, by a probe learnt from your labelled file, by your list of words, however disguised.
 
@@ -38,13 +47,11 @@ def toxicity(material: Material) -> Found:
         score = np.where(material.blank, 0.0, chances)
         why = [f"{value:.0%} likely {facts['label']}" for value in score]
     if told.toxic_words is not None:
-        hidden = Hidden.read(told.toxic_words)
-        for row, text in enumerate(material.texts):
-            if words := hidden.find(text):
-                score[row] = max(score[row], 1 - 0.5 ** (len(words) + 1))
-                disguised = sum(one.disguised for one in words)
-                why[row] = f"{len(words)} listed word{'s' if len(words) > 1 else ''}" + (f", {disguised} of them disguised" if disguised else "") + (f"; {why[row]}" if why[row] and score[row] else "")  # fmt: skip
-        facts["words"] = len(hidden)
+        for row, one in read(material.trait(disguised)):
+            count, hidden = one["words"], one["disguised"]
+            score[row] = max(score[row], 1 - 0.5 ** (count + 1))
+            why[row] = f"{count} listed word{'s' if count > 1 else ''}" + (f", {hidden} of them disguised" if hidden else "") + (f"; {why[row]}" if why[row] and score[row] else "")  # fmt: skip
+        facts["words"] = len(material.asked.hidden or ())
     flagged = score >= THRESHOLD
     facts["share"] = float(flagged.mean()) if len(flagged) else 0.0
     return Found(score, flagged, lambda row: why[row], lambda row: "review", facts)

@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
 from burnish.core.records import labels_of
+from burnish.core.spread import Spread, elsewhere, spread
 from burnish.core.stage import Context
-from burnish.text.inputs import said
+from burnish.measures.duplicates import Groups, equal_keys, near_duplicates, near_duplicates_of_parts
+from burnish.measures.duplicates_on_disk import near_duplicates_on_disk
+from burnish.quality import traits
+from burnish.quality.bag import Bag, gathered, words_of
+from burnish.quality.told import Told
+from burnish.quality.traits import Array as Array
+from burnish.quality.traits import Asked, Block, Trait
+from burnish.text.groups import DEFAULT, read_groups
+from burnish.text.inputs import parts, said
+from burnish.text.language import Languages
+from burnish.text.lengths import lengths
+from burnish.text.lines import Lines
+from burnish.text.normalise import normalised
+from burnish.text.obfuscation import Hidden
 
-if TYPE_CHECKING:
-    from burnish.measures.duplicates import Groups
-    from burnish.text.language import Languages
-
-Array = np.ndarray[Any, np.dtype[Any]]
+Made = TypeVar("Made")
 Embed = Literal["auto", "all", "none"]
 MOST_VALUES = 50  # a field with more values names records, not slices
 LEAST_COVERED = 0.5  # share of the records that a field of meta must be in to make slices of them
@@ -44,16 +57,6 @@ class Slices:
 
 
 @dataclass(frozen=True)
-class Bag:
-    """Words counted: counts (n, v) as a sparse matrix of rows, and the v words. Words of one text alone are left out.
-
-    Words and pairs of words in English, characters and pairs in Chinese (burnish.text.words.terms)."""
-
-    counts: Any
-    words: list[str]
-
-
-@dataclass(frozen=True)
 class Outside:
     """A file beside the data: texts, and labels of the task (-1 for none)."""
 
@@ -66,7 +69,9 @@ class Views:
     """The part of Material that computes; Material says what the records are."""
 
     context: Context
-    texts: list[str]
+    told: Told
+    near: float
+    texts: Lines
     task: Any
     labels: Array
     one_label: bool
@@ -75,23 +80,111 @@ class Views:
     reference: Path | None
     against: Path | None
     _table: pa.Table
+    _traits: dict[Trait, pa.ChunkedArray]
+    run: Spread | None = None  # who works on blocks; the audit opens one for all its checks
 
     def __len__(self) -> int:
         return len(self.texts)
 
     @functools.cached_property
-    def labelled(self) -> Array:
-        """Positions of the records with a label of the task; Material finds them."""
-        raise NotImplementedError
+    def asked(self) -> Asked:
+        """What a block must know; files that were named are read here, for no other machine may have them."""
+        told, task = self.told, self.context.task
+        hidden = Hidden.read(told.toxic_words) if told.toxic_words else None
+        labels = self.names if self.one_label else ()
+        return Asked(task.languages, labels, read_groups(told.groups or DEFAULT), hidden)
+
+    def trait(self, trait: Trait) -> pa.ChunkedArray:
+        """(n,) what every record says by itself."""
+        self.look([trait])
+        return self._traits[trait]
+
+    def look(self, wanted: Iterable[Trait]) -> None:
+        """Find these traits in one pass over the texts; those that are known are not looked for again."""
+        new = [trait for trait in dict.fromkeys(wanted) if trait not in self._traits]
+        if not new:
+            return
+        job = functools.partial(traits.read, traits=new, asked=self.asked)
+        batches = list(self._spread(job, self._blocks)) or [job(self._blocks.slice(0, 0))]
+        for trait, column in zip(new, pa.Table.from_batches(batches).columns, strict=True):
+            self._traits[trait] = column
+
+    def walked(
+        self, function: Callable[[Block], Made], *, rows: Array | None = None, **columns: pa.Array | pa.ChunkedArray
+    ) -> Iterator[Made]:
+        """function(block) of every block, in order. rows: of these records alone. columns: (n,) what a block shows besides."""
+        table = self._blocks
+        for name, values in columns.items():
+            table = table.append_column(name, values)
+        job = functools.partial(traits.apply, function=function, asked=self.asked)
+        return self._spread(job, table if rows is None else table.take(pa.array(rows)))
+
+    @property
+    def _blocks(self) -> pa.Table:
+        """What blocks are cut from."""
+        table = self._table.select([name for name in traits.COLUMNS if name in self._table.column_names])
+        return table.append_column("people", self._people)
+
+    @functools.cached_property
+    def _people(self) -> pa.Array:
+        """(n,) the people that the named model finds in each text; it is asked here, not by every worker."""
+        if self.told.names_model is None:
+            return pa.nulls(len(self), pa.list_(pa.string()))
+        from burnish.quality.redact import people_of
+
+        rows = [row for row, text in enumerate(self.texts) if text.strip()]
+        names = people_of(self.told.names_model)([self.texts[row] for row in rows])
+        of = dict(zip(rows, names, strict=True))
+        return pa.array([of.get(row) for row in range(len(self))], pa.list_(pa.string()))
+
+    def _spread(self, job: Callable[[Any], Made], table: pa.Table) -> Iterator[Made]:
+        blocks = traits.cut(table)
+        first = list(islice(blocks, 2))
+        if len(first) < 2 or not elsewhere(self.context.engine):  # what is done at once is not worth a process
+            return map(job, chain(first, blocks))
+        return self._run(job, map(traits.sealed, chain(first, blocks)))
+
+    @property
+    def _run(self) -> Spread:
+        return self.run or functools.partial(spread, engine=self.context.engine)
+
+    @functools.cached_property
+    def blank(self) -> Array:
+        """(n,) texts without a letter or a figure."""
+        return traits.field(self.trait(measured), "blank")
 
     @functools.cached_property
     def languages(self) -> Languages:
-        """Languages of the texts; Material finds them."""
-        raise NotImplementedError
+        found = self.trait(measured)
+        return Languages(traits.field(found, "language").astype("<U8"), traits.field(found, "reliable"))
+
+    @functools.cached_property
+    def same(self) -> Groups:
+        """Groups of equal texts."""
+        return equal_keys(traits.field(self.trait(measured), "form"))
 
     @functools.cached_property
     def alike(self) -> Groups:
-        """Groups of equal and similar texts; Material finds them."""
+        """Groups of equal and similar texts."""
+        if len(self._table) == self._table["messages"].null_count == self._table["text_b"].null_count:
+            return self._near(self.texts)
+        return near_duplicates_of_parts(parts(self._table), threshold=self.near, grouping=self._near)
+
+    def _near(self, texts: Sequence[str]) -> Groups:
+        """In memory where one block holds them; else texts, sketches and keys lie on disk, 392 bytes a record and the texts."""
+        if len(texts) <= traits.RECORDS:
+            return near_duplicates(list(texts), threshold=self.near)
+        with tempfile.TemporaryDirectory(dir=self.context.scratch) as folder:
+            return near_duplicates_on_disk(_batches(texts), Path(folder), threshold=self.near, spread=self._run)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The task's labels, in class order."""
+        return self.context.task.labels
+
+    @functools.cached_property
+    def labelled(self) -> Array:
+        """Positions of the records with a label of the task; Material finds them."""
         raise NotImplementedError
 
     def column(self, name: str) -> list[Any]:
@@ -101,7 +194,8 @@ class Views:
     @functools.cached_property
     def meta(self) -> list[dict[str, Any]]:
         """(n,) everything else a record carries."""
-        return [json.loads(text) if text else {} for text in self.column("meta")]
+        nothing: dict[str, Any] = {}  # one for all that carry nothing
+        return [json.loads(text) if text else nothing for text in self.column("meta")]
 
     @functools.cached_property
     def named(self) -> list[list[str]]:
@@ -149,12 +243,13 @@ class Views:
     @functools.cached_property
     def days(self) -> Array:
         """(n,) days since 1970 as floats, NaN where a record has no time."""
-        stamps = self._table["time"].cast(pa.int64()).to_pylist()
-        return np.array([np.nan if stamp is None else stamp / _DAY for stamp in stamps], dtype=np.float64)
+        stamps = self._table["time"].cast(pa.int64()).to_numpy()  # with NaN for None
+        return np.asarray(stamps / _DAY, dtype=np.float64)
 
     @functools.cached_property
     def bag(self) -> Bag:
-        return count_words(self.texts)
+        with tempfile.TemporaryDirectory(dir=self.context.scratch) as folder:
+            return gathered(self.walked(words_of), Path(folder))
 
     @functools.cached_property
     def seen(self) -> Array:
@@ -218,6 +313,28 @@ class Views:
         return Outside(self.reference.name, texts, np.concatenate([one.labels for one in found]))
 
 
+def _batches(texts: Iterable[str]) -> Iterator[pa.Array]:
+    every = iter(texts)
+    while batch := list(islice(every, traits.RECORDS)):
+        yield pa.array(batch, pa.string())
+
+
+def measured(block: Block) -> pa.Array:
+    """Sizes, language, and 64 bits of the form that copies share (two others share them once in 10^19 pairs)."""
+    found, sizes = block.languages, lengths(block.texts)
+    forms = [hashlib.blake2b(form.encode("utf-8"), digest_size=8).digest() for form in normalised(block.texts)]
+    columns = {
+        "blank": pa.array([not any(map(str.isalnum, text)) for text in block.texts], pa.bool_()),
+        "language": pa.array(found.code.tolist(), pa.string()),
+        "reliable": pa.array(found.reliable, pa.bool_()),
+        "letters": pa.array([sum(map(str.isalpha, text)) for text in block.texts], pa.int32()),
+        "characters": pa.array(sizes.characters, pa.int32()),
+        "words": pa.array(sizes.words, pa.int32()),
+        "form": pa.array(np.frombuffer(b"".join(forms), dtype=np.uint64)),
+    }
+    return pa.StructArray.from_arrays(list(columns.values()), list(columns))
+
+
 def _same(one: Slices, other: Slices) -> bool:
     return (
         len(set(zip(one.number.tolist(), other.number.tolist(), strict=True))) == len(one.values) == len(other.values)
@@ -242,30 +359,3 @@ def outside(path: Path, context: Context) -> Iterator[Outside]:
         table = pa.concat_tables([SCHEMA.empty_table(), *tables])
         labels = np.array([position.get(label, -1) for label in table["label"].to_pylist()], dtype=np.int64)
         yield Outside(file.name, said(table), labels)
-
-
-def count_words(texts: list[str], words: list[str] | None = None) -> Bag:
-    """Count the terms of texts. words: count these alone, in this order, instead of all that two texts have."""
-    from scipy.sparse import csr_array
-
-    from burnish.text.words import terms
-
-    index: dict[str, int] = {word: at for at, word in enumerate(words or ())}
-    columns: list[int] = []
-    starts = [0]
-    for text in texts:
-        if words is None:
-            columns += [index.setdefault(term, len(index)) for term in terms(text)]
-        else:
-            columns += [at for term in terms(text) if (at := index.get(term, -1)) >= 0]
-        starts.append(len(columns))
-    shape = (len(texts), len(index))
-    counts = csr_array(
-        (np.ones(len(columns), dtype=np.float32), np.array(columns, dtype=np.int64), np.array(starts)), shape=shape
-    )
-    counts.sum_duplicates()
-    if words is not None:
-        return Bag(counts, words)
-    often = np.flatnonzero(np.bincount(counts.indices, minlength=len(index)) > 1)
-    names = list(index)
-    return Bag(counts[:, often].tocsr() if len(often) else counts[:, :0], [names[at] for at in often])

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from burnish.quality.checks import Found, Material, check
+from burnish.quality.checks import Array, Found, Material, check
+from burnish.quality.traits import Block, told
 
 MOST_HAVE = 0.5  # share of the records with a field from which a record without it lacks something
+FIELDS = ("text", "text_b", "messages", "label", "probs", "spans", "relations", "time")
 NOTHING = frozenset(
     [
         "null",
@@ -44,7 +49,43 @@ NOTHING = frozenset(
 )
 
 
-@check("broken_fields", dimension="noise", auto="report")
+def faults(block: Block) -> pa.Array:
+    """What contradicts itself or says nothing in each record: (worth, kind, reason), in the order it is met."""
+    names = set(block.asked.labels)
+    columns = ("text", "text_b", "messages", "label", "probs", "spans", "relations")
+    rows = zip(*(block.column(name) for name in columns), strict=True)
+    made = [list(_faults(dict(zip(columns, row, strict=True)), names)) for row in rows]
+    said = [[{"worth": worth, "kind": kind, "reason": reason} for worth, kind, reason in of] or None for of in made]
+    return pa.array(
+        said, pa.list_(pa.struct([("worth", pa.float64()), ("kind", pa.string()), ("reason", pa.string())]))
+    )
+
+
+def _faults(one: dict[str, Any], names: set[str]) -> Iterator[tuple[float, str, str]]:
+    for name in ("text", "text_b"):
+        if one[name] and one[name].strip().lower() in NOTHING:
+            yield 0.75, "a word for nothing", f"{name} is “{one[name].strip()}”, a word for nothing"
+    if names and one["label"] is not None and not _known(one["label"], names):
+        yield 1.0, "label", f"the task has no label {one['label']!r}"
+    if one["probs"] is not None and abs(sum(one["probs"]) - 1) > 0.01:
+        yield 1.0, "probs", f"its soft labels sum to {sum(one['probs']):.2f}, not to 1"
+    spans = one["spans"] or ()
+    for kind, reason in _spans(one["text"] or "", one["spans"] or []):
+        yield 1.0, kind, reason
+    for relation in one["relations"] or ():
+        ends = (relation["head"], relation["tail"])
+        if any(end is None or not 0 <= end < len(spans) for end in ends):
+            said = f"relation {relation['label']} joins spans {ends[0]} and {ends[1]}; there are {len(spans)}"
+            yield 1.0, "relation", said
+        elif ends[0] == ends[1]:
+            yield 1.0, "relation", f"relation {relation['label']} joins span {ends[0]} with itself"
+    for turn in one["messages"] or ():
+        if not (turn["content"] or "").strip():
+            yield 1.0, "turn", f"a turn of the {turn['role']} is empty"
+            break
+
+
+@check("broken_fields", dimension="noise", auto="report", reads=[faults])
 def fields(material: Material) -> Found:
     """Fields that are missing, contradict each other, or say nothing: null, N/A, 暂无, [deleted].
 
@@ -53,60 +94,37 @@ def fields(material: Material) -> Found:
     between spans that are not there; a turn without content. Score: 1 broken, 0.75 a word for nothing, 0.5 missing. Facts: share of the
     records with each field.
     """
-    score, why = np.zeros(len(material)), {}
+    score: Array = np.zeros(len(material))
+    why: dict[int, str] = {}
     kinds: Counter[str] = Counter()
-    columns = {
-        name: material.column(name)
-        for name in ("text", "text_b", "messages", "label", "probs", "spans", "relations", "time")
-    }
-    have = {name: sum(one is not None and one != "" for one in values) for name, values in columns.items()}
-    wanted = [
-        name
-        for name in ("text", "text_b", "messages", "time")
-        if MOST_HAVE * len(material) < have[name] < len(material)
-    ]
-    names = set(material.names)
-
-    def say(row: int, worth: float, kind: str, reason: str) -> None:
-        kinds[kind] += 1
-        if worth > score[row]:
-            score[row], why[row] = worth, reason
-
-    for row in range(len(material)):
-        one: dict[str, Any] = {name: values[row] for name, values in columns.items()}
+    there = {name: _there(material.select(FIELDS)[name]) for name in FIELDS}
+    have = {name: int(one.sum()) for name, one in there.items()}
+    wanted = [name for name in ("text", "text_b", "messages", "time") if MOST_HAVE * len(material) < have[name] < len(material)]  # fmt: skip
+    broken = dict(told(material.trait(faults)))
+    lacking = np.any([~there[name] for name in wanted], axis=0) if wanted else material.blank & False
+    for row in sorted({*broken, *np.flatnonzero(lacking).tolist()}):
         for name in wanted:
-            if one[name] is None or one[name] == "":
-                say(row, 0.5, f"no {name}", f"it has no {name}, as {have[name] / len(material):.0%} of the records do")
-        for name in ("text", "text_b"):
-            if one[name] and one[name].strip().lower() in NOTHING:
-                say(row, 0.75, "a word for nothing", f"{name} is “{one[name].strip()}”, a word for nothing")
-        if material.one_label and names and one["label"] is not None and not _known(one["label"], names):
-            say(row, 1.0, "label", f"the task has no label {one['label']!r}")
-        if one["probs"] is not None and abs(sum(one["probs"]) - 1) > 0.01:
-            say(row, 1.0, "probs", f"its soft labels sum to {sum(one['probs']):.2f}, not to 1")
-        if one["spans"]:
-            for kind, reason in _spans(one["text"] or "", one["spans"]):
-                say(row, 1.0, kind, reason)
-        for relation in one["relations"] or ():
-            ends = (relation["head"], relation["tail"])
-            if any(end is None or not 0 <= end < len(one["spans"] or ()) for end in ends):
-                say(
-                    row,
-                    1.0,
-                    "relation",
-                    f"relation {relation['label']} joins spans {ends[0]} and {ends[1]}; there are {len(one['spans'] or ())}",
-                )
-            elif ends[0] == ends[1]:
-                say(row, 1.0, "relation", f"relation {relation['label']} joins span {ends[0]} with itself")
-        for turn in one["messages"] or ():
-            if not (turn["content"] or "").strip():
-                say(row, 1.0, "turn", f"a turn of the {turn['role']} is empty")
-                break
+            if not there[name][row]:
+                kinds[f"no {name}"] += 1
+                score[row] = 0.5
+                why.setdefault(row, f"it has no {name}, as {have[name] / len(material):.0%} of the records do")
+        for one in broken.get(row, ()):
+            kinds[one["kind"]] += 1
+            if one["worth"] > score[row]:
+                score[row], why[row] = one["worth"], one["reason"]
     facts = {
         "have": {name: round(count / max(len(material), 1), 4) for name, count in have.items() if count},
         "kinds": dict(kinds.most_common()),
     }
     return Found(score, score > 0, lambda row: why[row], lambda row: "review", facts)
+
+
+def _there(column: pa.ChunkedArray) -> Array:
+    """(n,) which records have the field, and something in it."""
+    if pa.types.is_string(column.type):
+        column = pc.greater(pc.binary_length(column), 0)
+        return np.asarray(pc.fill_null(column, False).to_numpy(), dtype=bool)
+    return np.asarray(column.is_valid().to_numpy(), dtype=bool)
 
 
 def _known(label: str, names: set[str]) -> bool:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import zlib
 
 import numpy as np
+import pyarrow as pa
 
+from burnish.measures.bigrams import Bigrams, bits_a_character, counted, merged
 from burnish.quality.checks import Array, Found, Material, check
-from burnish.text.scripts import blocks, codepoints
+from burnish.quality.material import measured
+from burnish.quality.traits import Block, field, rows_of, told
 
 LANGUAGE_LETTERS = 20  # below this, naming the language of a text in letters is a guess
 REPEATS = 0.2  # compressed size over size; running text lies between 0.35 (long) and 1 (short)
@@ -27,7 +31,7 @@ _HAN = re.compile("[\u4e00-\u9fff\ue000-\uf8ff\u20ac]{4,}")
 _DAMAGE = re.compile("\ufffd|锟斤拷|烫烫烫|屯屯屯|[\ud800-\udfff]")
 
 
-@check("empty", dimension="noise", auto="drop")
+@check("empty", dimension="noise", auto="drop", reads=[measured])
 def empty(material: Material) -> Found:
     """Texts without a letter or a figure.
 
@@ -39,7 +43,17 @@ def empty(material: Material) -> Found:
     )  # fmt: skip
 
 
-@check("encoding", dimension="noise", auto="report")
+def damage(block: Block) -> pa.Array:
+    """Characters of each text that were lost or misread, and an example."""
+    found = [(0, "") if text.isascii() else _mojibake(text) for text in block.texts]
+    made = [
+        {"share": count / len(text), "example": example} if count else None
+        for text, (count, example) in zip(block.texts, found, strict=True)
+    ]
+    return rows_of(made, share=pa.float64(), example=pa.string())
+
+
+@check("encoding", dimension="noise", auto="report", reads=[damage])
 def encoding(material: Material) -> Found:
     """Texts that were read in the wrong encoding (mojibake), or with characters that were lost.
 
@@ -47,16 +61,12 @@ def encoding(material: Material) -> Found:
     Windows-1252 or GBK; GBK read as Latin-1), beside replacement characters. Score: 0.5 + half the share of such characters.
     """
     score, shown = np.zeros(len(material)), {}
-    for row, text in enumerate(material.texts):
-        if text.isascii():
-            continue
-        count, example = _mojibake(text)
-        if count:
-            score[row], shown[row] = 0.5 + min(1.0, count / len(text)) / 2, example
+    for row, one in told(material.trait(damage)):
+        score[row], shown[row] = 0.5 + min(1.0, one["share"]) / 2, one["example"]
     return Found(score, score > 0, lambda row: shown[row])
 
 
-@check("language", dimension="noise", auto="report")
+@check("language", dimension="noise", auto="report", reads=[measured])
 def language(material: Material) -> Found:
     """Texts in a language that the task does not name.
 
@@ -65,7 +75,7 @@ def language(material: Material) -> Found:
     """
     wanted = material.context.task.languages
     code, reliable = material.languages.code, material.languages.reliable
-    letters = np.array([sum(map(str.isalpha, text)) for text in material.texts])
+    letters = field(material.trait(measured), "letters")
     certain = reliable & ((letters >= LANGUAGE_LETTERS) | np.isin(code, ("zh", "ja", "ko")))
     flagged = certain & ~np.isin(code, [*wanted, "und"])
     names, counts = np.unique(code, return_counts=True)
@@ -76,7 +86,18 @@ def language(material: Material) -> Found:
     )
 
 
-@check("gibberish", dimension="noise", auto="report")
+def order(block: Block) -> pa.Array:
+    """How far each text packs (1 below REPEATS_BYTES), and the share of its characters that are neither letters nor figures."""
+    packed, symbols = [], []
+    for text in block.texts:
+        raw = text.encode("utf-8", "surrogatepass")
+        packed.append(len(zlib.compress(raw, 6)) / len(raw) if len(raw) >= REPEATS_BYTES else 1.0)
+        dense = "".join(text.split())
+        symbols.append(1 - sum(map(str.isalnum, dense)) / len(dense) if len(dense) >= 5 else 0.0)
+    return pa.StructArray.from_arrays([pa.array(packed, pa.float64()), pa.array(symbols, pa.float64())], ["packed", "symbols"])  # fmt: skip
+
+
+@check("gibberish", dimension="noise", auto="report", reads=[measured, order])
 def gibberish(material: Material) -> Found:
     """Texts that repeat themselves, are made of symbols, or of letters in an order nobody uses here.
 
@@ -85,17 +106,16 @@ def gibberish(material: Material) -> Found:
     characters or more, where there are 200 texts or more). Score: how far past the limit, 0.5 at the limit.
     """
     score, why = np.zeros(len(material)), {}
-    surprise = _surprise(material)
-    for row, text in enumerate(material.texts):
-        packed = text.encode("utf-8", "surrogatepass")
-        ratio = len(zlib.compress(packed, 6)) / len(packed) if len(packed) >= REPEATS_BYTES else 1.0
-        dense = "".join(text.split())
-        symbols = 1 - sum(map(str.isalnum, dense)) / len(dense) if len(dense) >= 5 else 0.0
-        if ratio < REPEATS:
-            score[row], why[row] = 1 - ratio / REPEATS / 2, f"repeats itself: it packs into {ratio:.0%} of its size"
-        elif symbols >= SYMBOLS and not material.blank[row]:
-            score[row], why[row] = symbols, f"{symbols:.0%} of its characters are neither letters nor figures"
-        elif surprise[row] > SURPRISE_LIMIT:
+    surprise, made = _surprise(material), material.trait(order)
+    packed, symbols = field(made, "packed"), np.where(material.blank, 0.0, field(made, "symbols"))
+    for row in np.flatnonzero((packed < REPEATS) | (symbols >= SYMBOLS) | (surprise > SURPRISE_LIMIT)).tolist():
+        if packed[row] < REPEATS:
+            score[row] = 1 - packed[row] / REPEATS / 2
+            why[row] = f"repeats itself: it packs into {packed[row]:.0%} of its size"
+        elif symbols[row] >= SYMBOLS:
+            score[row] = symbols[row]
+            why[row] = f"{symbols[row]:.0%} of its characters are neither letters nor figures"
+        else:
             score[row] = surprise[row] / (surprise[row] + SURPRISE_LIMIT)
             why[row] = "its characters follow each other as in no other text here"
     return Found(score, score > 0, lambda row: why[row])
@@ -133,28 +153,40 @@ def _surprise(material: Material) -> Array:
     code, reliable = material.languages.code, material.languages.reliable
     wanted = np.isin(code, material.context.task.languages)
     group = np.where(np.isin(code, ("zh", "ja", "ko")), code, np.where(reliable & ~wanted, code, "letters"))
-    for one in np.unique(group):
-        rows = np.array(
-            [row for row in np.flatnonzero(group == one) if len(material.texts[row]) >= SURPRISE_CHARACTERS]
-        )
-        if len(rows) >= SURPRISE_TEXTS:
-            bits = _bits([material.texts[row].lower() for row in rows])
-            middle = np.median(bits)
-            found[rows] = 0.6745 * (bits - middle) / max(float(np.median(np.abs(bits - middle))), 0.05)
+    names, number = np.unique(group, return_inverse=True)
+    number[field(material.trait(measured), "characters") < SURPRISE_CHARACTERS] = -1
+    number[
+        np.isin(number, np.flatnonzero(np.bincount(number[number >= 0], minlength=len(names)) < SURPRISE_TEXTS))
+    ] = -1
+    rows = np.flatnonzero(number >= 0)
+    if not len(rows):
+        return found
+    own = pa.array(number)
+    counts = merged(material.walked(pairs_of_characters, rows=rows, model=own))
+    models = {one: Bigrams.of(*found) for one, found in counts.items()}
+    bits = np.concatenate(list(material.walked(functools.partial(bits_of_texts, models=models), rows=rows, model=own)))
+    for one in np.unique(number[rows]):
+        inside = number[rows] == one
+        middle = np.median(bits[inside])
+        deviation = max(float(np.median(np.abs(bits[inside] - middle))), 0.05)
+        found[rows[inside]] = 0.6745 * (bits[inside] - middle) / deviation
     return found
 
 
-def _bits(texts: list[str]) -> Array:
-    """Mean bits a character (n,): -log2 of (count(ab) - 1 + m p(b)) / (count(a) - 1 + m), m = 5 (Dirichlet prior)."""
-    parts = [codepoints(texts[start:end]) for start, end in blocks(texts)]
-    codes = np.concatenate([part[0] for part in parts]).astype(np.uint64)
-    sizes = np.concatenate([np.diff(part[1]) for part in parts])
-    text = np.repeat(np.arange(len(texts)), sizes)
-    inside = text[1:] == text[:-1]
-    before, after, owner = codes[:-1][inside], codes[1:][inside], text[1:][inside]
-    _, pair, pairs = np.unique(before << np.uint64(21) | after, return_inverse=True, return_counts=True)
-    _, first, firsts = np.unique(before, return_inverse=True, return_counts=True)
-    _, last, lasts = np.unique(after, return_inverse=True, return_counts=True)
-    chance = (pairs[pair] - 1 + 5 * lasts[last] / len(after)) / (firsts[first] - 1 + 5)
-    bits = np.bincount(owner, weights=-np.log2(chance), minlength=len(texts))
-    return bits / np.maximum(np.bincount(owner, minlength=len(texts)), 1)
+def pairs_of_characters(block: Block) -> dict[int, tuple[Array, Array]]:
+    """Model -> the pairs of characters in its texts of this block, and how often they are there."""
+    models = np.array(block.column("model"))
+    return {int(one): counted(_lowered(block, models == one)) for one in np.unique(models)}
+
+
+def bits_of_texts(block: Block, *, models: dict[int, Bigrams]) -> Array:
+    """(n,) bits a character of each text under its model."""
+    number = np.array(block.column("model"))
+    bits = np.zeros(len(block))
+    for one in np.unique(number):
+        bits[number == one] = bits_a_character(_lowered(block, number == one), models[int(one)])
+    return bits
+
+
+def _lowered(block: Block, some: Array) -> list[str]:
+    return [block.texts[at].lower() for at in np.flatnonzero(some)]

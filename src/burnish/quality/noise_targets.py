@@ -7,9 +7,12 @@ from collections import Counter, defaultdict
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from burnish.measures.entity_probe import entity_chances
 from burnish.quality.checks import NOT_HERE, Array, Found, Material, check
+from burnish.quality.material import measured
+from burnish.quality.traits import Block, field, rows_of, told
 from burnish.text.language import languages
 from burnish.text.lengths import lengths
 from burnish.text.normalise import normalise
@@ -241,7 +244,17 @@ def relations(material: Material) -> Found:
     return Found(score, score > 0, lambda row: why[row], lambda row: "review", {"judged": len(triples)})
 
 
-@check("answer_errors", dimension="noise", auto="report")
+def implausible(block: Block) -> pa.Array:
+    """What is wrong with the answer of each record, the worst of it."""
+    made: list[dict[str, Any] | None] = []
+    for question, context, answer in zip(*(block.column(name) for name in ("text", "text_b", "answer")), strict=True):
+        asked = answer and answer["text"]
+        found = _implausible(question or "", context or "", answer["text"], answer["start"]) if asked else None
+        made.append(dict(zip(("worth", "kind", "reason"), found, strict=True)) if found else None)
+    return rows_of(made, worth=pa.float64(), kind=pa.string(), reason=pa.string())
+
+
+@check("answer_errors", dimension="noise", auto="report", reads=[implausible])
 def answers(material: Material) -> Found:
     """Answers that do not stand in their context, stand elsewhere in it, or cannot answer the question.
 
@@ -251,16 +264,11 @@ def answers(material: Material) -> Found:
     """
     if "answer" not in material.task.target:
         return material.nothing(f"{NOT_HERE}: {material.context.task.type} has no answers")
-    questions, contexts, given = (material.column(name) for name in ("text", "text_b", "answer"))
     score, why = np.zeros(len(material)), {}
     kinds: Counter[str] = Counter()
-    for row, (question, context, answer) in enumerate(zip(questions, contexts, given, strict=True)):
-        if not answer or not answer["text"]:
-            continue
-        found = _implausible(question or "", context or "", answer["text"], answer["start"])
-        if found:
-            score[row], kind, why[row] = found
-            kinds[kind] += 1
+    for row, one in told(material.trait(implausible)):
+        score[row], why[row] = one["worth"], one["reason"]
+        kinds[one["kind"]] += 1
     return Found(score, score > 0, lambda row: why[row], lambda row: "review", {"kinds": dict(kinds.most_common())})
 
 
@@ -391,7 +399,31 @@ def _choice(question: str) -> bool:
     return " or " in question or "还是" in question or "which" in question or "哪" in question
 
 
-@check("pair_errors", dimension="noise", auto="report")
+def compared(block: Block) -> pa.Array:
+    """The output of each record against its text: languages, lengths, what is copied, figures that are lost."""
+    outputs = block.column("output")
+    rows = [at for at, one in enumerate(outputs) if one is not None]
+    written = [outputs[at] for at in rows]
+    codes = languages(written, among=block.asked.languages).code
+    sizes = [lengths(texts).words for texts in ([block.texts[at] for at in rows], written)]
+    made: list[dict[str, Any] | None] = [None] * len(block)
+    for at, other, code, before, after in zip(rows, written, codes, *sizes, strict=True):
+        a, b = normalise(block.texts[at]), normalise(other)
+        own, held, lost = words(b), set(words(a)), {one for one in _digits(a) if len(one) > 1} - set(_digits(b))
+        if set(b) & set("百千万亿十") or _NUMBER_WORDS & set(own):
+            lost = set()
+        made[at] = {
+            "language": str(code), "input": before, "output": after, "empty": not other.strip(),
+            "copy": a == b and any(map(str.isalpha, a)), "words": len(own),
+            "shared": float(np.mean([word in held for word in own])) if own else 0.0, "lost": ", ".join(sorted(lost)[:3]),
+        }  # fmt: skip
+    return rows_of(
+        made, language=pa.string(), input=pa.int64(), output=pa.int64(), empty=pa.bool_(), copy=pa.bool_(),
+        words=pa.int32(), shared=pa.float64(), lost=pa.string(),
+    )  # fmt: skip
+
+
+@check("pair_errors", dimension="noise", auto="report", reads=[measured, compared])
 def pairs(material: Material) -> Found:
     """Outputs that cannot be of their inputs: copied, empty, far too long or short, not translated, about something else.
 
@@ -403,15 +435,13 @@ def pairs(material: Material) -> Found:
     """
     if "output" not in material.task.target:
         return material.nothing(f"{NOT_HERE}: {material.context.task.type} has no outputs")
-    outputs = material.column("output")
-    rows = [row for row, one in enumerate(outputs) if one is not None]
+    made = material.trait(compared)
+    rows = np.flatnonzero(made.is_valid().to_numpy()).tolist()
     if not rows:
         return material.nothing("no record has an output")
-    inputs, made = [material.texts[row] for row in rows], [outputs[row] for row in rows]
-    codes = material.languages.code[rows]
-    theirs = languages(made, among=material.context.task.languages).code
+    codes, theirs = material.languages.code[rows], field(made, "language")[rows].astype("<U8")
     turned = codes != theirs
-    translates = bool(turned.mean() > 0.5) if len(rows) else False
+    translates = bool(turned.mean() > 0.5)
     score, why = np.zeros(len(material)), {}
     kinds: Counter[str] = Counter()
 
@@ -420,23 +450,20 @@ def pairs(material: Material) -> Found:
         if worth > score[rows[at]]:
             score[rows[at]], why[rows[at]] = worth, reason
 
-    z, ratio = _ratios(inputs, made, codes, theirs if translates else codes)
-    for at, (one, other) in enumerate(zip(inputs, made, strict=True)):
-        if not other.strip():
+    z, ratio = _ratios(field(made, "input")[rows], field(made, "output")[rows], codes, theirs if translates else codes)
+    for at, (_, one) in enumerate(told(made)):
+        if one["empty"]:
             say(at, 1.0, "empty", "the output is empty")
             continue
-        a, b = normalise(one), normalise(other)
-        if a == b and any(map(str.isalpha, a)):
+        if one["copy"]:
             say(at, 1.0, "copy", "the output is the input")
-        elif translates and not turned[at] and len(words(b)) >= 3 and codes[at] != "und":
-            held = set(words(a))
-            shared = np.mean([word in held for word in words(b)])
-            if shared >= UNTRANSLATED_WORDS:
+        elif translates and not turned[at] and one["words"] >= 3 and codes[at] != "und":
+            if one["shared"] >= UNTRANSLATED_WORDS:
                 say(
                     at,
                     0.9,
                     "untranslated",
-                    f"{shared:.0%} of the output's words stand in the input, both are {codes[at]}",
+                    f"{one['shared']:.0%} of the output's words stand in the input, both are {codes[at]}",
                 )
             else:
                 say(
@@ -452,12 +479,10 @@ def pairs(material: Material) -> Found:
                 "length",
                 f"the output is {ratio[at]:.2g} times as long as the input, far from what is usual here",
             )
-        if translates:
-            lost = {one for one in _digits(a) if len(one) > 1} - set(_digits(b))
-            if lost and not set(b) & set("百千万亿十") and not _NUMBER_WORDS & set(words(b)):
-                say(at, 0.5, "figures", f"{', '.join(sorted(lost)[:3])} of the input is not in the output")
+        if translates and one["lost"]:
+            say(at, 0.5, "figures", f"{one['lost']} of the input is not in the output")
     if material.embed == "all":
-        for at, cosine, limit in _unrelated(material, rows, made):
+        for at, cosine, limit in _unrelated(material, rows):
             say(at, 0.8, "unrelated", f"the two texts have a cosine of {cosine:.2f}; shuffled pairs reach {limit:.2f}")
     facts = {
         "judged": len(rows),
@@ -476,10 +501,9 @@ def _digits(text: str) -> list[str]:
     return [one.rstrip("0").rstrip(".") if "." in one else one for one in _FIGURE.findall(text.replace(",", ""))]
 
 
-def _ratios(inputs: list[str], made: list[str], codes: Array, theirs: Array) -> tuple[Array, Array]:
+def _ratios(before: Array, after: Array, codes: Array, theirs: Array) -> tuple[Array, Array]:
     """Modified z-score (m,) of the log of output over input length within each pair of languages of 30 or more, and the ratio."""
-    sizes = [np.maximum(lengths(texts).words, 1).astype(float) for texts in (inputs, made)]
-    logs = np.log(sizes[1] / sizes[0])
+    logs = np.log(np.maximum(after, 1).astype(float) / np.maximum(before, 1).astype(float))
     z = np.zeros(len(logs))
     pair = np.array([f"{one}>{other}" for one, other in zip(codes, theirs, strict=True)])
     for one in np.unique(pair):
@@ -490,11 +514,12 @@ def _ratios(inputs: list[str], made: list[str], codes: Array, theirs: Array) -> 
     return z, np.exp(logs)
 
 
-def _unrelated(material: Material, rows: list[int], made: list[str]) -> list[tuple[int, float, float]]:
+def _unrelated(material: Material, rows: list[int]) -> list[tuple[int, float, float]]:
     """(position, cosine, limit) of the pairs that are no more alike than shuffled ones."""
     from burnish.nn.embeddings import centre
 
-    one, other = material.points[rows], centre(material.embedded(made))
+    outputs = material.column("output")
+    one, other = material.points[rows], centre(material.embedded([outputs[row] for row in rows]))
     cosine = (one * other).sum(1)
     if len(rows) < 30:
         return []

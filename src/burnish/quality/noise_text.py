@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from burnish.quality.checks import Array, Found, Material, check
+from burnish.quality.material import measured
+from burnish.quality.traits import Block, field, flat, rows_of, told
+from burnish.text.lines import Lines
 from burnish.text.scripts import HAN_CLASS
 from burnish.text.words import words as cut
 
@@ -61,7 +69,17 @@ HABITS = tuple(
 )  # fmt: skip
 
 
-@check("markup", dimension="noise", auto="report")
+def marks(block: Block) -> pa.Array:
+    """The marks of each text: how many, how many of its characters, the first one."""
+    made: list[dict[str, Any] | None] = []
+    for text in block.texts:
+        found = [one[0] for one in MARKUP.finditer(text)] if any(mark in text for mark in "<&[{\\@`$%") else []
+        size = sum(map(len, found))
+        made.append({"count": len(found), "share": size / len(text), "first": found[0].strip()} if found else None)
+    return rows_of(made, count=pa.int32(), share=pa.float64(), first=pa.string())
+
+
+@check("markup", dimension="noise", auto="report", reads=[marks])
 def markup(material: Material) -> Found:
     """Texts with the marks of a page or a format in them: tags, entities, wiki and forum marks, escapes, placeholders.
 
@@ -70,19 +88,32 @@ def markup(material: Material) -> Found:
     """
     score, why = np.zeros(len(material)), {}
     kinds: Counter[str] = Counter()
-    for row, text in enumerate(material.texts):
-        if not any(mark in text for mark in "<&[{\\@`$%"):
-            continue
-        found = [one[0] for one in MARKUP.finditer(text)]
-        if found:
-            size = sum(map(len, found))
-            score[row] = 0.5 + size / len(text) / 2
-            why[row] = f"{len(found)} marks such as “{found[0].strip()[:40]}”, {size / len(text):.0%} of its characters"
-            kinds[re.sub(r"[\s=].*", "", found[0].strip(), flags=re.DOTALL)[:20]] += 1
+    for row, one in told(material.trait(marks)):
+        score[row] = 0.5 + one["share"] / 2
+        why[row] = f"{one['count']} marks such as “{one['first'][:40]}”, {one['share']:.0%} of its characters"
+        kinds[re.sub(r"[\s=].*", "", one["first"], flags=re.DOTALL)[:20]] += 1
     return Found(score, score > 0, lambda row: why[row], lambda row: "review", {"kinds": dict(kinds.most_common(20))})
 
 
-@check("truncation", dimension="noise", auto="report")
+def endings(block: Block) -> pa.Array:
+    """How each text ends, blanks behind it left out: with a mark, cut, open; its last characters."""
+    stripped = [text.rstrip() for text in block.texts]
+    columns = {
+        "size": pa.array(map(len, stripped), pa.int32()),
+        "ended": pa.array([text[-1:] in ENDS for text in stripped], pa.bool_()),
+        "firm": pa.array([text[-1:] in STRONG_ENDS for text in stripped], pa.bool_()),
+        "cut": pa.array([bool(CUT.search(text[-60:])) for text in stripped], pa.bool_()),
+        "ellipsis": pa.array([bool(ELLIPSIS.search(text[-6:])) for text in stripped], pa.bool_()),
+        "dangling": pa.array(
+            [bool(DANGLING.search(text[-16:]) or DANGLING_HAN.search(text[-3:])) for text in stripped]
+        ),
+        "open": pa.array(map(_open, stripped), pa.bool_()),
+        "tail": pa.array([text[-12:] for text in stripped], pa.string()),
+    }
+    return pa.StructArray.from_arrays(list(columns.values()), list(columns))
+
+
+@check("truncation", dimension="noise", auto="report", reads=[measured, endings])
 def truncation(material: Material) -> Found:
     """Texts that were cut off before their end.
 
@@ -90,12 +121,12 @@ def truncation(material: Material) -> Found:
     word that never ends a sentence (the, of, 的), 0.8, where 80% of the longer texts in its language end with a mark; and the largest length
     that at least five times as many texts share as the ten lengths below it have on average, 0.95 (a limit cut them). Score: the highest.
     """
-    texts, codes = material.texts, material.languages.code
-    stripped = [text.rstrip() for text in texts]
-    size = np.array([len(text) for text in texts], dtype=np.int64)
+    codes, ending = material.languages.code, material.trait(endings)
+    size = field(material.trait(measured), "characters").astype(np.int64)
     long = size >= LONG_ENOUGH
-    ended = np.array([text[-1:] in ENDS for text in stripped], dtype=bool)
-    firm = np.array([text[-1:] in STRONG_ENDS for text in stripped], dtype=bool)
+    ended, firm, cut_off, dangling, left_open = (
+        field(ending, name) for name in ("ended", "firm", "cut", "dangling", "open")
+    )
     usual = {
         code: float(firm[long & (codes == code)].mean())
         for code in np.unique(codes)
@@ -107,23 +138,23 @@ def truncation(material: Material) -> Found:
         if worth > score[row]:
             score[row], why[row] = worth, reason
 
-    limit, snippets = _limit(size), _snippets(stripped, size)
-    for row, text in enumerate(stripped):
-        if not text:
-            continue
+    limit, tail = _limit(size), Lines(pc.struct_field(ending, "tail"))
+    snippets = _snippets(np.flatnonzero(long & field(ending, "ellipsis")), size)
+    doubted = np.flatnonzero((field(ending, "size") > 0) & ((limit > 0) & (size == limit) & ~firm | long & (cut_off | field(ending, "ellipsis") | ~ended)))  # fmt: skip
+    for row in doubted.tolist():
         if limit and size[row] == limit and not firm[row]:
             say(row, 0.95, f"it has {limit:,} characters, the most here, as too many others do, and no end")
         if not long[row]:
             continue
-        if CUT.search(text[-60:]) or row in snippets:
-            say(row, 0.9, f"it ends in “{text[-12:]}”")
+        if cut_off[row] or row in snippets:
+            say(row, 0.9, f"it ends in “{tail[row]}”")
         if ended[row]:
             continue
         if usual.get(codes[row], 0.0) >= USUAL_END:
-            if DANGLING.search(text[-16:]) or DANGLING_HAN.search(text[-3:]):
-                say(row, 0.8, f"it stops after “{text[-10:]}”, where no sentence ends")
-            elif _open(text):
-                say(row, 0.6, f"a bracket or quote is open at its end, “{text[-10:]}”")
+            if dangling[row]:
+                say(row, 0.8, f"it stops after “{tail[row][-10:]}”, where no sentence ends")
+            elif left_open[row]:
+                say(row, 0.6, f"a bracket or quote is open at its end, “{tail[row][-10:]}”")
     share = {str(code): round(value, 4) for code, value in usual.items()}
     return Found(
         score, score > 0, lambda row: why[row], lambda row: "review", {"end_with_a_mark": share, "limit": limit}
@@ -139,12 +170,8 @@ def _limit(size: Array) -> int:
     return most if there >= max(5, SPIKE * max(below, 1.0)) else 0
 
 
-def _snippets(stripped: list[str], size: Array) -> set[int]:
-    """Rows that end in one ellipsis at about one length, as previews do; an ellipsis alone is a way of writing."""
-    rows = np.array(
-        [row for row, text in enumerate(stripped) if size[row] >= LONG_ENOUGH and ELLIPSIS.search(text[-6:])],
-        dtype=np.int64,
-    )
+def _snippets(rows: Array, size: Array) -> set[int]:
+    """Of the rows that end in one ellipsis those of about one length, as previews are; an ellipsis alone is a way of writing."""
     if len(rows) < 5:
         return set()
     ordered = np.sort(size[rows])
@@ -163,7 +190,16 @@ def _open(text: str) -> bool:
     )
 
 
-@check("boilerplate", dimension="noise", auto="report")
+def cut_in_pieces(block: Block) -> pa.Array:
+    """Hashes of the lines and sentences of each text, and of its beginning and end."""
+    made = [
+        {"pieces": sorted({_hash(piece) for piece in _pieces(text)}), "edges": [_hash(f"{at}{edge}") for at, edge in _edges(text)]}
+        for text in block.texts
+    ]  # fmt: skip
+    return rows_of(made, pieces=pa.list_(pa.uint64()), edges=pa.list_(pa.uint64()))
+
+
+@check("boilerplate", dimension="noise", auto="report", reads=[measured, cut_in_pieces])
 def boilerplate(material: Material) -> Found:
     """Texts that are largely lines, sentences or beginnings which many other records have too.
 
@@ -173,35 +209,53 @@ def boilerplate(material: Material) -> Found:
     """
     first = material.same.label == np.arange(len(material))
     least = max(LEAST_REPEATED, int(SHARE_REPEATED * first.sum()))
-    counts: Counter[int] = Counter()
-    edges: Counter[tuple[int, str]] = Counter()
-    for row in np.flatnonzero(first).tolist():
-        text = material.texts[row]
-        counts.update({hash(piece) for piece in _pieces(text)})
-        edges.update(_edges(text))
-    common_edges = {edge for edge, count in edges.items() if count >= least}
+    pieces = material.trait(cut_in_pieces)
+    common, has = [], np.zeros(len(material), dtype=bool)
+    for name in ("pieces", "edges"):
+        values, starts = flat(pc.struct_field(pieces, name))
+        owner = np.repeat(np.arange(len(material)), np.diff(starts))
+        kinds, counts = np.unique(values[first[owner]], return_counts=True)
+        common.append(frozenset(kinds[counts >= least].tolist()))
+        has[owner[np.isin(values, kinds[counts >= least])]] = True
     examples: Counter[str] = Counter()
     score: Array = np.zeros(len(material))
     why: dict[int, str] = {}
-    for row, text in enumerate(material.texts):
-        found = [piece for piece in _pieces(text) if counts[hash(piece)] >= least]
-        size = sum(map(len, found))
-        for edge in _edges(text):
-            if edge in common_edges and not any(edge[1].strip() in piece for piece in found):
-                size += len(edge[1])
-                found.append(edge[1])
-        if found:
-            examples.update(found)
-            share = min(1.0, size / max(len(text.strip()), 1))
+    rows = iter(np.flatnonzero(has).tolist())
+    again = functools.partial(_repeated, pieces=common[0], edges=common[1])
+    for shares, seen in material.walked(again, rows=np.flatnonzero(has)) if has.any() else ():
+        examples.update(seen)
+        for share, longest in shares:
+            row = next(rows)  # they go on with the next block
             if share >= FLAG_BOILERPLATE:
                 score[row] = share
-                longest = max(found, key=len)
-                why[row] = f"{share:.0%} of it stands in other records too: “{longest[:40]}”"
+                why[row] = f"{share:.0%} of it stands in other records too: “{longest}”"
     facts = {
         "pieces": [{"text": piece[:120], "records": count} for piece, count in examples.most_common(20)],
         "least": least,
     }
     return Found(score, score > 0, lambda row: why[row], lambda row: "review", facts)
+
+
+def _repeated(
+    block: Block, *, pieces: frozenset[int], edges: frozenset[int]
+) -> tuple[list[tuple[float, str]], Counter[str]]:
+    """Of each text the share that is in common pieces and the longest of them; how often each was met."""
+    shares, seen = [], Counter[str]()
+    for text in block.texts:
+        found = [piece for piece in _pieces(text) if _hash(piece) in pieces]
+        size = sum(map(len, found))
+        for at, edge in _edges(text):
+            if _hash(f"{at}{edge}") in edges and not any(edge.strip() in piece for piece in found):
+                size += len(edge)
+                found.append(edge)
+        seen.update(found)
+        shares.append((min(1.0, size / max(len(text.strip()), 1)), max(found, key=len, default="")[:40]))
+    return shares, seen
+
+
+def _hash(piece: str) -> int:
+    """64 bits, the same in every process."""
+    return int.from_bytes(hashlib.blake2b(piece.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
 
 def _pieces(text: str) -> Iterator[str]:
@@ -218,7 +272,31 @@ def _edges(text: str) -> list[tuple[int, str]]:
     return [(0, body[:size]), (1, body[-size:])] if len(body) >= 2 * size else []
 
 
-@check("machine_translated", dimension="noise", auto="report")
+def traces(block: Block) -> pa.Array:
+    """What says of a text that it is a translation: words that do, or the evidence of habits in a Chinese one."""
+    made: list[dict[str, Any] | None] = []
+    for text, code in zip(block.texts, block.languages.code, strict=True):
+        own: dict[str, Any] | None = None
+        if found := TRACES.search(text):
+            own = {"trace": found[0]}
+        elif code == "zh" and (evidence := translated_evidence(text)) >= MT_EVIDENCE:
+            habits = [one[0] for pattern, often, seldom in HABITS if often > seldom and (one := pattern.search(text))]
+            own = {"evidence": evidence, "shown": ", ".join(habits)}
+        made.append(own)
+    return rows_of(made, trace=pa.string(), evidence=pa.float64(), shown=pa.string())
+
+
+def articles(block: Block) -> pa.Array:
+    """Of each English text its words, articles and Chinese characters; zeros of others."""
+    counts = [
+        (len(cut(text)), len(_HAN.findall(text)), len(_ARTICLE.findall(text))) if code == "en" else (0, 0, 0)
+        for text, code in zip(block.texts, block.languages.code, strict=True)
+    ]
+    columns = np.array(counts, dtype=np.int32).reshape(-1, 3).T
+    return pa.StructArray.from_arrays([pa.array(one) for one in columns], ["words", "han", "articles"])
+
+
+@check("machine_translated", dimension="noise", auto="report", reads=[traces, articles])
 def translated(material: Material) -> Found:
     """Texts that a machine may have translated: traces that say so, and habits of such texts. A hint, not a proof.
 
@@ -229,23 +307,15 @@ def translated(material: Material) -> Found:
     2 x 3.5 together, score z / (z + 7). Translationese is known to be told so (Volansky, Ordan and Wintner 2015).
     """
     score, why = np.zeros(len(material)), {}
-    codes = material.languages.code
-    for row, text in enumerate(material.texts):
-        if found := TRACES.search(text):
-            score[row], why[row] = 0.95, f"it says “{found[0]}”"
-        elif codes[row] == "zh" and (evidence := translated_evidence(text)) >= MT_EVIDENCE:
-            score[row] = 1 - MT_EVIDENCE / evidence / 2
-            shown = [
-                found[0] for pattern, often, seldom in HABITS if often > seldom and (found := pattern.search(text))
-            ]
-            why[row] = f"{', '.join(shown)}: {np.exp(min(evidence, 12)):,.0f} times as likely in translated texts"
-    rows, rates = [], []
-    for row in np.flatnonzero(codes == "en").tolist():
-        text = material.texts[row]
-        size = len(cut(text))
-        if size >= 15:
-            rows.append(row)
-            rates.append((len(_HAN.findall(text)) / size, max(0.0, 0.02 - len(_ARTICLE.findall(text)) / size)))
+    for row, one in told(material.trait(traces)):
+        if one["trace"] is not None:
+            score[row], why[row] = 0.95, f"it says “{one['trace']}”"
+        else:
+            score[row] = 1 - MT_EVIDENCE / one["evidence"] / 2
+            why[row] = f"{one['shown']}: {np.exp(min(one['evidence'], 12)):,.0f} times as likely in translated texts"
+    words, han, held = (field(material.trait(articles), name) for name in ("words", "han", "articles"))
+    rows = np.flatnonzero(words >= 15)
+    rates = np.stack([han[rows] / words[rows], np.maximum(0.0, 0.02 - held[rows] / words[rows])], axis=1)
     _habits(rows, rates, ("Chinese characters left over", "articles missing"), score, why)
     return Found(score, score > 0, lambda row: why[row], lambda row: "review")
 
@@ -263,13 +333,10 @@ def translated_evidence(text: str) -> float:
     )
 
 
-def _habits(
-    rows: list[int], rates: Sequence[tuple[float, ...]], names: tuple[str, ...], score: Array, why: dict[int, str]
-) -> None:
+def _habits(rows: Array, values: Array, names: tuple[str, ...], score: Array, why: dict[int, str]) -> None:
     """Mark the rows whose rates are together far above the others'."""
     if len(rows) < 50:
         return
-    values = np.array(rates)
     middle = np.median(values, axis=0)
     spread = np.maximum(np.median(np.abs(values - middle), axis=0), 0.01)
     z = np.maximum(0.6745 * (values - middle) / spread, 0)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,39 +15,58 @@ from numpy.typing import NDArray
 from burnish.core.errors import BurnishError
 from burnish.text.counterparts import counterparts
 from burnish.text.scripts import HAN_CLASS
+from burnish.text.words import LETTERS as WORD
 from burnish.text.words import keyword_pattern
 
 Array = NDArray[Any]
 _HAN, _LATIN = re.compile(f"[{HAN_CLASS}]"), re.compile("[A-Za-z]")
+_DOTS = {ord("ı"): "i", ord("İ"): "i", 0x307: None}  # lower case of İ is i and a dot
 DEFAULT = Path(__file__).with_name("groups.tsv")
 Groups = dict[tuple[str, str], tuple[str, ...]]
 
 
 class Terms:
-    """A list of terms and the way to find them: Chinese by their first character, others as words by one pattern.
+    """A list of terms and the way to find them: Chinese by one pattern, others by the word they begin with.
 
     At one place the longest counts; what it covers is not looked at again, so 吉他 keeps 他 from being found in it.
     """
 
     def __init__(self, terms: Sequence[str]) -> None:
-        self._han: dict[str, list[str]] = defaultdict(list)
-        for term in sorted({*terms}, key=lambda one: (-len(one), one)):
-            if _HAN.match(term):
-                self._han[term[0]].append(term)
-        self._pattern = keyword_pattern(tuple(term for term in terms if not _HAN.match(term)))
+        han = sorted({term for term in terms if _HAN.match(term)}, key=lambda one: (-len(one), one))
+        self._han = re.compile("|".join(map(re.escape, han)) or r"(?!)")
+        others = tuple(term for term in terms if not _HAN.match(term))
+        first: dict[str, list[str]] = defaultdict(list)
+        for term in others:
+            if word := WORD.match(term.strip()):
+                first[_folded(word[0])].append(term)
+        self._first = {word: keyword_pattern(tuple(some)) for word, some in first.items()}
+        # one that begins with a sign begins with no word: then one pattern looks for all, 50 times slower
+        self._all = keyword_pattern(others) if sum(map(len, first.values())) < len(others) else None
 
     def of(self, text: str) -> list[str]:
         """The terms of a text, in lower case, with repeats."""
-        found, until = [], 0
-        for at, sign in enumerate(text):
-            if at >= until and sign in self._han:
-                term = next((one for one in self._han[sign] if text.startswith(one, at)), None)
-                if term is not None:
-                    found.append(term)
-                    until = at + len(term)
+        found = self._han.findall(text)
         if _LATIN.search(text):
-            found += [" ".join(one[0].lower().split()) for one in self._pattern.finditer(text)]
+            found += [" ".join(one[0].lower().split()) for one in self._words(text)]
         return found
+
+    def _words(self, text: str) -> Iterator[re.Match[str]]:
+        """The terms in letters, none over another: where a word is the first of some, the longest of them that stands there."""
+        if self._all:
+            yield from self._all.finditer(text)
+            return
+        until = 0
+        for word in WORD.finditer(text):
+            terms = self._first.get(_folded(word[0])) if word.start() >= until else None
+            if terms and (found := terms.match(text, word.start())):
+                until = found.end()
+                yield found
+
+
+@lru_cache(maxsize=1 << 16)
+def _folded(word: str) -> str:
+    """At least all that a pattern without regard to case takes for the same; it is asked afterwards."""
+    return word.casefold().translate(_DOTS)
 
 
 def read_groups(path: Path) -> Groups:
@@ -69,17 +89,27 @@ def read_groups(path: Path) -> Groups:
     return found
 
 
+class Mentions:
+    """Which groups a text speaks of; terms inside other words (吉他 with 他) do not count."""
+
+    def __init__(self, groups: Groups) -> None:
+        self._of: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        for key, terms in groups.items():
+            for term in terms:
+                self._of[term].append(key)
+        guards = [term for term, other in counterparts("all").items() if term == other and term not in self._of]
+        self._finder = Terms((*self._of, *guards))
+
+    def of(self, text: str) -> set[tuple[str, str]]:
+        """The (axis, group) of the groups."""
+        return {key for term in self._finder.of(text) for key in self._of.get(term, ())}
+
+
 def mentions(texts: Sequence[str], groups: Groups) -> dict[tuple[str, str], Array]:
-    """(axis, group) -> (n,) which texts speak of it; terms inside other words (吉他 with 他) do not count."""
-    of: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for key, terms in groups.items():
-        for term in terms:
-            of[term].append(key)
-    guards = [term for term, other in counterparts("all").items() if term == other and term not in of]
-    finder = Terms((*of, *guards))
+    """(axis, group) -> (n,) which texts speak of it."""
     made: dict[tuple[str, str], Array] = {key: np.zeros(len(texts), dtype=bool) for key in groups}
+    finder = Mentions(groups)
     for row, text in enumerate(texts):
-        for term in set(finder.of(text)):
-            for key in of.get(term, ()):
-                made[key][row] = True
+        for key in finder.of(text):
+            made[key][row] = True
     return made

@@ -210,6 +210,10 @@ _CHINESE = re.compile(
         )
     )
 )
+# What every Chinese address has, and few texts: a province, or a number before a sign of a house or a flat.
+_CHINESE_SIGN = re.compile(
+    rf"{_REGIONS}|[\d一二三四五六七八九十百A-Za-z](?:号|弄)|[\d一二三四五六七八九十百A-Za-z东南西北](?:栋|幢|座|期|区|单元|楼|层|室|房|户|门)"
+)
 _WAYS = (
     "Street|St|Road|Rd|Avenue|Ave|Boulevard|Blvd|Lane|Ln|Drive|Dr|Court|Ct|Way|Place|Pl|Square|Sq|Terrace|Ter|Parkway|Pkwy|"
     "Highway|Hwy|Circle|Cir|Crescent|Close|Trail|Alley|Row|Loop|Plaza"
@@ -255,7 +259,7 @@ _ADDRESS_MARKED = re.compile(
 
 
 def _addresses(text: str) -> Iterable[Found]:
-    if re.search(_HAN, text):
+    if _CHINESE_SIGN.search(text):
         for one in _CHINESE.finditer(text):
             start, end = one.span()
             while text[end - 1] in " ,":

@@ -23,6 +23,9 @@ _LETTER = rf"[^\W_{UNSPACED_CLASS}]"
 # A word keeps its apostrophes and inner dots between figures: don't, l'été, 3.14, 1,000.
 _WORD = re.compile(rf"[{UNSPACED_CLASS}]|{_LETTER}+(?:['’]{_LETTER}+|(?<=\d)[.,](?=\d){_LETTER}+)*")
 _UNSPACED = re.compile(f"[{UNSPACED_CLASS}]+")
+LETTERS = re.compile(
+    f"{_LETTER}+"
+)  # a run of letters and figures of a spaced script: where a keyword may begin and end
 
 
 def words(text: str, *, han: Han = "characters") -> list[str]:

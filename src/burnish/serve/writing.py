@@ -75,7 +75,6 @@ class Talk:
         self.withdrawn = False  # the client has gone: writing ends at the next token
 
 
-
 class Writer:
     """Writes what `Talk`s ask for, in the order they came; those that go together at once.
 
@@ -140,7 +139,6 @@ class Writer:
         for talk in beside:
             self._talks.remove(talk)
         return [first, *(talk for talk in beside if not talk.withdrawn)]
-
 
     def _together(self, one: Talk, other: Talk) -> bool:
         """Whether both may be written in one batch: whole, by the same settings, without chance and without stops."""

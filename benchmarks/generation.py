@@ -62,8 +62,9 @@ def write(run: Path, data: Path, texts: int, beams: int) -> dict[str, Any]:
     from burnish.tasks.predictor import load, model_folder
 
     predictor = load(model_folder(run))
+    engine: Any = predictor.engine
     said = [source for source, _ in pairs(data, "test", texts)]
-    predictor.engine.network.generation_config.num_beams = beams
+    engine.network.generation_config.num_beams = beams
     predictor.predict(said[:1])
     began = time.process_time()
     alone = [predictor.predict([one])[0] for one in said]

@@ -197,7 +197,9 @@ def dropout_from(pool: DropoutPool) -> _FromPool:
     return _FromPool(pool)
 
 
-SAME_ROWS = 64  # rows of a bf16 product are a multiple of it: oneDNN compiles for each number of rows anew, at twice the cost
+SAME_ROWS = (
+    64  # rows of a bf16 product are a multiple of it: oneDNN compiles for each number of rows anew, at twice the cost
+)
 ROWS_AT_ONCE = 1024  # of a weight gradient's product: at 2,048 it runs at half the speed (Xeon with AMX, L2 of 2 MB)
 
 

@@ -15,7 +15,9 @@ from burnish.nn.optimise import BETAS, EPS
 from burnish.nn.stack import ROWS
 
 Schedule = Literal["linear", "cosine", "constant", "wsd"]
-WRITTEN = 5e6  # tokens from which a small encoder-decoder has learnt most of what it will: a quarter of an hour of one core
+WRITTEN = (
+    5e6  # tokens from which a small encoder-decoder has learnt most of what it will: a quarter of an hour of one core
+)
 MAX_LENGTH = 256  # where `max_length: auto` stops: attention grows with the square, classification rarely needs more
 
 
@@ -163,6 +165,7 @@ def settle(
     """
     count, tokens = len(train), int(train.offsets[-1]) + beside * len(train)
     by_token = (start == "pretrained" or tags) and (train.token_targets is not None or train.several is not None)
+    written = int(train.output.offsets[-1]) if train.output is not None else 0
     writes = train.output is not None
     reasons: dict[str, str] = {}
     chosen: dict[str, Any] = {}
@@ -174,7 +177,7 @@ def settle(
         if start == "behind an encoder":
             wanted, least, most = 150 / count**0.36, 4, 20
         if writes and start == "nothing":
-            wanted, least = min(wanted, max(5.0, WRITTEN / (tokens + len(train.output.tokens)))), 5
+            wanted, least = min(wanted, max(5.0, WRITTEN / (tokens + written))), 5
         epochs = int(np.clip(round(wanted), least, most))
         chosen["epochs"], reasons["epochs"] = epochs, f"{count:,} examples"
     epochs = chosen.get("epochs", settings.epochs)

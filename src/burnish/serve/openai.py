@@ -191,7 +191,8 @@ class OpenAI:
             first = await anext(streams[0])  # what can be refused is refused before a status has been sent
             events = self._events(style, model, head, streams, first, _boolean(options or {}, "include_usage"))
             return Response(200, b"", "text/event-stream; charset=utf-8", stream=events)
-        choices, usage = [], _Usage()
+        choices: list[dict[str, Any]] = []
+        usage = _Usage()
         assert model.writer
         together = min(TOGETHER, model.writer.max_queue)
         for start in range(0, len(streams), together):

@@ -10,7 +10,7 @@ import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -62,7 +62,9 @@ class Writes(base.Task):
         "length_ratio": "words written for each word of the references (characters in Chinese)",
     }
     architecture: ClassVar[str] = "encoder-decoder"
-    starts: ClassVar[tuple[str, ...]] = ()  # kinds of pretrained models that `backbone: auto` tries, in this order
+    starts: ClassVar[
+        tuple[Literal["encoder", "decoder"], ...]
+    ] = ()  # kinds of pretrained models that `backbone: auto` tries, in this order
     asks: ClassVar[Mapping[str, str]]  # language -> what a decoder is asked, with {text}
 
     def __init__(self, spec: TaskSpec) -> None:
@@ -224,7 +226,7 @@ class Writes(base.Task):
         """The smallest pretrained model of the kinds that suit the task and speak the languages, else one from nothing."""
         from burnish.nn import backbones
 
-        asked = {"decoder": ("decoder",), "encoder-decoder": ("encoder",)}
+        asked: dict[str, tuple[backbones.Kind, ...]] = {"decoder": ("decoder",), "encoder-decoder": ("encoder",)}
         for kind in asked.get(self.settings["architecture"], self.starts):
             spoken = [set(pin.languages) for pin in backbones.known() if pin.kind == kind]
             if any(set(self.spec.languages) <= known for known in spoken):

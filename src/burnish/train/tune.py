@@ -248,6 +248,8 @@ def tune(
             group=group,
         )
         told["history"]["tune"]["reasons"]["strategy"] = why
+        if label_smoothing == "auto" and smoothing:
+            told["history"]["tune"]["reasons"]["label_smoothing"] = f"{smoothing} for an encoder-decoder"
         return model, parts, told, group
 
     worth: list[dict[str, Any]] = []

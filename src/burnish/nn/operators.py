@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode
 
 ATTENTION = "burnish_matmul"  # the name under which transformers finds `matmul_attention`
 
@@ -174,32 +173,30 @@ def pooled_dropout(module: nn.Dropout, hidden: Tensor) -> Tensor:
     return hidden * pool_of(module).keep(tuple(hidden.shape), rate=module.p, dtype=hidden.dtype)
 
 
-class _FromPool(TorchFunctionMode):
-    """Calls of functional.dropout get their masks out of the pool: encoder-decoders of transformers have no modules for it."""
+@contextmanager
+def dropout_from(pool: DropoutPool) -> Iterator[None]:
+    """Inside the block functional.dropout draws from the pool: transformers' decoders have no modules for it.
 
-    def __init__(self, pool: DropoutPool) -> None:
-        super().__init__()
-        self.pool = pool
+    A function of torch is replaced for the time: a TorchFunctionMode does not reach what is computed again going backward.
+    """
+    plain = functional.dropout
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is functional.dropout:
-            return self._dropout(*args, **(kwargs or {}))
-        return func(*args, **(kwargs or {}))
-
-    def _dropout(self, hidden: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    def drawn(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
         if not training or p == 0.0:
-            return hidden
-        return hidden * self.pool.keep(tuple(hidden.shape), rate=p, dtype=hidden.dtype)
+            return input
+        if input.device.type != "cpu":
+            return plain(input, p, training, inplace)
+        return input * pool.keep(tuple(input.shape), rate=p, dtype=input.dtype)
+
+    functional.dropout = drawn
+    try:
+        yield
+    finally:
+        functional.dropout = plain
 
 
-def dropout_from(pool: DropoutPool) -> _FromPool:
-    """Inside the block functional.dropout draws from the pool."""
-    return _FromPool(pool)
-
-
-SAME_ROWS = (
-    64  # rows of a bf16 product are a multiple of it: oneDNN compiles for each number of rows anew, at twice the cost
-)
+# rows of a bf16 product are a multiple of it: oneDNN compiles for each number of rows anew, at twice the cost
+SAME_ROWS = 64
 ROWS_AT_ONCE = 1024  # of a weight gradient's product: at 2,048 it runs at half the speed (Xeon with AMX, L2 of 2 MB)
 
 

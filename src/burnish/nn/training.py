@@ -161,7 +161,7 @@ def settle(
     SQuAD 2, half of them without a place, and at 3e-4 so few teach nothing (docs/log.md, "Refusing is learnt first").
     An encoder-decoder from nothing sees at most about WRITTEN tokens, read and written, in five passes or more, and in more
     and smaller steps (benchmarks/results/generation.md). "behind an encoder": a decoder that has just been put there, which
-    must learn where to look: five times the passes and three times the rate of pretrained weights.
+    must learn where to look: half again the passes of pretrained weights, ten times the steps and three times the rate.
     """
     count, tokens = len(train), int(train.offsets[-1]) + beside * len(train)
     by_token = (start == "pretrained" or tags) and (train.token_targets is not None or train.several is not None)
@@ -175,7 +175,7 @@ def settle(
         if start == "head":
             wanted, least, most = 150 / count**0.36, 4, 40
         if start == "behind an encoder":
-            wanted, least, most = 150 / count**0.36, 4, 20
+            wanted, least, most = 100 / count**0.36, 4, 20
         if writes and start == "nothing":
             wanted, least = min(wanted, max(5.0, WRITTEN / (tokens + written))), 5
         epochs = int(np.clip(round(wanted), least, most))

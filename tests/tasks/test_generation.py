@@ -112,6 +112,29 @@ def test_an_encoder_decoder_learns_the_output_and_its_end(folders: dict[str, Pat
     assert [one["text"] for one in answers.items] == [target for _, target in PAIRS]
 
 
+def test_an_epoch_is_judged_by_the_next_tokens_it_tells(folders: dict[str, Path]) -> None:
+    import torch
+
+    from burnish.nn.models import build
+    from burnish.train.teach import next_tokens
+
+    task = Translation(spec("translation"))
+    tokenizer = reader(task, folders["encoder-decoder"])
+    made = task.examples(pairs_table(), tokenizer, max_length=200)
+    model = build(folders["encoder-decoder"], task.head(), seed=0)
+    right = count = 0
+    losses = []
+    for source, target in PAIRS:  # one at a time, by transformers' own labels
+        labels = tokenizer(target, return_tensors="pt")["input_ids"]
+        with torch.no_grad():
+            out = model.plain.eval()(**tokenizer(source, return_tensors="pt"), labels=labels)
+        right += int((out.logits.argmax(-1) == labels).sum())
+        count += labels.numel()
+        losses.append(float(out.loss) * labels.numel())
+    share, loss = next_tokens(model, task.objective(), made)
+    assert share == pytest.approx(right / count) and loss == pytest.approx(sum(losses) / count, rel=1e-4)
+
+
 def test_every_answer_of_a_conversation_is_learnt_and_the_last_one_judges(folders: dict[str, Path]) -> None:
     task = Chat(spec("chat", system="Be kind."))
     tokenizer, table = reader(task, folders["decoder"]), talks_table(open_end=True)

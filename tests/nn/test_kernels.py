@@ -186,3 +186,51 @@ def test_figures_are_remembered_so_that_the_choice_repeats(tmp_path, monkeypatch
     assert choices[0] == choices[1]
     assert len(measured) == 1
     assert (tmp_path / "kernels.json").is_file()
+
+
+def test_products_of_any_number_of_rows_are_products_of_few_shapes(monkeypatch):
+    """oneDNN compiles for each shape anew: rows are filled up, and what comes out is that of the rows alone."""
+    if not kernels.onednn_agrees(torch.bfloat16):
+        pytest.skip("this torch has no such operator")
+    seen, plain = set(), operators.onednn_linear
+    monkeypatch.setattr(operators, "onednn_linear", lambda x, *more: (seen.add(len(x)), plain(x, *more))[1])
+    generator = torch.Generator().manual_seed(0)
+    module = torch.nn.Linear(24, 40).to(torch.bfloat16)
+    for rows in (65, 70, 100, 127):
+        x = torch.randn(rows, 1, 24, generator=generator).to(torch.bfloat16).requires_grad_()
+        out = operators.linear_by_onednn(module, x)
+        expected = torch.nn.functional.linear(x.float(), module.weight.float(), module.bias.float())
+        assert out.shape == (rows, 1, 40) and (out.float() - expected).norm() / expected.norm() < 2e-2
+        ours = torch.autograd.grad(out.sum(), [x, module.weight, module.bias])
+        theirs = torch.autograd.grad(expected.sum(), [x, module.weight, module.bias])
+        assert all((a.float() - b.float()).norm() / b.float().norm() < 4e-2 for a, b in zip(ours, theirs, strict=True))
+    assert seen == {128}
+
+
+def test_functional_dropout_draws_from_the_pool_while_a_model_is_installed():
+    x = torch.ones(64, 64)
+
+    def draw(*given, **more):
+        return torch.nn.functional.dropout(*given, **more)
+
+    pool = operators.DropoutPool(seed=1)
+    with operators.dropout_from(pool):
+        pool.begin(5)
+        first = draw(x, p=0.25, training=True)
+        pool.begin(5)
+        assert torch.equal(draw(x, p=0.25, training=True), first)  # a step means the same in a resumed run
+        assert first.unique().tolist() == pytest.approx([0.0, 4 / 3]) and abs(float(first.mean()) - 1) < 0.05
+        assert torch.equal(draw(x, p=0.25, training=False), x)
+    with torch.random.fork_rng():
+        assert not torch.equal(draw(x, p=0.25, training=True), first)
+
+
+def test_the_bias_of_logits_takes_their_format_and_comes_back(tmp_path):
+    from burnish.nn import generators
+
+    folder = generators.fresh(tmp_path / "x", ["a b c d"] * 30, hidden=64, layers=1, vocabulary=300)
+    model = generators.build(folder, Head("generator"), seed=0)
+    ids = torch.ones(2, 5, dtype=torch.long)
+    with kernels.installed(model, Kernels("bf16", "torch", "sdpa"), seed=0):
+        assert model(ids, torch.ones_like(ids)).dtype == torch.bfloat16
+    assert model.plain.final_logits_bias.dtype == torch.float32

@@ -124,6 +124,7 @@ class Reader:
 
     max_length = 64
     reads_first = True  # it reads the last message, so that no template is needed
+    draws = False
     pause_s = 0.0
     writing = 0  # how many streams are being written at this moment
     network = SimpleNamespace(generation_config=SimpleNamespace(eos_token_id=0))
@@ -194,6 +195,15 @@ class Reader:
         finally:
             Reader.writing -= 1
         yield [0], [ids[:limit]]
+
+    def read(self, prompt: Any) -> Examples:
+        from burnish.nn.examples import encode
+
+        text = prompt if isinstance(prompt, str) else prompt[-1]["content"]
+        return encode([text], self.tokenizer, max_length=self.max_length)
+
+    def replies(self, prompts: Sequence[Examples], **sampling: Any) -> list[Any]:
+        return [self.complete(self.tokenizer.decode(one.tokens.tolist()), **sampling) for one in prompts]
 
     def chat(self, messages: Any, **sampling: Any) -> Any:
         return self.complete(messages[-1]["content"], **sampling)

@@ -100,3 +100,52 @@ def test_a_real_network_streams_what_it_writes_whole(tmp_path: Path, architectur
             stopped: list[Piece] = []
             write_pieces(engine, Talk(prompt, Sampling(12, 0.0, stop=(cut,)), stopped.append))
             assert cut not in "".join(piece.text for piece in stopped)
+
+
+def test_whole_answers_that_wait_are_written_together_and_as_alone(tmp_path: Path) -> None:
+    generators = pytest.importorskip("burnish.nn.generators", exc_type=ImportError)
+    from transformers import AutoTokenizer
+
+    from burnish.nn.models import Head
+
+    texts = ["the cat sat on the mat", "hello you there"] * 20
+    backbone = generators.fresh(
+        tmp_path / "backbone", texts, architecture="decoder", hidden=64, layers=2, vocabulary=340
+    )
+    made = generators.build(backbone, Head("generator", (), {"generation": {"temperature": 0.0}}), seed=0)
+    generators.save(made, tmp_path / "model", tokenizer=AutoTokenizer.from_pretrained(backbone))
+    engine = generators.GeneratorEngine(tmp_path / "model")
+    prompts = ["the cat", [{"role": "user", "content": "hello"}], "you there on the mat", "mat"]
+    alone = [write_whole(engine, one, Sampling(9, 0.0)) for one in prompts]
+    batches: list[int] = []
+    plain = engine.replies
+
+    def counted(some: Any, **sampling: Any) -> Any:
+        batches.append(len(some))
+        return plain(some, **sampling)
+
+    engine.replies = counted
+    engine.read, read = (lambda one: refuse() if one == "!" else read(one)), engine.read
+
+    def refuse() -> Any:
+        raise ValueError("a template refuses this")
+
+    busy = threading.Lock()
+    writer = Writer(engine, busy, max_queue=20)
+    told: list[list[Any]] = [[] for _ in range(9)]
+    with busy:  # whoever comes first waits here, the others behind it
+        writer.submit(Talk("the", Sampling(2, 0.0), told[8].append, whole=True))
+        for _ in range(500):
+            if not writer.waiting:
+                break
+            threading.Event().wait(0.01)
+        for at, prompt in enumerate(prompts):
+            writer.submit(Talk(prompt, Sampling(9, seed=at), told[at].append, whole=True))  # it draws nothing by itself
+        writer.submit(Talk("the", Sampling(9, 1.0), told[4].append, whole=True))  # drawn by chance
+        writer.submit(Talk("the", Sampling(5), told[5].append, whole=True))  # of another length
+        writer.submit(Talk("the", Sampling(9), told[6].append))  # piece by piece
+        writer.submit(Talk("!", Sampling(9, seed=1), told[7].append, whole=True))
+    writer.stop()
+    assert [one[0] for one in told[:4]] == alone
+    assert 4 in batches and all(told) and isinstance(told[7][0], ValueError)
+    assert [told[at][-1].finish for at in (4, 5, 6)] == ["length"] * 3

@@ -112,6 +112,29 @@ def test_an_encoder_decoder_learns_the_output_and_its_end(folders: dict[str, Pat
     assert [one["text"] for one in answers.items] == [target for _, target in PAIRS]
 
 
+def test_an_epoch_is_judged_by_the_next_tokens_it_tells(folders: dict[str, Path]) -> None:
+    import torch
+
+    from burnish.nn.models import build
+    from burnish.train.teach import next_tokens
+
+    task = Translation(spec("translation"))
+    tokenizer = reader(task, folders["encoder-decoder"])
+    made = task.examples(pairs_table(), tokenizer, max_length=200)
+    model = build(folders["encoder-decoder"], task.head(), seed=0)
+    right = count = 0
+    losses = []
+    for source, target in PAIRS:  # one at a time, by transformers' own labels
+        labels = tokenizer(target, return_tensors="pt")["input_ids"]
+        with torch.no_grad():
+            out = model.plain.eval()(**tokenizer(source, return_tensors="pt"), labels=labels)
+        right += int((out.logits.argmax(-1) == labels).sum())
+        count += labels.numel()
+        losses.append(float(out.loss) * labels.numel())
+    share, loss = next_tokens(model, task.objective(), made)
+    assert share == pytest.approx(right / count) and loss == pytest.approx(sum(losses) / count, rel=1e-4)
+
+
 def test_every_answer_of_a_conversation_is_learnt_and_the_last_one_judges(folders: dict[str, Path]) -> None:
     task = Chat(spec("chat", system="Be kind."))
     tokenizer, table = reader(task, folders["decoder"]), talks_table(open_end=True)
@@ -186,6 +209,16 @@ def test_weights_that_auto_means(tmp_path: Path) -> None:
     assert Chat(TaskSpec("chat", languages=("en",))).automatic() == "smollm2"
     assert Chat(TaskSpec("chat", languages=("zh",))).automatic() == "fresh"
     assert Translation(TaskSpec("translation", languages=("en", "de"))).automatic() == "fresh"
+    meant = {"en": "smollm2", "zh": "e5-small-zhen", "de": "fresh"}
+    for language, name in meant.items():
+        assert Summarization(TaskSpec("summarization", languages=(language,))).automatic() == name
+    reads_first = {"architecture": "encoder-decoder"}
+    task = Summarization(TaskSpec("summarization", languages=("en",), options=reads_first))
+    assert (task.automatic(), task.shape_of("auto"), task.shape_of("smollm2")) == (
+        "minilm",
+        "encoder-decoder",
+        "decoder",
+    )
     task = Translation(spec("translation", hidden=32, layers=1, vocabulary=300))
     made = [task.backbone("auto", pairs_table(), folder=tmp_path / name, seed=1, progress=Silent()) for name in "ab"]
     for file in ("model.safetensors", "tokenizer.json", "config.json"):
@@ -227,6 +260,45 @@ def test_from_a_file_to_answers(tmp_path: Path, monkeypatch) -> None:
     assert [isinstance((one["prediction"] or {}).get("text"), str) for one in said_of] == [True, True, False], (
         done.output
     )
+
+
+def test_an_encoder_as_backbone_gets_a_decoder_behind_it(tmp_path: Path, monkeypatch) -> None:
+    """`burnish run` from the folder of an encoder; what is loaded again answers as what was tuned."""
+    from transformers import AutoConfig
+    from typer.testing import CliRunner
+
+    import burnish
+    from burnish.cli import app
+    from burnish.nn.architectures import config, make
+    from burnish.nn.pieces import learn
+
+    lines = [f"the {colour} {thing}" for colour in ("red", "blue", "old") for thing in ("cat", "dog", "hat", "sun")] * 8
+    tokenizer = learn([*lines, "over there"] * 5, kind="wordpiece", vocabulary=90, architecture="encoder")
+    size = config("encoder", "2x32", vocabulary=len(tokenizer), positions=64, tokenizer=tokenizer)
+    make(tmp_path / "reader", size, tokenizer, seed=0)
+    with (tmp_path / "pairs.jsonl").open("w") as file:
+        for number, line in enumerate(lines):
+            file.write(json.dumps({"id": str(number), "source": line, "target": line[4:]}) + "\n")
+    text = (
+        "burnish: 1\nname: x\ntask: {type: summarization, languages: [en], layers: 1, max_new_tokens: 8}\n"
+        "sources: [{use: jsonl, path: pairs.jsonl}]\nsplit: {use: stratified, test: 0.1, validation: 0.1}\n"
+        "train: {use: tune, backbone: reader, epochs: 2, learning_rate: 0.003, precision: fp32}\n"
+        "evaluate: {use: report, draws: 20}\n"
+    )
+    (tmp_path / "burnish.yaml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["run"])
+    assert done.exit_code == 0, done.output + str(done.exception)
+    card = json.loads((tmp_path / "runs/x/model/burnish.json").read_text())
+    assert card["backbone"] == "reader" and card["strategy"] == "full"
+    assert "label_smoothing" in card["history"]["tune"]["reasons"]
+    assert AutoConfig.from_pretrained(tmp_path / "runs/x/model").model_type == "encoder-decoder"
+    asked = ["the red cat", "the old sun"]
+    first, again = (burnish.load("runs/x").predict(asked) for _ in "ab")
+    assert first == again and all(isinstance(one["text"], str) for one in first)
+    (tmp_path / "burnish.yaml").write_text(text.replace("layers: 1", "layers: 1, architecture: decoder"))
+    done = CliRunner().invoke(app, ["run"])
+    assert isinstance(done.exception, BurnishError) and "reader is an encoder" in str(done.exception)
 
 
 def test_a_decoder_is_shown_the_nearest_records(tmp_path):

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from burnish.nn.batches import Batch
 from burnish.nn.examples import IGNORED
+from burnish.nn.token_loss import token_loss
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,7 @@ class NextToken:
 
     def loss(self, outputs: Predicted, batch: Batch, model: Any) -> Tensor:
         """(B) float32."""
-        loss_T = functional.cross_entropy(
-            outputs.logits_TV.float(), outputs.targets_T, reduction="none", label_smoothing=self.label_smoothing
-        )
+        loss_T = token_loss(outputs.logits_TV, outputs.targets_T, label_smoothing=self.label_smoothing)
         count = len(batch.rows)
         scale = count / max(len(outputs.targets_T), 1)
         return torch.zeros(count, device=loss_T.device).index_add(0, outputs.of_T, loss_T * scale)

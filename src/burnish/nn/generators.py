@@ -27,6 +27,7 @@ from burnish.nn.examples import Examples, encode
 from burnish.nn.fresh import fresh, is_fresh
 from burnish.nn.models import Head
 from burnish.nn.quiet import silent_loading
+from burnish.nn.warm import is_warm
 from burnish.nn.writing import sound, write
 
 __all__ = ["Generator", "GeneratorEngine", "Reply", "answer_of", "build", "fresh", "load", "save", "write"]
@@ -41,7 +42,7 @@ class Generator(nn.Module):
 
     def __init__(self, network: nn.Module, *, start: str = "pretrained") -> None:
         super().__init__()
-        self.start = start  # pretrained | nothing: how fast it should learn
+        self.start = start  # pretrained | behind an encoder | nothing: how fast it should learn
         self.network: Any = network
         self.config: Any = self.plain.config
 
@@ -70,7 +71,8 @@ def build(folder: str | Path, head: Head, *, seed: int) -> Generator:
     """The network of a backbone folder. It has no fresh weights, so nothing is drawn from `seed`."""
     network = _network(folder)
     _settle_generation(network, folder, head.more.get("generation", {}))
-    return Generator(network, start="nothing" if is_fresh(folder) else "pretrained")
+    start = "nothing" if is_fresh(folder) else "behind an encoder" if is_warm(folder) else "pretrained"
+    return Generator(network, start=start)
 
 
 def _network(folder: str | Path) -> Any:
@@ -185,6 +187,11 @@ class GeneratorEngine:
         limit = int(getattr(self.network.config, "max_position_embeddings", 0) or 512)
         self.max_length = int(json.loads(card.read_text("utf-8"))["max_length"]) if card.is_file() else limit
 
+    @property
+    def draws(self) -> bool:
+        """Whether it writes by chance unless a request says otherwise."""
+        return bool(self.network.generation_config.do_sample)
+
     def outputs(self, examples: Examples, *, seed: int = 0, **settings: Any) -> list[np.ndarray]:
         """What was written for each window, in order: int64 tokens without the end.
 
@@ -212,30 +219,30 @@ class GeneratorEngine:
 
     def chat(self, messages: Messages, **sampling: Any) -> Reply:
         """Answer a conversation. sampling: as `complete` takes it. ValueError where the template refuses the turns."""
-        return self._reply(self._prompt(messages), **sampling)
+        return self.replies([self.read(messages)], **sampling)[0]
 
     def complete(self, prompt: str, **sampling: Any) -> Reply:
         """Continue a text (a decoder) or transform it (an encoder-decoder).
 
         sampling: max_tokens, temperature (0 is greedy), top_p, stop (a string or a list), seed, num_beams.
         """
-        return self._reply(self._text(prompt), **sampling)
+        return self.replies([self.read(prompt)], **sampling)[0]
 
     def chat_stream(self, messages: Messages, **sampling: Any) -> Iterator[str]:
         """The pieces of an answer as they are written (no beams); joined they are what `chat` gives."""
-        return self._pieces(self._prompt(messages), **sampling)
+        return self._pieces(self.read(messages), **sampling)
 
-    def _prompt(self, messages: Messages) -> Examples:
+    def read(self, prompt: Messages | str) -> Examples:
+        """A conversation or a text as `chat` and `complete` give it to the network. ValueError where a template refuses."""
+        if isinstance(prompt, str):
+            return encode([prompt], self.tokenizer, max_length=self.max_length)
         if self.reads_first:  # it has learnt to transform a text, so it gets the last one said
-            return self._text(str(messages[-1]["content"]))
-        return gathered([prompt_tokens(self.tokenizer, messages, max_length=self.max_length)])
+            return self.read(str(prompt[-1]["content"]))
+        return gathered([prompt_tokens(self.tokenizer, prompt, max_length=self.max_length)])
 
-    def _text(self, prompt: str) -> Examples:
-        return encode([prompt], self.tokenizer, max_length=self.max_length)
-
-    def _reply(
+    def replies(
         self,
-        examples: Examples,
+        prompts: Sequence[Examples],
         *,
         max_tokens: int | None = None,
         temperature: float | None = None,
@@ -243,16 +250,20 @@ class GeneratorEngine:
         stop: str | Sequence[str] | None = None,
         seed: int = 0,
         num_beams: int | None = None,
-    ) -> Reply:
+    ) -> list[Reply]:
+        """Answers to what `read` gave, written in batches; where nothing is drawn, each as if it had been asked alone."""
         stops = [stop] if isinstance(stop, str) else list(stop or ())
         settings = {"max_new_tokens": max_tokens, "temperature": temperature, "top_p": top_p, "num_beams": num_beams}
         more = {"stop_strings": stops, "tokenizer": self.tokenizer} if stops else {}
-        (tokens,) = self.outputs(examples, seed=seed, **settings, **more)
-        text = self.tokenizer.decode(tokens, skip_special_tokens=True)
-        cut = min((at for one in stops if (at := text.find(one)) >= 0), default=None)
+        examples = gathered([one.tokens for one in prompts])
         limit = max_tokens or self.network.generation_config.max_new_tokens
-        reason = "length" if len(tokens) >= limit and cut is None else "stop"
-        return Reply(text if cut is None else text[:cut], int(examples.lengths[0]), len(tokens), reason)
+        made = []
+        for one, tokens in zip(prompts, self.outputs(examples, seed=seed, **settings, **more), strict=True):
+            text = self.tokenizer.decode(tokens, skip_special_tokens=True)
+            cut = min((at for each in stops if (at := text.find(each)) >= 0), default=None)
+            reason = "length" if len(tokens) >= limit and cut is None else "stop"
+            made.append(Reply(text if cut is None else text[:cut], int(one.lengths[0]), len(tokens), reason))
+        return made
 
     def _pieces(self, examples: Examples, *, stop: str | Sequence[str] | None = None, **sampling: Any) -> Iterator[str]:
         from transformers import TextIteratorStreamer

@@ -262,7 +262,8 @@ def installed(model: nn.Module, kernels: Kernels, *, seed: int) -> Iterator[Inst
         if found and one:
             _patch(found[0], one, patched)
         try:
-            yield Installed(pool=pool, rows=rows, working=trained, masters=masters, tables=tables, layers=one)
+            with operators.dropout_from(pool), _bias_formatted(model, kernels.dtype):
+                yield Installed(pool=pool, rows=rows, working=trained, masters=masters, tables=tables, layers=one)
         finally:
             for name, parameter in trained.items():
                 parameter.data = masters[name]
@@ -344,6 +345,20 @@ def _exact_modules(model: nn.Module, found: tuple[nn.Module, nn.ModuleList] | No
 def _patch(module: nn.Module, forward: Callable[..., Any], patched: list[nn.Module]) -> None:
     module.__dict__["forward"] = forward
     patched.append(module)
+
+
+@contextmanager
+def _bias_formatted(model: nn.Module, dtype: torch.dtype) -> Iterator[None]:
+    """BART's family adds a buffer to its logits; in fp32 it would make every logit fp32, a tenth of a training step."""
+    holders = [part for part in model.modules() if isinstance(part._buffers.get("final_logits_bias"), Tensor)]
+    before = [part._buffers["final_logits_bias"] for part in holders]
+    for part, bias in zip(holders, before, strict=True):
+        part._buffers["final_logits_bias"] = None if bias is None else bias.to(dtype)
+    try:
+        yield
+    finally:
+        for part, bias in zip(holders, before, strict=True):
+            part._buffers["final_logits_bias"] = bias
 
 
 def _is_big_table(module: nn.Module, model: nn.Module) -> bool:

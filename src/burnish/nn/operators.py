@@ -173,6 +173,30 @@ def pooled_dropout(module: nn.Dropout, hidden: Tensor) -> Tensor:
     return hidden * pool_of(module).keep(tuple(hidden.shape), rate=module.p, dtype=hidden.dtype)
 
 
+@contextmanager
+def dropout_from(pool: DropoutPool) -> Iterator[None]:
+    """Inside the block functional.dropout draws from the pool: transformers' decoders have no modules for it.
+
+    A function of torch is replaced for the time: a TorchFunctionMode does not reach what is computed again going backward.
+    """
+    plain = functional.dropout
+
+    def drawn(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+        if not training or p == 0.0:
+            return input
+        if input.device.type != "cpu":
+            return plain(input, p, training, inplace)
+        return input * pool.keep(tuple(input.shape), rate=p, dtype=input.dtype)
+
+    functional.dropout = drawn
+    try:
+        yield
+    finally:
+        functional.dropout = plain
+
+
+# rows of a bf16 product are a multiple of it: oneDNN compiles for each number of rows anew, at twice the cost
+SAME_ROWS = 64
 ROWS_AT_ONCE = 1024  # of a weight gradient's product: at 2,048 it runs at half the speed (Xeon with AMX, L2 of 2 MB)
 
 
@@ -185,24 +209,34 @@ class _OneDnnLinear(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.has_bias = bias is not None
-        return onednn_linear(x, weight, bias)
+        flat = _even(x.reshape(-1, x.shape[-1]))
+        ctx.save_for_backward(flat, weight)
+        ctx.has_bias, ctx.shape = bias is not None, x.shape
+        rows = x.shape[:-1].numel()
+        return onednn_linear(flat, weight, bias)[:rows].view(*x.shape[:-1], -1)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-        x, weight = ctx.saved_tensors
-        flat, x_flat = grad.reshape(-1, grad.shape[-1]), x.reshape(-1, x.shape[-1])
+        x_flat, weight = ctx.saved_tensors
+        flat = _even(grad.reshape(-1, grad.shape[-1]))
         grad_x = None
         if ctx.needs_input_grad[0]:
             by_onednn = weight.dtype == torch.float32  # bf16 products reach oneDNN anyway
             grad_x = onednn_linear(flat, weight.t().contiguous(), None) if by_onednn else flat @ weight
-            grad_x = grad_x.view(x.shape)
+            grad_x = grad_x[: ctx.shape[:-1].numel()].view(ctx.shape)
         grad_weight = _weight_gradient(flat, x_flat) if ctx.needs_input_grad[1] else None  # frozen under adapters
         return grad_x, grad_weight, flat.sum(0) if ctx.has_bias and ctx.needs_input_grad[2] else None
 
 
 _linear: Callable[..., Tensor] = _OneDnnLinear.apply
+
+
+def _even(x: Tensor) -> Tensor:
+    """Rows of noughts behind those of a bf16 matrix, up to a multiple of SAME_ROWS."""
+    left = -len(x) % SAME_ROWS
+    if not left or x.dtype != torch.bfloat16 or len(x) < SAME_ROWS:
+        return x
+    return functional.pad(x, (0, 0, 0, left))
 
 
 def _weight_gradient(grad: Tensor, x: Tensor) -> Tensor:

@@ -15,6 +15,9 @@ from burnish.nn.optimise import BETAS, EPS
 from burnish.nn.stack import ROWS
 
 Schedule = Literal["linear", "cosine", "constant", "wsd"]
+WRITTEN = (
+    5e6  # tokens from which a small encoder-decoder has learnt most of what it will: a quarter of an hour of one core
+)
 MAX_LENGTH = 256  # where `max_length: auto` stops: attention grows with the square, classification rarely needs more
 
 
@@ -156,9 +159,14 @@ def settle(
     sentences of CoNLL-2003 in three passes: entity F1 0.754 before, 0.849 so).
     places: one place in a window that a text fills: 120 steps at least, of up to 4,096 tokens, for 1,024 are five windows of
     SQuAD 2, half of them without a place, and at 3e-4 so few teach nothing (docs/log.md, "Refusing is learnt first").
+    An encoder-decoder from nothing sees at most about WRITTEN tokens, read and written, in five passes or more, and in more
+    and smaller steps (benchmarks/results/generation.md). "behind an encoder": a decoder that has just been put there, which
+    must learn where to look: half again the passes of pretrained weights, ten times the steps and three times the rate.
     """
     count, tokens = len(train), int(train.offsets[-1]) + beside * len(train)
     by_token = (start == "pretrained" or tags) and (train.token_targets is not None or train.several is not None)
+    written = int(train.output.offsets[-1]) if train.output is not None else 0
+    writes = train.output is not None
     reasons: dict[str, str] = {}
     chosen: dict[str, Any] = {}
     if settings.epochs == "auto":
@@ -166,12 +174,18 @@ def settle(
         least, most = (10, 100) if start == "nothing" else (3, 20) if by_token else (2, 20)
         if start == "head":
             wanted, least, most = 150 / count**0.36, 4, 40
+        if start == "behind an encoder":
+            wanted, least, most = 100 / count**0.36, 4, 20
+        if writes and start == "nothing":
+            wanted, least = min(wanted, max(5.0, WRITTEN / (tokens + written))), 5
         epochs = int(np.clip(round(wanted), least, most))
         chosen["epochs"], reasons["epochs"] = epochs, f"{count:,} examples"
     epochs = chosen.get("epochs", settings.epochs)
     if settings.batch_tokens == "auto":
         longest = int(train.lengths.max()) + beside
-        fit = tokens * epochs / (1500 if start == "nothing" else 120 if tags or places else 60)
+        steps = 2500 if writes and start == "nothing" else 1500 if start == "nothing" else 120 if tags or places else 60
+        steps = 600 if start == "behind an encoder" else steps
+        fit = tokens * epochs / steps
         size = int(np.clip(round(fit / ROWS) * ROWS, 256, 4096 if places else 1024 if by_token else 2048))
         each = -(-size // int(settings.accumulate)) if settings.accumulate != "auto" else size
         chosen["batch_tokens"] = max(each, longest)
@@ -184,7 +198,9 @@ def settle(
         if by_token and layers > 6 and hidden <= 512:
             rate = 2e-4
         if start in ("nothing", "head"):
-            rate = 2e-3 if hidden <= 128 or start == "head" else 1e-3
+            rate = 2e-3 if hidden <= 128 or start == "head" else 1.5e-3 if writes and hidden <= 256 else 1e-3
+        elif start == "behind an encoder":
+            rate = 3e-4
         elif start == "adapters":
             rate = min(10 * rate, 2e-3 if hidden <= 512 else 5e-4)
         chosen["learning_rate"] = rate

@@ -14,7 +14,7 @@ from burnish.nn.batches import Batch, make_batch, reading_order
 from burnish.nn.examples import Examples
 from burnish.nn.quiet import silent_loading
 
-WRITE_TOKENS = 8192  # tokens a batch may come to hold while it is written, prompts and beams included
+WRITE_TOKENS = 16_384  # tokens a batch may come to hold while it is written, prompts and beams included
 SAMPLING = ("temperature", "top_p", "top_k", "min_p", "typical_p")
 
 

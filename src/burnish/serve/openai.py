@@ -22,7 +22,7 @@ from burnish.serve.bodies import ApiError, as_json, error_response, openai_error
 from burnish.serve.inputs import ascii_of
 from burnish.serve.models import ServedModel
 from burnish.serve.protocol import Request, Response
-from burnish.serve.writing import Messages, Piece, Sampling, Talk
+from burnish.serve.writing import TOGETHER, Messages, Piece, Sampling, Talk
 
 if TYPE_CHECKING:
     from burnish.serve.api import Api, Route
@@ -191,14 +191,14 @@ class OpenAI:
             first = await anext(streams[0])  # what can be refused is refused before a status has been sent
             events = self._events(style, model, head, streams, first, _boolean(options or {}, "include_usage"))
             return Response(200, b"", "text/event-stream; charset=utf-8", stream=events)
-        choices, usage = [], _Usage()
-        for index, pieces in enumerate(streams):
-            parts: list[str] = []
-            last = Piece("")
-            async for last in pieces:
-                parts.append(last.text)
-            usage.add(last)
-            choices.append({"index": index, **style.whole("".join(parts)), "finish_reason": last.finish})
+        choices: list[dict[str, Any]] = []
+        usage = _Usage()
+        assert model.writer
+        together = min(TOGETHER, model.writer.max_queue)
+        for start in range(0, len(streams), together):
+            for text, last in await _whole(streams[start : start + together]):
+                usage.add(last)
+                choices.append({"index": len(choices), **style.whole(text), "finish_reason": last.finish})
         return Response(200, as_json(head | {"object": style.kind, "choices": choices, "usage": usage.plain()}))
 
     async def _events(
@@ -273,6 +273,23 @@ class OpenAI:
             raise api.unanswered(error, model.writer.waiting) from None
         finally:
             talk.withdrawn = True
+
+
+async def _whole(streams: list[AsyncGenerator[Piece, None]]) -> list[tuple[str, Piece]]:
+    """Each one's text and last piece; all of them wait at the same time, so that they are written together."""
+
+    async def one(pieces: AsyncGenerator[Piece, None]) -> tuple[str, Piece]:
+        parts: list[str] = []
+        last = Piece("")
+        async for last in pieces:
+            parts.append(last.text)
+        return "".join(parts), last
+
+    found = await asyncio.gather(*map(one, streams), return_exceptions=True)
+    done = [result for result in found if not isinstance(result, BaseException)]
+    if len(done) < len(found):
+        raise next(result for result in found if isinstance(result, BaseException))
+    return done
 
 
 class _Usage:

@@ -1,7 +1,8 @@
-"""Text written piece by piece: one thread, one conversation after the other, and a stop where the caller said so.
+"""Text written in a thread: what wants its answer whole in batches, what wants it piece by piece one after the other.
 
-One at a time, because a network of this size on a few cores has nothing to gain from company; the queue is bounded, and
-who has gone, or has read the words it wanted to stop at, ends the writing at the next token.
+A step of a network of this size reads all its weights whether it writes one token or sixteen, so whole answers that wait
+together are written together, where nothing is drawn by chance: each is what it would have been alone. The queue is bounded,
+and who has gone, or has read the words it wanted to stop at, ends a streamed text at the next token.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from burnish.serve.batching import Full, Stopped
@@ -18,6 +19,7 @@ from burnish.serve.batching import Full, Stopped
 log = logging.getLogger("burnish.serve")
 
 Messages = Sequence[Mapping[str, str]]
+TOGETHER = 32  # whole answers written in one batch
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Talk:
 
 
 class Writer:
-    """Writes what `Talk`s ask for, in the order they came.
+    """Writes what `Talk`s ask for, in the order they came; those that go together at once.
 
     engine: of `nn.generators`. busy: held while it writes, for who else uses the engine.
     """
@@ -115,19 +117,55 @@ class Writer:
                     if self._stopping:
                         return
                     self._free.wait()
-                talk = self._talks.popleft()
-            if talk.withdrawn:
-                continue
+                talks = self._take()
             try:
                 with self.busy:
-                    if talk.whole:
-                        talk.deliver(write_whole(self.engine, talk.prompt, talk.sampling))
-                    else:
-                        write_pieces(self.engine, talk)
+                    if talks and talks[0].whole:
+                        write_together(self.engine, talks)
+                    elif talks:
+                        write_pieces(self.engine, talks[0])
             except Exception as error:
                 if not isinstance(error, ValueError):  # a ValueError is the caller's: turns that the template refuses
                     log.exception("a text could not be written")
-                talk.deliver(error)
+                for talk in talks:
+                    talk.deliver(error)
+
+    def _take(self) -> list[Talk]:
+        """The first that waits, and who may be written with it; nobody where the first has gone."""
+        first = self._talks.popleft()
+        if first.withdrawn:
+            return []
+        beside = [talk for talk in self._talks if self._together(first, talk)][: TOGETHER - 1]
+        for talk in beside:
+            self._talks.remove(talk)
+        return [first, *(talk for talk in beside if not talk.withdrawn)]
+
+    def _together(self, one: Talk, other: Talk) -> bool:
+        """Whether both may be written in one batch: whole, by the same settings, without chance and without stops."""
+        sampling = one.sampling
+        drawn = self.engine.draws if sampling.temperature is None else sampling.temperature > 0
+        alike = one.whole and other.whole and replace(sampling, seed=other.sampling.seed) == other.sampling
+        return bool(alike and not sampling.stop and not drawn)
+
+
+def write_together(engine: Any, talks: Sequence[Talk]) -> None:
+    """Deliver the answers of talks that go together, or of one; a prompt that is refused is that talk's own error."""
+    if len(talks) == 1:
+        talks[0].deliver(write_whole(engine, talks[0].prompt, talks[0].sampling))
+        return
+    prompts: list[Any] = []
+    sound: list[Talk] = []
+    for talk in talks:
+        try:
+            prompts.append(engine.read(talk.prompt))
+        except ValueError as error:
+            talk.deliver(error)
+        else:
+            sound.append(talk)
+    sampling = talks[0].sampling
+    replies = engine.replies(prompts, max_tokens=sampling.max_tokens, **sampling.drawing) if prompts else []
+    for talk, reply in zip(sound, replies, strict=True):
+        talk.deliver(Piece(reply.text, reply.finish_reason, reply.prompt_tokens, reply.completion_tokens))
 
 
 def write_whole(engine: Any, prompt: Messages | str, sampling: Sampling) -> Piece:
@@ -145,7 +183,7 @@ def write_pieces(engine: Any, talk: Talk) -> None:
     """The engine's answer as it is written, without beams."""
     from transformers import TextStreamer  # a generator has woken it already
 
-    examples = _prompted(engine, talk.prompt)
+    examples = engine.read(talk.prompt)
     read = int(examples.lengths[0])
     ends = _ends(engine)
     held = Held(talk.sampling.stop)
@@ -179,18 +217,6 @@ def write_pieces(engine: Any, talk: Talk) -> None:
     except _Enough:
         return
     talk.deliver(Piece(held.rest, "stop" if streamer.ended else "length", read, streamer.written))
-
-
-def _prompted(engine: Any, prompt: Messages | str) -> Any:
-    """A prompt as the engine's own `chat` and `complete` encode it."""
-    from burnish.nn.examples import encode
-
-    if isinstance(prompt, str) or engine.reads_first:
-        text = prompt if isinstance(prompt, str) else prompt[-1]["content"]
-        return encode([text], engine.tokenizer, max_length=engine.max_length)
-    from burnish.nn.conversations import gathered, prompt_tokens
-
-    return gathered([prompt_tokens(engine.tokenizer, prompt, max_length=engine.max_length)])
 
 
 def _ends(engine: Any) -> set[int]:

@@ -10,7 +10,7 @@ import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -34,7 +34,7 @@ OPTIONS: Mapping[str, Any] = {
     "prompt": "",  # what a model is asked, with {text}; empty is the task's own for decoders, the bare text for others
     "demonstrations": 0,  # nearest training records that a decoder is shown with their answers before each text
     "hidden": 256,  # width, layers and pieces of a model from nothing
-    "layers": 3,
+    "layers": 3,  # also of the decoder that is put behind an encoder
     "vocabulary": 8000,
 }
 MOVED = {"strategy": "train: {use: tune, strategy: lora}", "rank": "train: {use: tune, strategy: {use: lora, rank: 8}}"}
@@ -62,6 +62,9 @@ class Writes(base.Task):
         "length_ratio": "words written for each word of the references (characters in Chinese)",
     }
     architecture: ClassVar[str] = "encoder-decoder"
+    starts: ClassVar[
+        tuple[Literal["encoder", "decoder"], ...]
+    ] = ()  # kinds of pretrained models that `backbone: auto` tries, in this order
     asks: ClassVar[Mapping[str, str]]  # language -> what a decoder is asked, with {text}
 
     def __init__(self, spec: TaskSpec) -> None:
@@ -205,32 +208,60 @@ class Writes(base.Task):
 
     @property
     def shape(self) -> str:
-        """encoder-decoder or decoder."""
+        """encoder-decoder or decoder: what a model from nothing is."""
         chosen = self.settings["architecture"]
         return self.architecture if chosen == "auto" else str(chosen)
 
-    def automatic(self) -> str:
-        """The smallest pretrained model of this shape that speaks the languages; a model from nothing where none does."""
+    def shape_of(self, backbone: str) -> str:
+        """The shape of the model that a backbone of `burnish backbones` becomes; "" where its name does not tell."""
         from burnish.nn import backbones
 
-        spoken = {language for pin in backbones.known() if pin.kind == self.shape for language in pin.languages}
-        able = self.shape == "decoder" and set(self.spec.languages) <= spoken
-        return backbones.choose(self.spec.languages, kind="decoder") if able else backbones.FRESH
+        name = self.automatic() if backbone == backbones.AUTO else backbone
+        if name == backbones.FRESH:
+            return self.shape
+        kind = next((pin.kind for pin in backbones.known() if pin.name == name), "")
+        return "encoder-decoder" if kind == "encoder" else kind
+
+    def automatic(self) -> str:
+        """The smallest pretrained model of the kinds that suit the task and speak the languages, else one from nothing."""
+        from burnish.nn import backbones
+
+        asked: dict[str, tuple[backbones.Kind, ...]] = {"decoder": ("decoder",), "encoder-decoder": ("encoder",)}
+        for kind in asked.get(self.settings["architecture"], self.starts):
+            spoken = [set(pin.languages) for pin in backbones.known() if pin.kind == kind]
+            if any(set(self.spec.languages) <= known for known in spoken):
+                return backbones.choose(self.spec.languages, kind=kind)
+        return backbones.FRESH
 
     def backbone(self, name: str, table: pa.Table, *, folder: Path, seed: int, progress: Progress) -> Path:
-        """Pretrained weights, or a model from nothing in `folder` with a tokenizer learnt from the training side."""
+        """Pretrained weights; in `folder` those of an encoder with a decoder behind it, or a model from nothing."""
         from burnish.nn import backbones
 
         name = self.automatic() if name == backbones.AUTO else name
-        if name != backbones.FRESH:
-            return super().backbone(name, table, folder=folder, seed=seed, progress=progress)
-        from burnish.nn.fresh import fresh
-
-        size = {key: self.settings[key] for key in ("hidden", "layers", "vocabulary")}
-        progress.tell(f"  from nothing: {self.shape} of {size['layers']} layers, {size['hidden']} wide")
         table = table.filter(pa.array(self.labelled(table)))
-        texts = [*(self.source(one) for one in self.inputs(table)), *self.wanted(table)]
-        return fresh(folder, texts, architecture=self.shape, seed=seed, **size)
+        size = {key: self.settings[key] for key in ("hidden", "layers", "vocabulary")}
+        if name == backbones.FRESH:
+            from burnish.nn.fresh import fresh
+
+            progress.tell(f"  from nothing: {self.shape} of {size['layers']} layers, {size['hidden']} wide")
+            return fresh(folder, self._written(table), architecture=self.shape, seed=seed, **size)
+        from burnish.nn.warm import only_reads, warm
+
+        found = super().backbone(name, table, folder=folder, seed=seed, progress=progress)
+        if not only_reads(found):
+            return found
+        if self.settings["architecture"] == "decoder":
+            raise BurnishError(
+                f"{found.name} is an encoder, and task.architecture asks for a decoder",
+                where="train.tune.backbone",
+                hint="leave architecture out: a decoder is put behind an encoder, which makes an encoder-decoder",
+            )
+        progress.tell(f"  {found.name} reads; {size['layers']} of its layers behind it learn to write")
+        return warm(folder / found.name, found, self._written(table), layers=size["layers"], seed=seed)
+
+    def _written(self, table: pa.Table) -> list[str]:
+        """All texts that a model reads or writes in these records."""
+        return [*(self.source(one) for one in self.inputs(table)), *self.wanted(table)]
 
     def head(self) -> Head:
         generation = {

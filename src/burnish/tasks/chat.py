@@ -40,6 +40,7 @@ class Task(_generation.Writes):
     }
     figure = "rougeL"
     architecture = "decoder"
+    starts = ("decoder",)
     asks: ClassVar = {
         "en": "Answer the last message of this conversation. Write the answer alone.\n{text}",
         "zh": "回答这段对话的最后一条消息，只写回答。\n{text}",

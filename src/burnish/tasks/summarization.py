@@ -30,6 +30,7 @@ class Task(_generation.Writes):
     name = "summarization"
     pipeline = "summarization"
     figure = "rougeL"
+    starts = ("decoder", "encoder")
     asks: ClassVar = {
         "en": "Summarize the text in a sentence or two. Answer with the summary alone.\nText: {text}",
         "zh": "用一两句话概括下面的文本，只回答摘要。\n文本：{text}",

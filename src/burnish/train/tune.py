@@ -78,7 +78,7 @@ def _shape(settings: Mapping[str, Any], task: TaskSpec) -> str:
     opened: Any = open_task(task)
     if opened.engine == "encoder":
         return "encoder"
-    return str(opened.shape) if settings.get("backbone", "auto") in ("auto", "fresh") else ""
+    return str(opened.shape_of(settings.get("backbone", "auto")))
 
 
 GONE = {"layer_decay": "strategy: {use: layer_wise, decay: ...} says it now"}
@@ -117,7 +117,7 @@ def tune(
     precision: Literal["auto", "fp32", "bf16"] = "auto",
     patience: Count = 3,
     class_weights: Literal["none", "balanced"] = "none",
-    label_smoothing: Share = 0.0,
+    label_smoothing: Share | Literal["auto"] = "auto",
     max_grad_norm: Annotated[float, Ge(0)] = 1.0,
     soft_labels: bool = True,
     gold_epochs: Count | Literal["auto"] = "auto",
@@ -153,7 +153,7 @@ def tune(
     precision: number format of the matrix products; auto probes this processor; weights stay fp32.
     patience: epochs without a better validation score before stopping; 0 never stops early.
     class_weights: balanced weighs a class by the inverse of its share.
-    label_smoothing: share of the target given to all labels alike, 0..1.
+    label_smoothing: share of the target given to all labels alike, 0..1; auto is 0.1 for an encoder-decoder, else 0.
     max_grad_norm: longest gradient; 0 does not clip.
     soft_labels: learn how sure the labels are (`probs`); false learns the label alone.
     gold_epochs: passes over the gold at the end, where the gold section says train: true; auto is 4; 0 none.
@@ -203,6 +203,7 @@ def tune(
     sides = Sides(open_task(context.task), folder, split, max_length=max_length, soft=soft_labels, beside=beside)
     task = sides.task
     head = task.head()
+    smoothing = _smoothing(label_smoothing, sides)
 
     taught = Taught(
         len(sides.table),
@@ -212,7 +213,7 @@ def tune(
             regularise
             or augment
             or distil
-            or label_smoothing
+            or smoothing
             or class_weights != "none"
             or (epochs, learning_rate) != ("auto", "auto")  # these speak of passes over single texts
             or open_group().size > 1
@@ -236,7 +237,7 @@ def tune(
             gold=gold,
             settings=settings,
             balanced=class_weights == "balanced",
-            label_smoothing=label_smoothing,
+            label_smoothing=smoothing,
             gold_epochs=gold_epochs,
             loss=losses.open(loss)[0],
             distil=(distil, distil_weight, distil_temperature) if distil is not None else None,
@@ -247,6 +248,8 @@ def tune(
             group=group,
         )
         told["history"]["tune"]["reasons"]["strategy"] = why
+        if label_smoothing == "auto" and smoothing:
+            told["history"]["tune"]["reasons"]["label_smoothing"] = f"{smoothing} for an encoder-decoder"
         return model, parts, told, group
 
     worth: list[dict[str, Any]] = []
@@ -287,6 +290,14 @@ def tune(
         **told,
     }
     return Model(out, info)
+
+
+def _smoothing(asked: float | str, sides: Any) -> float:
+    """What `label_smoothing` means: auto is the 0.1 of Vaswani et al. (2017) where an encoder-decoder writes."""
+    if asked != "auto":
+        return float(asked)
+    reads_first = sides.task.engine == "generator" and not getattr(sides.tokenizer, "chat_template", None)
+    return 0.1 if reads_first else 0.0
 
 
 def _start(backbone: str, pretrained: Pretrained | None) -> Path | None:

@@ -54,8 +54,9 @@ def choose(model: Any, taught: Taught, *, memory: float | None = None) -> tuple[
     few = taught.one_label and taught.plain and taught.labels > 1 and taught.records <= FEW * taught.labels
     if few and pretrained and isinstance(model, EncoderClassifier):
         return [Contrastive()], f"{taught.records} texts for {taught.labels} labels, at most {FEW} for each"
-    fresh = "pretrained" if pretrained else "from nothing"
-    return [Full()], f"{kind}, {fresh}, of {count / 1e6:,.1f} million weights"
+    start = getattr(model, "start", "pretrained")
+    begun = "from nothing" if start == "nothing" else start
+    return [Full()], f"{kind}, {begun}, of {count / 1e6:,.1f} million weights"
 
 
 def _memory() -> float:

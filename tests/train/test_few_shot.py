@@ -23,6 +23,15 @@ def test_contrastive_from_the_spec(tuned: Tuned) -> None:
     assert burnish.load(run).predict(["lovely warm film"])[0]["label"] == "good"
 
 
+@pytest.mark.parametrize(("asked", "made"), [({}, "contrastive"), ({"epochs": 1}, "full"), ({"loss": "focal"}, "full")])
+def test_auto_teaches_a_few_texts_by_pairs_where_nothing_speaks_of_single_texts(
+    tuned: Tuned, asked: dict[str, object], made: str
+) -> None:
+    card = json.loads((tuned(60, **{"epochs": "auto", **asked}) / "model" / "burnish.json").read_text("utf-8"))
+    name = card["strategy"]
+    assert (name["use"] if isinstance(name, dict) else name) == made, card["history"]["tune"]["reasons"]["strategy"]
+
+
 def test_contrastive_stands_alone(tuned: Tuned) -> None:
     with pytest.raises(BurnishError, match="do not go together"):
         tuned(strategy=["contrastive", "gradual"])

@@ -182,6 +182,22 @@ def test_remedies_read_findings_in_one_way() -> None:
     assert both == Remedy(frozenset({1}), {2: "b"}, {}, {2: 4.0}, frozenset())
 
 
+@pytest.mark.parametrize(("check", "all_judge"), [("area_under_margin", True), ("length", False)])
+def test_records_that_leave_for_a_doubted_label_judge_both_models(
+    context: Context, check: str, all_judge: bool
+) -> None:
+    """Without them the rest would be the easy ones, and taking hard records away would look like a gain."""
+    rows, wrong = noisy(300, 0.2)
+    told = {check: {at: Finding(check, 0.7, "review") for at in wrong}}
+    material = material_of(rows, context)
+    plan = {"it": lambda seen: Remedy(dropped=frozenset(wrong))}
+    effects, plain, figures = measure(bench(material), material, plan, told)
+    before, after = figures["it"]
+    assert after["accuracy"] - before["accuracy"] == pytest.approx(effects["it"]["accuracy"]["value"], abs=1e-4)
+    assert (before == plain) is all_judge
+    assert (before["accuracy"] > plain["accuracy"] + 0.05) is not all_judge
+
+
 def test_auto_acts_on_what_helps_and_says_before_and_after(context: Context) -> None:
     rows, wrong = noisy(400, 0.2)
     rows += [replace(rows[at], id=f"copy{at}") for at in range(20)]

@@ -31,7 +31,7 @@ from burnish.quality.remedies import (
 Action = Literal["drop", "relabel", "soften", "reweigh", "redact", "review", "keep"]
 
 
-@stage("quality.curate", version=2)
+@stage("quality.curate", version=3)
 def curate(
     records: Records,
     context: Context,

@@ -5,7 +5,8 @@ from the training side as every remedy would leave it: records set aside, labels
 texts. Checks of labels are asked again about the training side alone (`again`), for what they say of everything has read
 the judging labels. The judging side is cured for nobody, with exceptions that are the same for both probes:
 
-- records that a check would take away because nothing like them should come (copies, empty texts) do not judge;
+- records that a check would take away because nothing like them should come (copies, empty texts) do not judge; those that a
+  check of labels would take away do: texts as hard as they are come again;
 - a label that a check doubts judges by halves: given and suggested label share it, as likely as the check finds them. To
   judge by it as it stands would punish who learnt better; to leave such records out would keep the easy ones alone, and
   flatter every remedy that takes hard records away. `as_labelled` says what the plain labels say.
@@ -108,8 +109,9 @@ def _merit(effect: Mapping[str, Any]) -> tuple[float, ...]:
 
 def measure(
     made: Bench, material: Material, plans: Mapping[Any, Plan], told: Told, *, repeats: int = REPEATS
-) -> tuple[dict[Any, dict[str, Any]], dict[str, float], dict[Any, dict[str, float]]]:
-    """(plan -> effect, figures without any remedy, plan -> figures with it); figures are means over the splits.
+) -> tuple[dict[Any, dict[str, Any]], dict[str, float], dict[Any, tuple[dict[str, float], dict[str, float]]]]:
+    """(plan -> effect, figures without any remedy, plan -> figures without and with it of the records that judge it);
+    figures are means over the splits.
 
     plans: name -> a function from findings to the remedy that they lead to. told: what the checks say of all records.
     """
@@ -118,7 +120,8 @@ def measure(
     place = {int(row): at for at, row in enumerate(made.rows)}
     judged, aside = judge_targets(made, material, told, place), not_judged(made, material, told, place)
     whole = {name: plan(told) for name, plan in plans.items()}
-    dropped = {name: _dropped(made, one, judged, place) for name, one in whole.items()}
+    come = _doubtful(told, place, len(made.rows)) | (judged.max(axis=1) < 1 if made.learn == "one" else False)
+    dropped = {name: _dropped(made, one, place) & ~come for name, one in whole.items()}
     again = asked_again(material, [name for name in told if told[name]], told)
     before: dict[Any, list[dict[str, float]]] = {name: [] for name in plans}
     after: dict[Any, list[dict[str, float]]] = {name: [] for name in plans}
@@ -152,7 +155,7 @@ def measure(
         for name in plans
         if len(after[name]) >= max(2, repeats // 2)
     }
-    return effects, _means(plain), {name: _means(after[name]) for name in effects}
+    return effects, _means(plain), {name: (_means(before[name]), _means(after[name])) for name in effects}
 
 
 def _right(made: Bench, ask: Any, judge: Array, targets: Array) -> Array:
@@ -205,12 +208,22 @@ def _value(made: Bench, name: str, code: int) -> str:
     return made.values[name][code]
 
 
-def _dropped(made: Bench, one: Remedy, judged: Array, place: Mapping[int, int]) -> Array:
-    """(l,) records that the remedy would set aside, and not for their label: nothing like them is to come."""
+def _dropped(made: Bench, one: Remedy, place: Mapping[int, int]) -> Array:
+    """(l,) records that the remedy would set aside."""
     gone = np.zeros(len(made.rows), dtype=bool)
     gone[[place[row] for row in one.dropped if row in place]] = True
-    of_label: Array = judged.max(axis=1) < 1
-    return gone & ~of_label if made.learn == "one" else gone
+    return gone
+
+
+def _doubtful(told: Told, place: Mapping[int, int], count: int) -> Array:
+    """(l,) records whose label some check of labels doubts, with a better one to name or without."""
+    from burnish.quality.checks import CHECKS
+
+    found = np.zeros(count, dtype=bool)
+    for name, rows in told.items():
+        if name in CHECKS and CHECKS[name].of_labels:
+            found[[place[row] for row in rows if row in place]] = True
+    return found
 
 
 def cured(made: Bench, material: Material, one: Remedy, place: Mapping[int, int]) -> tuple[Array, Array, Array, Array]:

@@ -62,8 +62,8 @@ def by_effect(audit: Mapping[str, Any]) -> Plan:
 def checked(plan: Plan, records: Records, context: Context) -> Plan:
     """Measure the plan as a whole on held-out records; while it is worse than nothing, take back its weakest part.
 
-    The records must have been audited with an effect. What is measured: mean figures before and after over the same
-    splits as the audit's (after: of the last plan), and the interval of the difference.
+    The records must have been audited with an effect. What is measured: mean figures before and after (of the last plan)
+    over the same splits as the audit's and the same records, and the interval of the difference.
     """
     from burnish.quality.bench import bench, why_not
     from burnish.quality.effect import measure
@@ -83,10 +83,11 @@ def checked(plan: Plan, records: Records, context: Context) -> Plan:
         whole = functools.partial(_together, plan, sorted(merit, key=_rank), given=given)
         if not whole(told).touched:
             break
-        effects, before, after = measure(made, material, {"all": whole}, told)
+        effects, _, figures = measure(made, material, {"all": whole}, told)
         if "all" not in effects:
             break
-        plan.joint = {"effect": effects["all"], "before": before, "after": after["all"]}
+        before, after = figures["all"]
+        plan.joint = {"effect": effects["all"], "before": before, "after": after}
         if not harms(effects["all"]) and not _worse(effects["all"]):
             break
         weakest = merit.pop()

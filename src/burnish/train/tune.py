@@ -90,7 +90,9 @@ def _estimate(records: int, tokens: int, settings: Mapping[str, Any], task: Task
     return for_tune(records, tokens, settings, task, otherwise=TOKENS_PER_S)
 
 
-@stage("train.tune", cost=_cost, estimate=_estimate, aliases=ALIASES, gone=GONE, check=_check, distributed=True)
+@stage(
+    "train.tune", version=2, cost=_cost, estimate=_estimate, aliases=ALIASES, gone=GONE, check=_check, distributed=True
+)
 def tune(
     split: Split,
     gold: Gold | None,

@@ -218,6 +218,7 @@ def tune(
             or smoothing
             or class_weights != "none"
             or (epochs, learning_rate) != ("auto", "auto")  # these speak of passes over single texts
+            or not _checked(sides.table)
             or open_group().size > 1
             or (gold and gold.facts.get("train"))
         )
@@ -300,6 +301,11 @@ def _smoothing(asked: float | str, sides: Any) -> float:
         return float(asked)
     reads_first = sides.task.engine == "generator" and not getattr(sides.tokenizer, "chat_template", None)
     return 0.1 if reads_first else 0.0
+
+
+def _checked(table: Any) -> bool:
+    """Whether no label was made by labellers that may be wrong: one wrong label spoils every pair that it is in."""
+    return set(table["label_from"].unique().to_pylist()) <= {None, "given", "gold", "review"}
 
 
 def _start(backbone: str, pretrained: Pretrained | None) -> Path | None:

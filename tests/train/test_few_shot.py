@@ -33,12 +33,11 @@ def test_auto_teaches_a_few_texts_by_pairs_where_nothing_speaks_of_single_texts(
 
 
 def test_labels_that_labellers_made_are_not_taught_by_pairs() -> None:
-    from burnish.core.records import Record, to_table
-    from burnish.train.tune import _checked
+    from burnish.core.records import Record, from_people, to_table
 
     people = [Record(text="a", label="good"), Record(text="b", label="bad", label_from="review")]
-    assert _checked(to_table(people))
-    assert not _checked(to_table([*people, Record(text="c", label="bad", label_from="aggregate:majority")]))
+    assert from_people(to_table(people))
+    assert not from_people(to_table([*people, Record(text="c", label="bad", label_from="aggregate:majority")]))
 
 
 def test_contrastive_stands_alone(tuned: Tuned) -> None:

@@ -246,3 +246,8 @@ def _hashes(ids: Sequence[str]) -> np.ndarray:
     """64 bits of each id."""
     digests = b"".join(hashlib.blake2b(one.encode("utf-8", "surrogatepass"), digest_size=8).digest() for one in ids)
     return np.frombuffer(digests, dtype=np.uint64)
+
+
+def from_people(table: pa.Table) -> bool:
+    """Whether no target was made by labellers or makers: all were given, or people checked them."""
+    return set(table["label_from"].unique().to_pylist()) <= {None, "given", "gold", "review"}

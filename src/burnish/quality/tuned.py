@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from burnish.core.progress import Silent
-from burnish.core.records import SCHEMA, conform
+from burnish.core.records import SCHEMA, conform, from_people
 from burnish.quality.again import asked_again, findings_of
 from burnish.quality.bench import LEAST_ROWS, Bench, bench, figures, why_not
 from burnish.quality.changed import changed
@@ -153,7 +153,10 @@ class Laboratory:
             examples = examples.take(repeated(weights, seed=seed))
         objective = self.task.objective()
         given = Taught(
-            len(examples), len(self.task.head().labels), one_label=type(objective) is CrossEntropy, plain=True
+            len(examples),
+            len(self.task.head().labels),
+            one_label=type(objective) is CrossEntropy,
+            plain=from_people(self.table),
         )
         common: dict[str, Any] = {"settings": Training(), "scratch": None, "progress": Silent(), "seed": seed}
         parts = placed(choose(model, given)[0], model, seed=seed)  # what `strategy: auto` would do with these

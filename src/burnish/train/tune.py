@@ -12,6 +12,7 @@ from annotated_types import Ge, Gt
 
 from burnish.core.artifacts import Gold, Model, Pretrained, Split
 from burnish.core.errors import BurnishError
+from burnish.core.records import from_people
 from burnish.core.stage import Context, Count, Positive, Share, TaskSpec, stage
 from burnish.nn.backbones import Start
 from burnish.nn.losses.base import losses
@@ -218,7 +219,7 @@ def tune(
             or smoothing
             or class_weights != "none"
             or (epochs, learning_rate) != ("auto", "auto")  # these speak of passes over single texts
-            or not _checked(sides.table)
+            or not from_people(sides.table)  # a wrong label spoils every pair that it is in
             or open_group().size > 1
             or (gold and gold.facts.get("train"))
         )
@@ -301,11 +302,6 @@ def _smoothing(asked: float | str, sides: Any) -> float:
         return float(asked)
     reads_first = sides.task.engine == "generator" and not getattr(sides.tokenizer, "chat_template", None)
     return 0.1 if reads_first else 0.0
-
-
-def _checked(table: Any) -> bool:
-    """Whether no label was made by labellers that may be wrong: one wrong label spoils every pair that it is in."""
-    return set(table["label_from"].unique().to_pylist()) <= {None, "given", "gold", "review"}
 
 
 def _start(backbone: str, pretrained: Pretrained | None) -> Path | None:

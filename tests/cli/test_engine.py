@@ -55,6 +55,18 @@ def alike(folder: Path, one: str, other: str) -> None:
 
 
 @pytest.mark.slow
+def test_auto_chooses_the_same_strategy_however_many_processes_there_are(films: Path, burnish) -> None:
+    path = films / "burnish.yaml"
+    text = path.read_text("utf-8").replace("epochs: 2, learning_rate: 0.003, batch_tokens: 128, accumulate: 2,", "")
+    path.write_text(text, "utf-8")
+    for store, more in (("one", ()), ("two", ("--set", "engine.processes=2"))):
+        done = burnish("run", "--set", f"store.path={store}", *more, cwd=films)
+        assert done.returncode == 0, done.stderr
+        assert model(films, store)[0]["strategy"] == "contrastive"
+    alike(films, "one", "two")
+
+
+@pytest.mark.slow
 def test_processes_make_what_one_makes_and_nothing_is_made_twice(films: Path, burnish) -> None:
     assert burnish("run", "--set", "store.path=one", cwd=films).returncode == 0
     done = burnish("run", "--set", "store.path=two", "--set", "engine.processes=2", cwd=films)

@@ -220,7 +220,6 @@ def tune(
             or class_weights != "none"
             or (epochs, learning_rate) != ("auto", "auto")  # these speak of passes over single texts
             or not from_people(sides.table)  # a wrong label spoils every pair that it is in
-            or open_group().size > 1
             or (gold and gold.facts.get("train"))
         )
         and losses.plain(loss) == "cross_entropy",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ranking_data import backbone, pairs_only, world
+from ranking_data import COLOURS, THINGS, backbone, pairs_only, world
 
 from burnish.core.progress import Silent
 from burnish.core.records import Record, to_table
@@ -160,7 +161,8 @@ def test_a_candidate_too_like_the_relevant_one_is_left_alone():
 
 def test_mined_negatives_come_from_the_table_alone(tokenizer):
     task = task_of(model="two-tower", negatives="mined", margin=100.0)
-    table = pairs_only(40, seed=0)
+    named = list(itertools.product(COLOURS.values(), THINGS.values()))
+    table = to_table(Record(f"{a} want {b}", text_b=f"{a} {b} shop", label="1") for a, b in named)
     pool = {tuple(tokenizer(text)["input_ids"]) for text in table["text_b"].to_pylist()}
     examples = task.examples(table, tokenizer, max_length=32)
     candidates = np.flatnonzero(examples.targets[:, 0] != QUERY)

@@ -17,7 +17,7 @@ import tiny_bert
 import torch
 
 from burnish.core.progress import Silent
-from burnish.nn import batches, checkpoints, frozen, heads, kernels, loop, models, stack
+from burnish.nn import batches, checkpoints, frozen, heads, kernels, loop, models, one_class, stack
 from burnish.nn.batches import encode
 from burnish.nn.kernels import Kernels
 from burnish.nn.models import Head
@@ -138,7 +138,7 @@ def test_texts_nobody_foresaw_are_computed_and_said(folder, chosen):
     models_ = []
     for reads in ((), (held_out,)):
         model = heads.build(folder, Head("sequence", ("bad", "good")), seed=0)
-        judge = loop.Judge("accuracy", lambda m: loop.score(m, held_out)[::-1], reads)
+        judge = loop.Judge("accuracy", lambda m: one_class.score(m, held_out)[::-1], reads)
         parts = placed(strategies.open("frozen"), model, seed=0)
         loop.fit(
             model, data, None, settings=loop.Training(**SETTINGS), scratch=None, progress=told, seed=0, judge=judge,

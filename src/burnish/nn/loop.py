@@ -29,14 +29,13 @@ from burnish.nn.devices import device_of, moved
 from burnish.nn.distributed import Group
 from burnish.nn.kernels import Installed, Kernels, choose, for_gpu, with_layers
 from burnish.nn.lessons import Lessons
-from burnish.nn.objectives import Objective, TokenCrossEntropy
+from burnish.nn.objectives import Objective
 from burnish.nn.predict import pad_token_of, read_lengths
 from burnish.nn.recompute import recomputed
 from burnish.nn.regularisers.base import Regulariser
 from burnish.nn.regularisers.base import check as stand_together
-from burnish.nn.span_objectives import Borders
 from burnish.nn.strategies.base import Strategy, combined
-from burnish.nn.training import Epoch, History, Judge, Training, Watch, rate_at, settle
+from burnish.nn.training import Epoch, History, Judge, Training, Watch, aims, rate_at, settle
 
 
 def fit(
@@ -172,8 +171,7 @@ def _rules(
         layers=layers,
         start=start,
         beside=int(getattr(model, "image_tokens", 0)),
-        tags=start != "nothing" and isinstance(objective, TokenCrossEntropy),
-        places=isinstance(costs.task_of(objective), Borders),
+        **aims(objective, start=start),
     )
 
 

@@ -82,7 +82,7 @@ def fit(
     if int(settled.accumulate) < group.size:
         progress.tell(f"  warning: accumulate {settled.accumulate} is fewer batches a step than {group.size} processes")
     device = device_of(settled.device)
-    hooked = any(one.modules for one in (*strategies, *regularisers))
+    hooked = any(one.modules for one in strategies) or any(one.modules for one in regularisers)
     kernels = group.kernels(_kernels(model, settled, device, found, hooked=hooked))
     for line in kernels.why:
         progress.tell(f"  {line}")
@@ -164,6 +164,7 @@ def _rules(
     """`settle` for this network, these examples, and what is to be learnt."""
     hidden, layers = _size(model)
     start = next((one.start for one in strategies if one.start), getattr(model, "start", "pretrained"))
+    aim = aims(objective, start=start)
     return functools.partial(
         settle,
         train=train,
@@ -171,7 +172,8 @@ def _rules(
         layers=layers,
         start=start,
         beside=int(getattr(model, "image_tokens", 0)),
-        **aims(objective, start=start),
+        tags=aim["tags"],
+        places=aim["places"],
     )
 
 

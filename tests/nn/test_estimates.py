@@ -10,7 +10,8 @@ import tiny_bert
 from burnish.core.stage import TaskSpec, find
 from burnish.core.tasktypes import open_task
 from burnish.nn import estimates
-from burnish.nn.estimates import Network, Pace, for_tune, network_of, outline, tuning
+from burnish.nn.estimates import Pace, for_tune, tuning
+from burnish.nn.outlines import Network, network_of, outline
 
 MINILM = Network(weights=22_713_728, table=30_522 * 384, hidden=384, layers=6, inner=1536, heads=12)
 SETTINGS = {"max_length": "auto", "precision": "bf16", "activation_checkpointing": False}

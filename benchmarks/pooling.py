@@ -33,7 +33,7 @@ def main() -> None:
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     from burnish.core.progress import Silent
-    from burnish.nn import batches, heads, loop
+    from burnish.nn import batches, heads, loop, one_class
     from burnish.nn.models import Head
 
     parser = argparse.ArgumentParser()
@@ -70,7 +70,7 @@ def main() -> None:
                 history = loop.fit(
                     model, few, None, settings=loop.Training(), scratch=None, progress=Silent(), seed=seed
                 )
-                found.append(loop.score(model, held_out)[1])
+                found.append(one_class.score(model, held_out)[1])
             shown = ", ".join(f"{accuracy:.3f}" for accuracy in found)
             print(f"{args.set} {count} {head}: {shown} ({history.resolved})", flush=True)
 

@@ -107,7 +107,7 @@ def tuned(
     from transformers import AutoTokenizer
 
     from burnish.core.progress import Silent
-    from burnish.nn import heads, loop
+    from burnish.nn import heads, loop, one_class
     from burnish.nn.examples import encode
     from burnish.nn.models import Head
 
@@ -124,7 +124,7 @@ def tuned(
         model, made["train"], made["validation"], settings=settings, scratch=None, progress=Silent(), seed=seed
     )
     best = max(one.validation_score or 0.0 for one in history.epochs)
-    return {"validation": best, "test": loop.score(model, made["test"])[1], "rate": rate}
+    return {"validation": best, "test": one_class.score(model, made["test"])[1], "rate": rate}
 
 
 def _centre(model: Any, examples: Any) -> None:

@@ -7,22 +7,20 @@ import json
 import pytest
 import tiny_bert
 
-from burnish.core.stage import TaskSpec
+from burnish.core.stage import TaskSpec, find
+from burnish.core.tasktypes import open_task
 from burnish.nn import estimates
-from burnish.nn.estimates import Network, for_tune, network_of, tuning
+from burnish.nn.estimates import Pace, for_tune, tuning
+from burnish.nn.outlines import Network, network_of, outline
 
 MINILM = Network(weights=22_713_728, table=30_522 * 384, hidden=384, layers=6, inner=1536, heads=12)
-SETTINGS = {
-    "backbone": "minilm", "epochs": 1, "batch_tokens": 2048, "max_length": "auto", "precision": "bf16",
-    "activation_checkpointing": False,
-}  # fmt: skip
+SETTINGS = {"max_length": "auto", "precision": "bf16", "activation_checkpointing": False}
 FIGURES = {"bf16_gflops": 1214.0, "fp32_gflops": 54.0}
 
 
-def estimate(records, tokens, **more):
-    return tuning(
-        MINILM, records=records, tokens=tokens, settings={**SETTINGS, **more}, figures=FIGURES, otherwise=9000.0
-    )
+def estimate(records, tokens, *, batch_tokens=2048, figures=FIGURES, **more):
+    pace, settings = Pace(1, batch_tokens), {**SETTINGS, **more}
+    return tuning(MINILM, pace, records=records, tokens=tokens, settings=settings, figures=figures, otherwise=9000.0)
 
 
 @pytest.mark.parametrize(
@@ -43,21 +41,28 @@ def test_time_goes_with_weights_tokens_and_the_speed_of_the_machine():
     assert one.seconds < estimate(1600, 40_000, precision="fp32").seconds
     twice = estimate(1600, 40_000, activation_checkpointing=True)
     assert one.seconds < twice.seconds < 1.4 * one.seconds
-    unknown = tuning(MINILM, records=1600, tokens=40_000, settings=SETTINGS, figures={}, otherwise=9000.0)
+    unknown = estimate(1600, 40_000, figures={})
     assert "measured here" in one.basis and "two cores" in unknown.basis
 
 
-def test_a_network_is_read_from_its_files_and_what_is_unknown_is_not_guessed(tmp_path):
-    from transformers import AutoModel
+def settings_of(**more):
+    return find("train", "tune").filled(more)
+
+
+def test_a_network_is_built_without_its_weights_and_what_is_unknown_is_not_guessed(tmp_path):
+    from burnish.nn import models
 
     folder = tiny_bert.make(tmp_path / "tiny")
-    found = network_of(folder)
-    weights = sum(p.numel() for p in AutoModel.from_pretrained(folder).parameters())
-    assert found == Network(weights, 5000 * 32, 32, 2, 64, 2)
-    task = TaskSpec()
-    assert (
-        for_tune(100, 3000, {**SETTINGS, "backbone": str(folder)}, task, otherwise=9000.0).bytes > estimates.LIBRARIES
-    )
-    assert for_tune(100, 3000, {**SETTINGS, "backbone": "fresh"}, task, otherwise=9000.0) is None
-    (folder / "config.json").write_text(json.dumps({"model_type": "t5"}), "utf-8")
-    assert network_of(folder) is None
+    task = TaskSpec(labels=("bad", "good"))
+    model = outline(open_task(task), str(folder))
+    assert {weight.device.type for weight in model.encoder.parameters()} == {"meta"}
+    found = network_of(model)
+    built = models.build(folder, open_task(task).head(), seed=0)
+    weights = sum(weight.numel() for weight in built.parameters())
+    tables = (5000 + 64 + 2) * 32  # words, places, the two sides of a pair
+    assert found == Network(weights, tables, 32, 2, 64, 2)
+    there = for_tune(100, 3000, settings_of(backbone=str(folder)), task, otherwise=9000.0)
+    assert there.bytes > estimates.LIBRARIES and there.pace.steps == 40
+    assert for_tune(100, 3000, settings_of(backbone="fresh"), task, otherwise=9000.0) is None
+    (folder / "config.json").write_text(json.dumps({"model_type": "nobody knows"}), "utf-8")
+    assert outline(open_task(task), str(folder)) is None

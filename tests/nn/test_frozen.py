@@ -17,11 +17,11 @@ import tiny_bert
 import torch
 
 from burnish.core.progress import Silent
-from burnish.nn import batches, checkpoints, frozen, heads, kernels, loop, models, stack
+from burnish.nn import batches, checkpoints, frozen, heads, kernels, loop, models, one_class, stack
 from burnish.nn.batches import encode
 from burnish.nn.kernels import Kernels
 from burnish.nn.models import Head
-from burnish.nn.predict import predict_outputs
+from burnish.nn.predict import outputs_of, predict_outputs
 from burnish.nn.strategies.base import placed, strategies
 
 FORMATS = {
@@ -138,7 +138,7 @@ def test_texts_nobody_foresaw_are_computed_and_said(folder, chosen):
     models_ = []
     for reads in ((), (held_out,)):
         model = heads.build(folder, Head("sequence", ("bad", "good")), seed=0)
-        judge = loop.Judge("accuracy", lambda m: loop.score(m, held_out)[::-1], reads)
+        judge = loop.Judge("accuracy", lambda m: one_class.score(m, held_out)[::-1], reads)
         parts = placed(strategies.open("frozen"), model, seed=0)
         loop.fit(
             model, data, None, settings=loop.Training(**SETTINGS), scratch=None, progress=told, seed=0, judge=judge,
@@ -296,9 +296,9 @@ def test_other_families_hand_the_kept_states_on_or_say_why_not(tmp_path, family)
     data = frozen.Examples(tokens=random.integers(3, 100, offsets[-1]).astype(np.int32), offsets=offsets)
     batch = next(iter(batches.batches_of(data, [np.arange(10)], pad_token=0)))
     with kernels.installed(model, FORMATS["modules"], seed=0) as operators:
-        expected = loop.outputs_of(model, batch).detach()
+        expected = outputs_of(model, batch).detach()
         with frozen.known(model, operators, FORMATS["modules"], [data], scratch=None, progress=Silent()) as said:
-            got = loop.outputs_of(model, batch)
+            got = outputs_of(model, batch)
     assert "computed once" in said
     torch.testing.assert_close(got, expected, rtol=0.02, atol=0.02)
 

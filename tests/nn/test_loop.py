@@ -15,7 +15,7 @@ import torch
 
 from burnish.core.errors import BurnishError
 from burnish.core.progress import Silent
-from burnish.nn import checkpoints, heads, kernels, loop
+from burnish.nn import checkpoints, heads, kernels, loop, one_class
 from burnish.nn.batches import encode
 from burnish.nn.models import Head
 from burnish.nn.objectives import balanced_weights, cross_entropy
@@ -61,7 +61,7 @@ def same(one, two):
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_it_learns(folder, precision):
     model, history = train(folder, examples(folder, 200), precision=precision)
-    assert loop.score(model, examples(folder, 100, seed=1))[1] > 0.95
+    assert one_class.score(model, examples(folder, 100, seed=1))[1] > 0.95
     assert history.epochs[-1].loss < 0.3 < history.epochs[0].loss
     assert history.resolved["precision"] == precision
     assert all(p.dtype == torch.float32 and p.grad is None for p in model.parameters())
@@ -165,7 +165,7 @@ def test_early_stopping_keeps_the_best_weights(folder):
     data, held_out = examples(folder, 40), examples(folder, 60, seed=1)
     model, history = train(folder, data, validation=held_out, epochs=40, patience=2)
     assert history.stopped_early and len(history.epochs) == history.best_epoch + 3
-    loss, accuracy = loop.score(model, held_out)
+    loss, accuracy = one_class.score(model, held_out)
     best = history.epochs[history.best_epoch]
     assert accuracy == pytest.approx(best.validation_score, abs=0.02)
     assert accuracy == pytest.approx(max(epoch.validation_score for epoch in history.epochs), abs=0.02)
@@ -177,7 +177,7 @@ def test_weight_nought_silences_an_example(folder):
     wrong = clean.with_targets(np.where(np.arange(120) % 3 == 0, 1 - clean.targets, clean.targets))
     weighed = wrong.with_targets(wrong.targets, weights=(np.arange(120) % 3 != 0).astype(float))
     held_out = examples(folder, 100, seed=1)
-    losses = [loop.score(train(folder, data)[0], held_out)[0] for data in (weighed, wrong)]
+    losses = [one_class.score(train(folder, data)[0], held_out)[0] for data in (weighed, wrong)]
     assert losses[0] < losses[1]
 
 

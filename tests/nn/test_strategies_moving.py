@@ -17,6 +17,7 @@ from burnish.nn.batches import encode
 from burnish.nn.kernels import Kernels, installed
 from burnish.nn.models import Head
 from burnish.nn.optimise import AdamW
+from burnish.nn.predict import predict_logits
 from burnish.nn.strategies.base import check, combined, placed, strategies
 
 HEAD = r"head\."
@@ -334,5 +335,5 @@ def test_saved_and_loaded_it_is_a_whole_model_that_says_the_same(folder, tmp_pat
     models.save(model, tmp_path / "model", head, tokenizer=AutoTokenizer.from_pretrained(folder), strategies=parts)
     again = heads.load(tmp_path / "model")
     data = examples(folder, 10)
-    one, two = (loop.predict_logits(each, data) for each in (model, again))
+    one, two = (predict_logits(each, data) for each in (model, again))
     assert np.abs(one - two).max() < 1e-4 and not (tmp_path / "model" / models.ADAPTER).exists()

@@ -298,6 +298,48 @@ def test_scores_are_those_of_the_tasks_their_mean_and_the_share_of_all_right(tok
     assert part.items == [answers.items[2], answers.items[5]] and len(part.parts["tone"].probabilities) == 2
 
 
+def judged(task, table, tokenizer, answer) -> dict[str, float]:
+    """Figures of an epoch whose network gives `answer(row, window, examples)` for each window, as training judges it."""
+    examples = task.examples(table, tokenizer, max_length=64)
+    rows = table.to_pylist()
+    outputs = [answer(rows[record], examples.window(i), examples) for i, record in enumerate(examples.of_records)]
+    answers = task.decode(task.inputs(table), examples, outputs, task.judging(table, examples, outputs))
+    return task.figures(task.tally(table, answers).sum(0))
+
+
+def test_an_epoch_is_judged_with_the_thresholds_of_each_task(tokenizer):
+    """The network tells all records apart, and is a little too shy: unfitted, labels it is 30% sure of are not said."""
+    about = {"type": "classification", "multi_label": True, "labels": ["food", "rooms"]}
+    task = task_of({"tone": TASKS["tone"], "about": about})
+    table = to_table(
+        Record(f"a day {i}", label=["bad", "good"][i % 2], labels=[["food"], ["rooms"], []][i % 3]) for i in range(24)
+    )
+
+    def answer(row, window, examples):
+        sure = np.where(np.isin(["food", "rooms"], row["labels"]), 0.3, 0.1)
+        return {"tone": np.eye(2)[int(row["label"] == "good")] * 9, "about": np.log(sure / (1 - sure))}
+
+    figures = judged(task, table, tokenizer, answer)
+    assert figures["about.micro_f1"] == figures["mean"] == 1.0
+
+
+def test_an_epoch_of_questions_is_judged_with_their_threshold(tokenizer):
+    """Without one, a network that doubts every place refuses all questions, those with an answer too."""
+    tone = {"type": "classification", "labels": ["bad", "good"]}
+    task = task_of({"asked": {"type": "question_answering"}, "tone": tone})
+    asked = [{"text": "warm", "start": 2}, {"text": "", "start": None}]
+    table = to_table(Record("a day", text_b="a warm day", label="good", answer=asked[i % 2]) for i in range(12))
+
+    def answer(row, window, examples):
+        borders = np.full((window.stop - window.start, 2), -9.0)
+        starts, parts = examples.starts[window], examples.parts[window]
+        borders[np.flatnonzero((parts == 1) & (starts == 2))] = 9.0
+        borders[0] = 2.0 if row["answer"]["text"] else 4.0  # the log odds that there is none are the sum of the two
+        return {"asked": borders, "tone": np.array([0.0, 9.0])}
+
+    assert judged(task, table, tokenizer, answer)["asked.f1"] == 1.0
+
+
 def test_baselines_go_from_the_weakest_of_all_to_the_strongest_of_each():
     task, table = task_of({name: TASKS[name] for name in ("tone", "slots")}), records(60)
     found = list(task.baselines(table.slice(0, 30), table.slice(30, 15), table.slice(45), seed=0))

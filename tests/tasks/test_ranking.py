@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ranking_data import backbone, pairs_only, world
+from ranking_data import COLOURS, THINGS, backbone, pairs_only, world
 
 from burnish.core.progress import Silent
 from burnish.core.records import Record, to_table
@@ -24,7 +25,7 @@ from burnish.nn.examples import Examples
 from burnish.nn.index import Index, nearest, shortened
 from burnish.nn.predict import predict_outputs
 from burnish.nn.ranking_losses import QUERY, RankingLoss, contrastive, listwise, pairwise
-from burnish.tasks import _lists
+from burnish.tasks import _ranking_lists
 from burnish.tasks.base import Answers
 from burnish.tasks.ranking import Task, rerank
 from burnish.text.normalise import normalise
@@ -88,7 +89,7 @@ def test_a_group_is_never_cut(numbers, data):
 
 @given(st.lists(st.sampled_from([0.0, 1.0]), min_size=1, max_size=80), st.integers(2, 20))
 def test_dealt_lists_hold_everything_and_a_relevant_one(relevance, size):
-    lists = _lists.dealt(relevance, size=size, seed=0)
+    lists = _ranking_lists.dealt(relevance, size=size, seed=0)
     assert {at for one in lists for at in one} == set(range(len(relevance)))
     assert all(len(one) <= size and len(set(one)) == len(one) for one in lists)
     if 0.0 in relevance and 1.0 in relevance:
@@ -98,7 +99,7 @@ def test_dealt_lists_hold_everything_and_a_relevant_one(relevance, size):
 def test_a_query_is_known_by_group_and_text():
     rows = [("g1", "q", "a"), ("g2", "q", "b"), ("g1", "q", "c"), (None, "q", "d"), (None, "q", "e")]
     table = to_table(Record(text, text_b=candidate, value=1, group=group) for group, text, candidate in rows)
-    assert [query.rows for query in _lists.queries_of(table)] == [[0, 2], [1], [3, 4]]
+    assert [query.rows for query in _ranking_lists.queries_of(table)] == [[0, 2], [1], [3, 4]]
 
 
 @given(st.randoms(use_true_random=False))
@@ -130,10 +131,10 @@ def test_random_and_mined_negatives_are_never_positives():
         Record("提前还款 ", text_b="提前还款", label="1", group="2"),
     ]
     records.append(Record("修改还款日", text_b="还款日怎么修改", label="1"))
-    queries = _lists.queries_of(to_table(records))
-    known = _lists.known_positives(queries)
-    drawn = _lists.random_negatives(queries, count=3, seed=1)
-    mined = _lists.mined_negatives(queries, count=3, margin=1.0)
+    queries = _ranking_lists.queries_of(to_table(records))
+    known = _ranking_lists.known_positives(queries)
+    drawn = _ranking_lists.random_negatives(queries, count=3, seed=1)
+    mined = _ranking_lists.mined_negatives(queries, count=3, margin=1.0)
     assert any(drawn) and any(mined)
     for query, *made in zip(queries, drawn, mined, strict=True):
         for negative in [*made[0], *made[1]]:
@@ -147,23 +148,26 @@ def test_a_candidate_too_like_the_relevant_one_is_left_alone():
         Record("a", text_b="red shoe shop!", label="1"),
         Record("b", text_b="red hat", label="1"),
     ]
-    queries = _lists.queries_of(to_table(records))
-    assert _lists.mined_negatives(queries, count=5, margin=0.9)[0] == ["red hat"]
+    queries = _ranking_lists.queries_of(to_table(records))
+    assert _ranking_lists.mined_negatives(queries, count=5, margin=0.9)[0] == ["red hat"]
 
     def cosines(pool):
         vectors = np.eye(len(pool))[:, :2] + 0.1
         return lambda query: vectors @ np.array([1.0, 0.5])
 
-    made = _lists.mined_negatives(queries, count=5, margin=10.0, scorer=cosines)
+    made = _ranking_lists.mined_negatives(queries, count=5, margin=10.0, scorer=cosines)
     assert "red hat" in made[0]  # another scorer than words: a frozen encoder's cosines
 
 
 def test_mined_negatives_come_from_the_table_alone(tokenizer):
     task = task_of(model="two-tower", negatives="mined", margin=100.0)
-    table = pairs_only(40, seed=0)
-    pool = set(table["text_b"].to_pylist())
-    windows = task._windows(table)
-    assert all(text in pool for _, _, text, _, value in windows if value != QUERY)
+    named = list(itertools.product(COLOURS.values(), THINGS.values()))
+    table = to_table(Record(f"{a} want {b}", text_b=f"{a} {b} shop", label="1") for a, b in named)
+    pool = {tuple(tokenizer(text)["input_ids"]) for text in table["text_b"].to_pylist()}
+    examples = task.examples(table, tokenizer, max_length=32)
+    candidates = np.flatnonzero(examples.targets[:, 0] != QUERY)
+    assert len(candidates) > len(table)  # mined ones beside their own
+    assert all(tuple(examples.tokens[examples.window(at)].tolist()) in pool for at in candidates)
 
 
 # -- examples
@@ -311,7 +315,7 @@ def test_sums_over_queries_are_the_mean_of_their_figures():
     assert sums[:, 0].sum() == 8
     one_by_one = [
         figures(task, table.take(pa.array(query.rows)), answers.take(query.rows))["ndcg@10"]
-        for query in _lists.queries_of(table)
+        for query in _ranking_lists.queries_of(table)
     ]
     assert figures(task, table, answers)["ndcg@10"] == pytest.approx(np.mean(one_by_one))
 

@@ -66,6 +66,12 @@ def steps_for(count: int) -> int:
     return int(np.clip(40 * count / 100, *STEPS))
 
 
+def paced(settings: Training, *, steps: int, longest: int) -> Training:
+    """The settings of the encoder's steps: batches so large that every class meets every other, nothing is judged."""
+    size = max(FEW_TOKENS, longest)
+    return replace(settings, steps=steps, batch_tokens=size, patience=0, judge_every=None)
+
+
 def teach(
     model: nn.Module,
     train: Examples,
@@ -92,14 +98,7 @@ def teach(
     examples = replace(train, targets=hard.astype(np.int64))
     embedder = EncoderEmbedder(body(model))
     embedder.train()
-    wanted = replace(
-        settings,
-        steps=steps,
-        learning_rate=learning_rate,
-        batch_tokens=max(FEW_TOKENS, int(train.lengths.max())),
-        patience=0,
-        judge_every=None,
-    )
+    wanted = replace(paced(settings, steps=steps, longest=int(train.lengths.max())), learning_rate=learning_rate)
     if learning_rate == "auto":
         config: Any = model.config
         auto, _ = settle(

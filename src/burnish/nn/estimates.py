@@ -1,78 +1,106 @@
 """What training will need before it is begun: bytes and seconds, from a backbone's configuration and this machine.
 
-Bytes are counted one array after the other, as nn/kernels.py, nn/stack.py and nn/optimise.py hold them. Seconds are floating
-point operations (6 a weight and token: Kaplan et al. 2020, arXiv:2001.08361, table 1) over the speed that the probe of this
-processor measured; how much of that speed training reaches is measured too (docs/en/distributed.md says how well it fits).
+The network is built without its weights (`nn.outlines`), and how often and in which batches it will learn is asked of what
+decides it in training: the strategy that `auto` means (`nn.strategies.auto`), then `nn.training.decide`. Bytes are counted one
+array after the other, as nn/kernels.py, nn/stack.py and nn/optimise.py hold them. Seconds are floating point operations (6 a
+weight and token: Kaplan et al. 2020, arXiv:2001.08361, table 1) over the speed that the probe of this processor measured; how
+much of that speed training reaches is measured too (docs/en/distributed.md says how well it fits).
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
-import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
+
+from burnish.nn.outlines import Network, network_of, outline
 
 LIBRARIES = 560e6  # resident bytes of a process in which torch, transformers and the rest have woken
 POOL = 1 << 22  # numbers of the dropout pool
 REACHED = 0.25  # share of the probe's GFLOP/s that a whole step reaches (MiniLM, SST-2: 277 of 1,214 on one core)
 LOADING_S = 12.0  # libraries, weights, tokens
+TRAINED = 0.8  # share of the records that a split leaves to training
 
 
 @dataclass(frozen=True)
-class Network:
-    """What of a backbone decides: weights in all, of the word table, of one layer; widths."""
+class Pace:
+    """How much is learnt: passes over the records in batches of so many tokens; steps: in all, None where passes count."""
 
-    weights: int
-    table: int
-    hidden: int
-    layers: int
-    inner: int
-    heads: int
+    epochs: int
+    batch_tokens: int
+    steps: int | None = None
 
-    @property
-    def body(self) -> int:
-        """Weights that every token is multiplied with."""
-        return max(1, self.weights - self.table)
+    def tokens(self, held: int) -> float:
+        """That are learnt from in all, where the records hold so many."""
+        return held * self.epochs if self.steps is None else self.steps * min(self.batch_tokens, held)
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """seconds, bytes: of a whole run, and of its fullest moment; basis: where they come from."""
+    """seconds, bytes: of a whole run, and of its fullest moment; basis: where they come from; pace: what they stand on."""
 
     seconds: float
     bytes: int
     basis: str
+    pace: Pace
 
 
-def network_of(folder: Path) -> Network | None:
-    """Read from config.json and the headers of the weights; None where the configuration names other things."""
-    try:
-        config = json.loads((folder / "config.json").read_text("utf-8"))
-        hidden, layers = int(config["hidden_size"]), int(config["num_hidden_layers"])
-        heads, vocabulary = int(config["num_attention_heads"]), int(config["vocab_size"])
-    except (OSError, KeyError, ValueError):
-        return None
-    weights = sum(_numbers(path) for path in folder.glob("*.safetensors"))
-    inner = int(config.get("intermediate_size") or 4 * hidden)
-    return Network(weights, vocabulary * hidden, hidden, layers, inner, heads) if weights else None
+def pace_of(model: Any, task: Any, settings: Mapping[str, Any], *, records: int, tokens: int) -> Pace:
+    """As training decides it. model: of `outline`; task: opened; tokens: of the records' texts.
+
+    Not known before there are records, and taken for granted: a window a record, as many tokens written as read, labels that
+    people gave.
+    """
+    from burnish.nn.strategies.auto import Taught, settled
+    from burnish.nn.strategies.base import strategies
+    from burnish.nn.training import Evidence, Training, aims, decide
+
+    head, objective = task.head(), task.objective()
+    records = max(1, records)
+    taught = Taught(records, len(head.labels), one_label=_one_label(objective), plain=_plain(settings))
+    parts, _ = settled(strategies.open(settings["strategy"]), model, taught)
+    start = next((one.start for one in parts if one.start), getattr(model, "start", "pretrained"))
+    reads_first = getattr(model, "reads_first", None)  # None of what does not write, False of a decoder
+    read = 2 * tokens if reads_first is False else tokens  # what a decoder writes stands behind what it reads
+    aim = aims(objective, start=start)
+    targets = head.kind in ("token", "several") or reads_first is False
+    evidence = Evidence(
+        count=records,
+        tokens=read,
+        longest=math.ceil(read / records),
+        hidden=int(model.config.hidden_size),
+        layers=int(model.config.num_hidden_layers),
+        written=tokens if reads_first else None,
+        start=start,
+        by_token=targets and (start == "pretrained" or aim["tags"]),
+        **aim,
+    )
+    accumulate = settings["accumulate"] if settings["accumulate"] != "auto" else 1
+    wanted = {name: settings[name] for name in ("epochs", "learning_rate", "batch_tokens")}
+    decided, _ = decide(Training(accumulate=accumulate, **wanted), evidence)
+    for one in parts:
+        decided = one.paced(decided, count=records, longest=evidence.longest)
+    return Pace(int(decided.epochs), int(decided.batch_tokens), decided.steps)
 
 
-def _numbers(path: Path) -> int:
-    """How many numbers a safetensors file holds, by its header alone."""
-    with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        header = json.loads(file.read(length))
-    total = 0
-    for name, about in header.items():
-        if name != "__metadata__":
-            count = 1
-            for side in about["shape"]:
-                count *= side
-            total += count
-    return total
+def _one_label(objective: Any) -> bool:
+    from burnish.nn.objectives import CrossEntropy
+
+    return type(objective) is CrossEntropy
+
+
+def _plain(settings: Mapping[str, Any]) -> bool:
+    """Whether no setting says how a step teaches, as `train.tune` asks it for `Taught`."""
+    from burnish.nn.losses.base import losses
+
+    said = any(settings[name] for name in ("regularise", "augment", "distil"))
+    smooth = settings["label_smoothing"] not in ("auto", 0)
+    passes = (settings["epochs"], settings["learning_rate"]) != ("auto", "auto")
+    weighed = settings["class_weights"] != "none"
+    return not (said or smooth or passes or weighed) and bool(losses.plain(settings["loss"]) == "cross_entropy")
 
 
 def figures_of(network: Network, *, threads: int | None = None) -> dict[str, float]:
@@ -93,6 +121,7 @@ def _threads() -> int:
 
 def tuning(
     network: Network,
+    pace: Pace,
     *,
     records: int,
     tokens: int,
@@ -102,13 +131,9 @@ def tuning(
 ) -> Estimate:
     """A run of train.tune on the training side of so many records. otherwise: trained tokens a second of a network of
     10 million body weights, where this machine's speed is not known."""
-    epochs = (
-        settings["epochs"] if settings["epochs"] != "auto" else min(20, max(2, round(60 / max(1, records) ** 0.35)))
-    )
-    batch = settings["batch_tokens"]
-    if batch == "auto":
-        batch = min(2048, max(256, tokens * epochs / 60))
-    length = min(tokens / max(1, records), 256 if settings["max_length"] == "auto" else settings["max_length"])
+    from burnish.nn.training import MAX_LENGTH
+
+    length = min(tokens / max(1, records), MAX_LENGTH if settings["max_length"] == "auto" else settings["max_length"])
     bf16 = settings["precision"] == "bf16" or (
         settings["precision"] == "auto" and figures.get("bf16_gflops", 0) > 1.25 * figures.get("fp32_gflops", 1e9)
     )
@@ -120,8 +145,9 @@ def tuning(
         basis = "weights x tokens at the speed measured here"
     else:
         speed, basis = otherwise * 6.0 * 10e6, "weights x tokens at the speed of two cores with bf16"
-    seconds = LOADING_S + tokens * epochs * operations / speed
-    return Estimate(seconds, _bytes(network, batch=batch, length=length, bf16=bf16, settings=settings), basis)
+    seconds = LOADING_S + pace.tokens(tokens) * operations / speed
+    fullest = _bytes(network, batch=pace.batch_tokens, length=length, bf16=bf16, settings=settings)
+    return Estimate(seconds, fullest, basis, pace)
 
 
 def _bytes(network: Network, *, batch: float, length: float, bf16: bool, settings: Mapping[str, Any]) -> int:
@@ -141,29 +167,20 @@ def _bytes(network: Network, *, batch: float, length: float, bf16: bool, setting
 
 
 def for_tune(records: int, tokens: int, settings: Mapping[str, Any], task: Any, *, otherwise: float) -> Estimate | None:
-    """The estimate of a step of train.tune; None where the backbone is not on this machine, or is made on the way."""
-    folder = _folder(str(settings["backbone"]), task.languages)
-    network = network_of(folder) if folder else None
+    """The estimate of a step of train.tune; None where the backbone is not on this machine, or is made on the way.
+
+    task: the spec's section. Wakes torch.
+    """
+    from burnish.core.tasktypes import open_task
+
+    opened = open_task(task)
+    model = outline(opened, str(settings["backbone"]))
+    network = network_of(model) if model is not None else None
     if network is None:
         return None
-    train = 0.8
-    return tuning(
-        network,
-        records=round(records * train),
-        tokens=round(tokens * train),
-        settings=settings,
-        figures=figures_of(network),
-        otherwise=otherwise,
-    )
-
-
-def _folder(backbone: str, languages: Sequence[str]) -> Path | None:
-    """Where a backbone's files lie, without fetching any."""
-    from burnish.nn.backbones import choose, have, known
-
-    if backbone == "fresh":
-        return None
-    if Path(backbone).is_dir():
-        return Path(backbone)
-    name = choose(languages) if backbone == "auto" else backbone
-    return next((one.home for one in known() if one.name == name and have(name)), None)
+    sides = {"records": round(records * TRAINED), "tokens": round(tokens * TRAINED)}
+    pace = pace_of(model, opened, settings, **sides)
+    if network.halves or opened.engine == "generator":
+        sides["tokens"] *= 2  # read and written
+    figures = figures_of(network)
+    return tuning(network, pace, **sides, settings=settings, figures=figures, otherwise=otherwise)

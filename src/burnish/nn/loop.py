@@ -10,11 +10,10 @@ import contextlib
 import copy
 import functools
 import hashlib
-import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,23 +23,19 @@ from torch import Tensor, nn
 
 from burnish.core.errors import BurnishError
 from burnish.core.progress import Progress, peak_mb
-from burnish.nn import checkpoints, costs, frozen
-from burnish.nn.batches import Batch, Examples, make_batch, padding_rate, training_order
-from burnish.nn.devices import device_of, formatted, moved
+from burnish.nn import checkpoints, costs, frozen, one_class, resume
+from burnish.nn.batches import Examples, make_batch, padding_rate, training_order
+from burnish.nn.devices import device_of, moved
 from burnish.nn.distributed import Group
 from burnish.nn.kernels import Installed, Kernels, choose, for_gpu, with_layers
-from burnish.nn.muon import Muon
-from burnish.nn.objectives import CrossEntropy, Objective, TokenCrossEntropy, balanced_weights, cross_entropy
-from burnish.nn.optimise import AdamW
-from burnish.nn.predict import outputs_of, pad_token_of, predict_logits, read_lengths
+from burnish.nn.lessons import Lessons
+from burnish.nn.objectives import Objective
+from burnish.nn.predict import pad_token_of, read_lengths
 from burnish.nn.recompute import recomputed
-from burnish.nn.regularisers.base import Regulariser, Working
+from burnish.nn.regularisers.base import Regulariser
 from burnish.nn.regularisers.base import check as stand_together
-from burnish.nn.span_objectives import Borders
 from burnish.nn.strategies.base import Strategy, combined
-from burnish.nn.training import Epoch, History, Judge, Training, Watch, rate_at, settle
-
-CHECKPOINTS = 5  # what a checkpoint holds; another number is another run
+from burnish.nn.training import Epoch, History, Judge, Training, Watch, aims, rate_at, settle
 
 
 def fit(
@@ -64,64 +59,31 @@ def fit(
 
     model: gives outputs from input_ids, attention_mask, token_type_ids. objective: what training makes small; None is
     the cross entropy of one class a text. judge: says how good an epoch was; None is the accuracy on `validation`.
-    Best: highest score of the judge, then lowest validation loss; without validation data the last weights. scratch: a folder for checkpoints; when it holds one of
-    this very run (same data, settings, seed, first weights), training goes on from there. strategies: already placed
-    (`Strategy.place`). group: the processes that train together (`nn.distributed`), each in this very call; None is this
-    one alone. watch: is told the figures of every step and look, in the first process. looked: is given the history after
-    every look; what it raises ends the run (a search that stops a trial). Raises BurnishError when the loss stops being a
-    number.
+    Best: highest score of the judge, then lowest validation loss; without validation data the last weights. scratch: a
+    folder for checkpoints; when it holds one of this very run (same data, settings, seed, first weights), training goes on
+    from there. strategies: already placed (`Strategy.place`). group: the processes that train together (`nn.distributed`),
+    each in this very call; None is this one alone. watch: is told the figures of every step and look, in the first process.
+    looked: is given the history after every look; what it raises ends the run (a search that stops a trial). Raises
+    BurnishError when the loss stops being a number.
     """
     group = group or Group()
-    if objective is None and train.targets is None:
-        raise ValueError("training examples need targets")
-    if len(train) == 0:
-        raise BurnishError("there are no training examples", hint="look at the split: its training side is empty")
-    if problem := stand_together(regularisers):
-        raise BurnishError(problem, where="train.tune.regularise")
-    config = getattr(model, "config", None)
-    hidden = int(getattr(config, "hidden_size", 384))
-    layers = int(getattr(config, "num_hidden_layers", 6))
-    start = next((one.start for one in strategies if one.start), getattr(model, "start", "pretrained"))
-    beside = int(getattr(model, "image_tokens", 0))
-    tags = start != "nothing" and isinstance(objective, TokenCrossEntropy)
-    places = isinstance(costs.task_of(objective), Borders)
-    decide = functools.partial(
-        settle, train=train, hidden=hidden, layers=layers, start=start, beside=beside, tags=tags, places=places
-    )
+    _refuse(settings, train, objective, regularisers, group)
+    decide = _rules(model, train, objective, strategies)
     settled, reasons = decide(settings)
-    objective = objective or _classes(model, train, settled)
-    hooked = any(one.modules for one in strategies) or any(one.modules for one in regularisers)
+    objective = objective or one_class.objective_of(model, train, settled)
     if judge is None and validation is not None and len(validation):
-        judge = Judge("accuracy", functools.partial(_accuracy, examples=validation), (validation,))
-    print_of_run = _print(model, train, validation, settled, seed, [objective, *strategies, *regularisers])
+        judge = one_class.judge_of(validation)
+    print_of_run = resume.print_of(model, train, validation, settled, seed, [objective, *strategies, *regularisers])
     group.check(objective, strategies, regularisers)
-    if group.parts and settled.optimiser == "muon":
-        raise BurnishError(
-            "muon turns whole matrices, and here each process holds a part of them",
-            where="train.tune.optimiser",
-            hint="engine.parallel: ddp, or adamw",
-        )
-    found = group.read(_resume_point(scratch, print_of_run, group.size, progress) if group.writes else None)
+    found = group.read(resume.newest(scratch, print_of_run, group.size, progress) if group.writes else None)
     if settings.accumulate == "auto":
         accumulate = found[1]["accumulate"] if found else group.size
         settled, reasons = decide(replace(settings, accumulate=accumulate))
     if int(settled.accumulate) < group.size:
         progress.tell(f"  warning: accumulate {settled.accumulate} is fewer batches a step than {group.size} processes")
     device = device_of(settled.device)
-    if found:
-        kernels = Kernels(**{**found[1]["kernels"], "why": tuple(found[1]["kernels"]["why"])})
-    elif device.type == "cuda":
-        kernels = for_gpu(precision=settled.precision)
-    else:
-        heads = int(getattr(config, "num_attention_heads", hidden // 32))
-        kernels = choose(precision=settled.precision, hidden=hidden, head=hidden // heads)
-        if hooked:
-            kernels = replace(
-                kernels, why=(*kernels.why, "layers as modules: a strategy or regulariser looks into them")
-            )
-        else:
-            kernels = with_layers(kernels, model)
-    kernels = group.kernels(kernels)
+    hooked = any(one.modules for one in strategies) or any(one.modules for one in regularisers)
+    kernels = group.kernels(_kernels(model, settled, device, found, hooked=hooked))
     for line in kernels.why:
         progress.tell(f"  {line}")
     second = copy.deepcopy(model).train() if any(one.second for one in regularisers) else None
@@ -130,39 +92,40 @@ def fit(
     group.place(model.train(), device)
     if second is not None:
         group.place(second, device)
-    gpus = [device] if device.type == "cuda" else []
     try:
         with contextlib.ExitStack() as around:
             network, operators = around.enter_context(group.installed(model, kernels, seed=seed))
-            around.enter_context(torch.random.fork_rng(devices=gpus))
+            around.enter_context(torch.random.fork_rng(devices=[device] if device.type == "cuda" else []))
             if any(one.caches for one in strategies) and not (found and found[1]["done"]):
-                if hooked or any(one.perturbs for one in regularisers):
-                    progress.tell(
-                        "  frozen layers are computed in every step: a strategy or regulariser looks or reaches into them"
-                    )
-                elif kernels.modules == "stock":
-                    progress.tell("  frozen layers are computed in every step: the network runs on its own modules")
+                if why := _uncached(kernels, regularisers, hooked=hooked):
+                    progress.tell(f"  frozen layers are computed in every step: {why}")
                 else:
                     examples = [train, *(judge.reads if judge else ())]
                     bottom = frozen.known(model, operators, kernels, examples, scratch=scratch, progress=progress)
                     reasons["frozen"] = around.enter_context(bottom)
             around.enter_context(recomputed(network, operators, settled.activation_checkpointing))
             run = Run(
-                network, train, settled, operators, seed, scratch, progress, print_of_run, kernels, objective, judge
+                network,
+                objective,
+                settled,
+                operators=operators,
+                kernels=kernels,
+                group=group,
+                device=device,
+                train=train,
+                judge=judge,
+                seed=seed,
+                scratch=scratch,
+                progress=progress,
+                print_of_run=print_of_run,
+                strategies=strategies,
+                second=second,
+                looked=looked,
+                watch=watch if group.writes else None,
             )
-            run.group, run.device = group, device
-            run.optimiser.squares = group.squares
-            run.strategies, run.second = tuple(strategies), second
-            run.looked = looked
             run.optimiser.scale(combined(strategies, model))
-            run.watch = watch if group.writes else None
-            run.helpers = [working for one in strategies if (working := one.begin(run)) is not None]
-            run.helpers += [one.begin(run) for one in regularisers]
-            run.history.reasons = reasons
-            run.history.resolved = {key: getattr(settled, key) for key in ("epochs", "learning_rate", "batch_tokens")}
-            run.history.resolved["precision"] = kernels.number_format
-            run.history.kernels = kernels.to_json()
-            run.history.resolved["accumulate"] = settled.accumulate
+            run.begin(regularisers)
+            run.tell(reasons)
             if found:
                 run.restore(group.tensors(found[0], operators), found[1])
             run.go()
@@ -173,56 +136,140 @@ def fit(
     return run.history
 
 
-class Run:
+def _refuse(
+    settings: Training,
+    train: Examples,
+    objective: Objective | None,
+    regularisers: Sequence[Regulariser],
+    group: Group,
+) -> None:
+    """Raise ValueError or BurnishError for what cannot be learnt."""
+    if objective is None and train.targets is None:
+        raise ValueError("training examples need targets")
+    if len(train) == 0:
+        raise BurnishError("there are no training examples", hint="look at the split: its training side is empty")
+    if problem := stand_together(regularisers):
+        raise BurnishError(problem, where="train.tune.regularise")
+    if group.parts and settings.optimiser == "muon":
+        raise BurnishError(
+            "muon turns whole matrices, and here each process holds a part of them",
+            where="train.tune.optimiser",
+            hint="engine.parallel: ddp, or adamw",
+        )
+
+
+def _rules(
+    model: nn.Module, train: Examples, objective: Objective | None, strategies: Sequence[Strategy]
+) -> Callable[[Training], tuple[Training, dict[str, str]]]:
+    """`settle` for this network, these examples, and what is to be learnt."""
+    hidden, layers = _size(model)
+    start = next((one.start for one in strategies if one.start), getattr(model, "start", "pretrained"))
+    aim = aims(objective, start=start)
+    return functools.partial(
+        settle,
+        train=train,
+        hidden=hidden,
+        layers=layers,
+        start=start,
+        beside=int(getattr(model, "image_tokens", 0)),
+        tags=aim["tags"],
+        places=aim["places"],
+    )
+
+
+def _size(model: nn.Module) -> tuple[int, int]:
+    """Width and layers, as its configuration says; MiniLM's where it has none."""
+    config = getattr(model, "config", None)
+    return int(getattr(config, "hidden_size", 384)), int(getattr(config, "num_hidden_layers", 6))
+
+
+def _kernels(
+    model: nn.Module,
+    settings: Training,
+    device: torch.device,
+    found: tuple[Path, dict[str, Any]] | None,
+    *,
+    hooked: bool,
+) -> Kernels:
+    """What computes the network: what did before the checkpoint `found`, else what suits the device."""
+    if found:
+        return Kernels(**{**found[1]["kernels"], "why": tuple(found[1]["kernels"]["why"])})
+    if device.type == "cuda":
+        return for_gpu(precision=settings.precision)
+    hidden, _ = _size(model)
+    heads = int(getattr(getattr(model, "config", None), "num_attention_heads", hidden // 32))
+    kernels = choose(precision=settings.precision, hidden=hidden, head=hidden // heads)
+    if not hooked:
+        return with_layers(kernels, model)
+    return replace(kernels, why=(*kernels.why, "layers as modules: a strategy or regulariser looks into them"))
+
+
+def _uncached(kernels: Kernels, regularisers: Sequence[Regulariser], *, hooked: bool) -> str:
+    """Why frozen layers cannot be computed once for all steps; "" where they can."""
+    if hooked or any(one.perturbs for one in regularisers):
+        return "a strategy or regulariser looks or reaches into them"
+    return "the network runs on its own modules" if kernels.modules == "stock" else ""
+
+
+class Run(Lessons):
     """The state of one `fit`: what a checkpoint holds, and the walk over epochs and batches.
 
     What regularisers may use: model, second (a copy of it, of before the run, where one of them asks for it), objective,
     judge, train, settings, seed, weights (fp32, by name), optimiser, operators, kernels, history, progress, best and
-    best_score, `total_steps`, `step_seed`, `forward`, `losses`, `loss`, `backward`, `again`, `counting`, `forgetting`.
+    best_score, `total_steps`, and the parts of a lesson: `step_seed`, `forward`, `losses`, `loss`, `backward`, `again`,
+    `counting`, `forgetting`.
     """
 
     def __init__(
         self,
         model: nn.Module,
-        train: Examples,
+        objective: Objective,
         settings: Training,
+        *,
         operators: Installed,
+        kernels: Kernels,
+        group: Group,
+        device: torch.device,
+        train: Examples,
+        judge: Judge | None,
         seed: int,
         scratch: Path | None,
         progress: Progress,
         print_of_run: str,
-        kernels: Kernels,
-        objective: Objective,
-        judge: Judge | None,
+        strategies: Sequence[Strategy],
+        second: nn.Module | None,
+        looked: Callable[[History], None] | None,
+        watch: Watch | None,
     ) -> None:
-        self.model, self.train, self.settings = model, train, settings
-        self.objective, self.judge = objective, judge
-        self.operators, self.seed, self.scratch, self.progress = operators, seed, scratch, progress
-        self.print_of_run, self.kernels = print_of_run, kernels
-        moves = Muon if settings.optimiser == "muon" else AdamW
-        self.optimiser = moves(operators, weight_decay=settings.weight_decay, betas=settings.betas, eps=settings.eps)
+        super().__init__(model, objective, settings, operators=operators, kernels=kernels, group=group, device=device)
+        self.train, self.judge, self.seed, self.second = train, judge, seed, second
+        self.scratch, self.progress, self.print_of_run = scratch, progress, print_of_run
+        self.strategies, self.looked, self.watch = tuple(strategies), looked, watch
         self.history = History(figure=judge.figure if judge else "")
-        self.group, self.device = Group(), torch.device("cpu")
-        self.strategies: tuple[Strategy, ...] = ()
-        self.looked: Callable[[History], None] | None = None
-        self.helpers: list[Working] = []
-        self.watch: Watch | None = None
-        self.second: nn.Module | None = None
-        self.step_seed = 0
         self.total_steps = 0  # about: batches differ a little from epoch to epoch
         self.epoch, self.position = 0, 0
         self.epoch_loss, self.epoch_count = 0.0, 0  # since the last look
         self.epoch_share = 0.0  # of the whole run that lay behind when this epoch began
         self.gradient = 0.0  # norm of the last step's, before clipping
-        self._scale = 1.0
         self.best: dict[str, Tensor] = {}
         self.best_score: tuple[float, float] | None = None
         self.done = False
         self.saved_at = time.monotonic()
 
-    @property
-    def weights(self) -> dict[str, Tensor]:
-        return self.operators.masters | self.operators.tables
+    def begin(self, regularisers: Sequence[Regulariser]) -> None:
+        """Let strategies and regularisers take part."""
+        self.helpers = [working for one in self.strategies if (working := one.begin(self)) is not None]
+        self.helpers += [one.begin(self) for one in regularisers]
+
+    def tell(self, reasons: dict[str, str]) -> None:
+        """Put into the history what was decided, and why."""
+        self.history.reasons = reasons
+        self.history.resolved = {
+            key: getattr(self.settings, key) for key in ("epochs", "learning_rate", "batch_tokens")
+        }
+        self.history.resolved["precision"] = self.kernels.number_format
+        self.history.resolved["accumulate"] = self.settings.accumulate
+        self.history.kernels = self.kernels.to_json()
 
     def go(self) -> None:
         """Walk the epochs that are left, and end with the best weights."""
@@ -328,7 +375,7 @@ class Run:
                 self.step_seed = _step_seed(self.seed, self.epoch, self.position + at)
                 self.again()
                 self._scale = len(batch.rows) / count if counts else 0.0
-                loss = self._taught()(moved(batch, self.device))
+                loss = self.taught()(moved(batch, self.device))
                 if counts:
                     losses[at], tokens = loss, tokens + batch.num_tokens
         except BurnishError as error:
@@ -343,90 +390,6 @@ class Run:
         for helper in self.helpers:
             helper.moved(rate=rate)
         return sum(loss * (len(rows) / count) for loss, rows in zip(losses, step, strict=True))
-
-    def _taught(self) -> Callable[[Batch], float]:
-        """How one batch teaches: plainly, inside every regulariser, the first one outermost."""
-        learn: Callable[[Batch], float] = self._plain
-        for helper in reversed(self.helpers):
-            learn = functools.partial(helper.learn, inner=learn)
-        return learn
-
-    def _plain(self, batch: Batch) -> float:
-        loss = self.loss(batch)
-        self.backward(loss)
-        return float(loss.detach())
-
-    def again(self) -> None:
-        """Draw from here on what was drawn from the batch's beginning on: a second forward has the same dropout masks.
-
-        Without it, it has others.
-        """
-        self.operators.pool.begin(self.step_seed)
-        torch.manual_seed(self.step_seed)  # for what draws outside the pool; the loop runs inside fork_rng
-
-    def forward(self, batch: Batch, model: nn.Module | None = None) -> Any:
-        """What the model gives for a batch; decoders compute no more logits than the loss asks for."""
-        run, model = getattr(self.objective, "forward", None), model or self.model
-        return run(model, batch) if run else outputs_of(model, batch)
-
-    def losses(self, batch: Batch, outputs: Any = None, model: nn.Module | None = None) -> Tensor:
-        """(B) losses of a batch, before examples are weighed; outputs: of `forward`, where it has run already."""
-        outputs = self.forward(batch, model) if outputs is None else outputs
-        return self.objective.loss(outputs, batch, model or self.model)
-
-    def loss(self, batch: Batch, outputs: Any = None) -> Tensor:
-        """Mean loss of a batch, its examples weighed; outputs: of `forward`, where it has run already."""
-        with self.formatted():
-            return self.group.within(self._loss, batch, outputs)
-
-    def _loss(self, batch: Batch, outputs: Any) -> Tensor:
-        return self.mean(self.losses(batch, outputs), batch)
-
-    def mean(self, values_B: Tensor, batch: Batch) -> Tensor:
-        """The mean of something of each example, weighed as its loss is."""
-        if batch.weights is not None:
-            values_B = values_B * batch.weights
-        return values_B.mean()
-
-    @contextlib.contextmanager
-    def counting(self, share: float) -> Iterator[None]:
-        """Inside, gradients count this share of what they count outside."""
-        before = self._scale
-        self._scale = before * share
-        try:
-            yield
-        finally:
-            self._scale = before
-
-    @contextlib.contextmanager
-    def forgetting(self) -> Iterator[None]:
-        """Inside, gradients reach what the caller watches, and leave those of the weights as they were."""
-        working, rows = self.operators.working.values(), self.operators.rows.values()
-        grads, touched = [weight.grad for weight in working], [list(table.touched) for table in rows]
-        for weight in working:
-            weight.grad = None
-        try:
-            yield
-        finally:
-            for weight, grad in zip(working, grads, strict=True):
-                weight.grad = grad
-            for table, before in zip(rows, touched, strict=True):
-                table.touched[:] = before
-
-    def formatted(self) -> contextlib.AbstractContextManager[Any]:
-        """The number format of the products, where modules do not have it by themselves."""
-        return formatted(self.device, self.kernels.autocast)
-
-    def backward(self, loss: Tensor) -> None:
-        """Add the gradients of a mean loss to those of this step."""
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise BurnishError(
-                f"the training loss is {value} in step {self.optimiser.steps + 1}",
-                hint=f"lower train.tune.learning_rate (now {self.settings.learning_rate}), or set precision: fp32",
-            )
-        if loss.requires_grad:  # 0 where another process counts this batch
-            torch.autograd.backward(loss * self._scale if self._scale != 1.0 else loss)
 
     def _look(self) -> None:
         """End an epoch, or what stands for one: its mean loss, and how good the weights are now."""
@@ -503,10 +466,10 @@ class Run:
         tensors |= {"objective": kept} if (kept := costs.state_of(self.objective)) else {}
         tensors |= {f"regulariser-{at}": kept for at, one in enumerate(self.helpers) if (kept := one.state())}
         self.group.write(
-            self.scratch, name=f"checkpoint-{self.optimiser.steps:09d}-{self.epoch:05d}", tensors=tensors, state=state
+            self.scratch, name=f"{resume.NAME}{self.optimiser.steps:09d}-{self.epoch:05d}", tensors=tensors, state=state
         )
         if self.group.writes:
-            checkpoints.prune(self.scratch, "checkpoint-", keep=self.settings.keep_checkpoints)
+            checkpoints.prune(self.scratch, resume.NAME, keep=self.settings.keep_checkpoints)
         self.saved_at = time.monotonic()
 
     def restore(self, tensors: dict[str, dict[str, Tensor]], state: dict[str, Any]) -> None:
@@ -527,79 +490,6 @@ class Run:
         saved = {key: value for key, value in state["history"].items() if key != "tokens_per_s"}
         self.history = History(**{**saved, "epochs": [Epoch(**epoch) for epoch in saved["epochs"]], "resumed": True})
         self.progress.tell(f"  going on from step {self.optimiser.steps} (epoch {self.epoch + 1})")
-
-
-def _accuracy(model: nn.Module, examples: Examples) -> tuple[float, float]:
-    loss, accuracy = score(model, examples)
-    return accuracy, loss
-
-
-def _classes(model: nn.Module, train: Examples, settings: Training) -> CrossEntropy:
-    """The objective of one class a text, weighed and smoothed as the settings say."""
-    if settings.class_weights == "none":
-        return CrossEntropy(label_smoothing=settings.label_smoothing)
-    targets = train.targets
-    assert targets is not None
-    labels = getattr(model, "labels", None) or getattr(getattr(model, "config", None), "id2label", {})
-    num_classes = targets.shape[1] if targets.ndim == 2 else max(len(labels), int(targets.max()) + 1)
-    return CrossEntropy(balanced_weights(targets, num_classes=num_classes), settings.label_smoothing)
-
-
-def score(model: nn.Module, examples: Examples) -> tuple[float, float]:
-    """(mean cross entropy, accuracy) on examples with targets; soft targets count as their most likely class."""
-    assert examples.targets is not None
-    logits_NC = predict_logits(model, examples)
-    loss_N = cross_entropy(torch.from_numpy(logits_NC), torch.from_numpy(examples.targets))
-    hard_N = examples.targets.argmax(1) if examples.targets.ndim == 2 else examples.targets
-    return float(loss_N.double().mean()), float((logits_NC.argmax(1) == hard_N).mean())
-
-
-def _resume_point(
-    scratch: Path | None, print_of_run: str, processes: int, progress: Progress
-) -> tuple[Path, dict[str, Any]] | None:
-    """Folder and state of the newest sound checkpoint of this very run; of as many threads, unless the number of
-    processes is another, for then the bits are others anyway."""
-    for name in checkpoints.names(scratch, "checkpoint-") if scratch is not None and scratch.is_dir() else []:
-        assert scratch is not None
-        state = checkpoints.state_of(scratch / name)
-        if isinstance(state, str):
-            progress.tell(f"  checkpoint not used: {state}")
-        elif state["print"] != print_of_run or (
-            state["processes"] == processes and state["threads"] != torch.get_num_threads()
-        ):
-            progress.tell(f"  {name} belongs to other data, settings or versions: not used")
-        else:
-            return scratch / name, state
-    return None
-
-
-def _print(
-    model: nn.Module,
-    train: Examples,
-    validation: Examples | None,
-    settings: Training,
-    seed: int,
-    parts: Sequence[Any],
-) -> str:
-    """A checksum of all that decides how a run ends. parts: objective, strategies, regularisers."""
-    total = hashlib.sha256()
-    decisive = {
-        key: value for key, value in asdict(settings).items() if key not in ("checkpoint_every_s", "keep_checkpoints")
-    }
-    facts = [
-        CHECKPOINTS,
-        decisive,
-        seed,
-        train.digest(),
-        validation.digest() if validation else None,
-        torch.__version__,
-        [repr(part) for part in parts],
-    ]
-    total.update(json.dumps(facts, sort_keys=True).encode())
-    for name, value in model.state_dict().items():
-        total.update(name.encode())
-        total.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if value.numel() else b"")
-    return total.hexdigest()
 
 
 def _step_seed(seed: int, epoch: int, position: int) -> int:

@@ -131,6 +131,42 @@ def auto_max_length(lengths: np.ndarray, *, limit: int) -> tuple[int, str]:
     return chosen, f"99% of texts have at most {wanted} tokens; {cut:.1%} lose their end at {chosen}"
 
 
+@dataclass(frozen=True)
+class Evidence:
+    """What decides an "auto": how much there is to learn from, and the network.
+
+    count: windows; tokens: that are read of them all, longest: of one; written: tokens that an encoder-decoder writes, None
+    of what writes nothing on its own. hidden, layers: of the network. start: "pretrained"; "nothing" for random weights;
+    "behind an encoder": a decoder that has just been put there; of a strategy (`Strategy.start`) "adapters" for what it put
+    in, "head" for a head alone on kept features. by_token: a target for every token, from weights that know the language.
+    tags, places: see `aims`.
+    """
+
+    count: int
+    tokens: int
+    longest: int
+    hidden: int
+    layers: int
+    written: int | None = None
+    start: str = "pretrained"
+    by_token: bool = False
+    tags: bool = False
+    places: bool = False
+
+
+def aims(objective: Any, *, start: str) -> dict[str, bool]:
+    """What of an objective decides. tags: one class a token, from weights that are not random; places: one place in a window
+    that a text fills."""
+    from burnish.nn.costs import task_of
+    from burnish.nn.objectives import TokenCrossEntropy
+    from burnish.nn.span_objectives import Borders
+
+    return {
+        "tags": start != "nothing" and isinstance(objective, TokenCrossEntropy),
+        "places": isinstance(task_of(objective), Borders),
+    }
+
+
 def settle(
     settings: Training,
     *,
@@ -142,70 +178,107 @@ def settle(
     tags: bool = False,
     places: bool = False,
 ) -> tuple[Training, dict[str, str]]:
+    """`decide` for these examples. beside: tokens that the network reads beside those of each text, of an image."""
+    evidence = Evidence(
+        count=len(train),
+        tokens=int(train.offsets[-1]) + beside * len(train),
+        longest=int(train.lengths.max()) + beside if len(train) else beside,
+        hidden=hidden,
+        layers=layers,
+        written=int(train.output.offsets[-1]) if train.output is not None else None,
+        start=start,
+        by_token=(start == "pretrained" or tags) and (train.token_targets is not None or train.several is not None),
+        tags=tags,
+        places=places,
+    )
+    return decide(settings, evidence)
+
+
+def decide(settings: Training, evidence: Evidence) -> tuple[Training, dict[str, str]]:
     """Decide every "auto" but max_length and precision; returns the settings and a reason for each decision.
 
-    The evidence is thin where it says so (docs/log.md, "Training on a CPU"). epochs: 20 at 20 examples, 15 at 50, 5 at
-    1,000, 2 at 20,000 and more. batch_tokens: about 60 steps, for a step costs the optimiser's pass over all weights
-    however small its batch; 38 steps lost 3 points on SST-2 with one
-    seed of two. A multiple of the rows `stack` rounds up to. learning_rate: 6 layers of 384 want 3e-4 (TREC, SST-2); 12 layers of 384 fell to chance
-    at 3e-4 in one of six runs on 100 Chinese reviews; with a target for every token they are steadier (CLUENER, 1,500
-    records: entity F1 55 at 1e-4, 61 at 2e-4 and at 3e-4), and twice the steps help (CoNLL-2003, 1,500 sentences).
-    start: "nothing" for random weights, which want ten times the rate and some thousand steps; "adapters" for what a
-    strategy put in (`Strategy.start`): ten times the rate of all weights is best for LoRA from 1B to 70B weights
-    (Schulman 2025, "LoRA Without Regret"), with at most 2e-3, and 5e-4 for networks 512 wide and more, where it
-    was tried here; "head" for a head alone on kept features, whose passes cost little: 12 of them over
-    1,000 texts (10 at 1e-3 to 15 at 3e-3 are best on TREC and SST-2, and 30 lose two points of SST-2). beside: tokens that the network reads beside those of each text, of an image.
-    tags: one class a token, from pretrained weights: twice the steps, and five thirds of the rate of a small encoder (1,500
-    sentences of CoNLL-2003 in three passes: entity F1 0.754 before, 0.849 so).
-    places: one place in a window that a text fills: 120 steps at least, of up to 4,096 tokens, for 1,024 are five windows of
-    SQuAD 2, half of them without a place, and at 3e-4 so few teach nothing (docs/log.md, "Refusing is learnt first").
-    An encoder-decoder from nothing sees at most about WRITTEN tokens, read and written, in five passes or more, and in more
-    and smaller steps (benchmarks/results/generation.md). "behind an encoder": a decoder that has just been put there, which
-    must learn where to look: half again the passes of pretrained weights, ten times the steps and three times the rate.
+    The evidence is thin where it says so (docs/log.md, "Training on a CPU").
     """
-    count, tokens = len(train), int(train.offsets[-1]) + beside * len(train)
-    by_token = (start == "pretrained" or tags) and (train.token_targets is not None or train.several is not None)
-    written = int(train.output.offsets[-1]) if train.output is not None else 0
-    writes = train.output is not None
     reasons: dict[str, str] = {}
-    chosen: dict[str, Any] = {}
     if settings.epochs == "auto":
-        wanted = 400 / count**0.36 if start == "nothing" else 60 / count**0.35
-        least, most = (10, 100) if start == "nothing" else (3, 20) if by_token else (2, 20)
-        if start == "head":
-            wanted, least, most = 150 / count**0.36, 4, 40
-        if start == "behind an encoder":
-            wanted, least, most = 100 / count**0.36, 4, 20
-        if writes and start == "nothing":
-            wanted, least = min(wanted, max(5.0, WRITTEN / (tokens + written))), 5
-        epochs = int(np.clip(round(wanted), least, most))
-        chosen["epochs"], reasons["epochs"] = epochs, f"{count:,} examples"
-    epochs = chosen.get("epochs", settings.epochs)
+        settings = replace(settings, epochs=_passes(evidence))
+        reasons["epochs"] = f"{evidence.count:,} examples"
     if settings.batch_tokens == "auto":
-        longest = int(train.lengths.max()) + beside
-        steps = 2500 if writes and start == "nothing" else 1500 if start == "nothing" else 120 if tags or places else 60
-        steps = 600 if start == "behind an encoder" else steps
-        fit = tokens * epochs / steps
-        size = int(np.clip(round(fit / ROWS) * ROWS, 256, 4096 if places else 1024 if by_token else 2048))
+        total = evidence.tokens * int(settings.epochs)
+        size = _a_step(evidence, total)
         each = -(-size // int(settings.accumulate)) if settings.accumulate != "auto" else size
-        chosen["batch_tokens"] = max(each, longest)
-        reasons["batch_tokens"] = f"about {tokens * epochs / size:,.0f} steps of the {tokens * epochs:,} tokens"
+        settings = replace(settings, batch_tokens=max(each, evidence.longest))
+        reasons["batch_tokens"] = f"about {total / size:,.0f} steps of the {total:,} tokens"
         if each < size:
             reasons["batch_tokens"] += f", each of {settings.accumulate} batches"
     if settings.learning_rate == "auto":
-        small = 5e-4 if tags else 3e-4
-        rate = small if hidden <= 512 and layers <= 6 else 1e-4 if hidden < 1024 else 3e-5
-        if by_token and layers > 6 and hidden <= 512:
-            rate = 2e-4
-        if start in ("nothing", "head"):
-            rate = 2e-3 if hidden <= 128 or start == "head" else 1.5e-3 if writes and hidden <= 256 else 1e-3
-        elif start == "behind an encoder":
-            rate = 3e-4
-        elif start == "adapters":
-            rate = min(10 * rate, 2e-3 if hidden <= 512 else 5e-4)
-        chosen["learning_rate"] = rate
-        reasons["learning_rate"] = f"{layers} layers, {hidden} wide, from {start}{', tags' * tags}"
-    return replace(settings, **chosen), reasons
+        settings = replace(settings, learning_rate=_rate(evidence))
+        said = f"{evidence.layers} layers, {evidence.hidden} wide, from {evidence.start}"
+        reasons["learning_rate"] = said + ", tags" * evidence.tags
+    return settings, reasons
+
+
+def _passes(evidence: Evidence) -> int:
+    """Epochs: 20 at 20 examples, 15 at 50, 5 at 1,000, 2 at 20,000 and more.
+
+    More from random weights, and for a head alone, whose passes cost little: 12 of them over 1,000 texts. A decoder behind an
+    encoder must learn where to look: half again the passes of pretrained weights. An encoder-decoder from nothing sees at
+    most about WRITTEN tokens, read and written, in five passes or more (benchmarks/results/generation.md).
+    """
+    count, start = evidence.count, evidence.start
+    wanted = 400 / count**0.36 if start == "nothing" else 60 / count**0.35
+    least, most = (10, 100) if start == "nothing" else (3, 20) if evidence.by_token else (2, 20)
+    if start == "head":
+        wanted, least, most = 150 / count**0.36, 4, 40
+    if start == "behind an encoder":
+        wanted, least, most = 100 / count**0.36, 4, 20
+    if evidence.written is not None and start == "nothing":
+        wanted, least = min(wanted, max(5.0, WRITTEN / (evidence.tokens + evidence.written))), 5
+    return int(np.clip(round(wanted), least, most))
+
+
+def _a_step(evidence: Evidence, total: int) -> int:
+    """Tokens a step where `total` are learnt from in all: about 60 steps, for a step costs the optimiser's pass over all
+    weights however small its batch; 38 steps lost 3 points on SST-2 with one seed of two. A multiple of the rows `stack`
+    rounds up to.
+
+    Random weights want some thousand steps, a decoder behind an encoder ten times 60. tags: twice the steps (CoNLL-2003,
+    1,500 sentences). places: 120 steps at least, of up to 4,096 tokens, for 1,024 are five windows of SQuAD 2, half of them
+    without a place, and at 3e-4 so few teach nothing (docs/log.md, "Refusing is learnt first").
+    """
+    steps = 120 if evidence.tags or evidence.places else 60
+    if evidence.start == "nothing":
+        steps = 1500 if evidence.written is None else 2500
+    if evidence.start == "behind an encoder":
+        steps = 600
+    most = 4096 if evidence.places else 1024 if evidence.by_token else 2048
+    return int(np.clip(round(total / steps / ROWS) * ROWS, 256, most))
+
+
+def _rate(evidence: Evidence) -> float:
+    """The peak of the learning rate: 6 layers of 384 want 3e-4 (TREC, SST-2); 12 layers of 384 fell to chance at 3e-4 in one
+    of six runs on 100 Chinese reviews; with a target for every token they are steadier (CLUENER, 1,500 records: entity F1 55
+    at 1e-4, 61 at 2e-4 and at 3e-4).
+
+    tags: five thirds of the rate of a small encoder (1,500 sentences of CoNLL-2003 in three passes: entity F1 0.754 before,
+    0.849 so). Random weights want ten times the rate. adapters: ten times the rate of all weights is best for LoRA from 1B to
+    70B weights (Schulman 2025, "LoRA Without Regret"), with at most 2e-3, and 5e-4 for networks 512 wide and more, where it
+    was tried here. head: 10 passes at 1e-3 to 15 at 3e-3 are best on TREC and SST-2, and 30 lose two points of SST-2. A
+    decoder behind an encoder: three times the rate (benchmarks/results/generation.md).
+    """
+    hidden, layers, start = evidence.hidden, evidence.layers, evidence.start
+    small = 5e-4 if evidence.tags else 3e-4
+    rate = small if hidden <= 512 and layers <= 6 else 1e-4 if hidden < 1024 else 3e-5
+    if evidence.by_token and layers > 6 and hidden <= 512:
+        rate = 2e-4
+    if start in ("nothing", "head"):
+        writes = evidence.written is not None
+        return 2e-3 if hidden <= 128 or start == "head" else 1.5e-3 if writes and hidden <= 256 else 1e-3
+    if start == "behind an encoder":
+        return 3e-4
+    if start == "adapters":
+        return min(10 * rate, 2e-3 if hidden <= 512 else 5e-4)
+    return rate
 
 
 def rate_at(progress: float, *, settings: Training) -> float:

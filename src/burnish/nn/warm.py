@@ -7,6 +7,7 @@ sequence generation"). What comes out is a stock EncoderDecoderModel of transfor
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from collections.abc import Iterable
@@ -77,6 +78,20 @@ def warm(folder: str | Path, encoder: str | Path, texts: Iterable[str], *, layer
     shutil.rmtree(small)
     (folder / MARK).write_text(json.dumps({"name": WARM, "seed": seed}), "utf-8")
     return folder
+
+
+def sketched(encoder: Any, *, layers: int = 3) -> Any:
+    """The configuration of what `warm` writes behind an encoder of this configuration, with its whole vocabulary."""
+    from transformers import EncoderDecoderConfig
+
+    decoder = copy.deepcopy(encoder)
+    decoder.num_hidden_layers = min(layers, encoder.num_hidden_layers)
+    decoder.is_decoder = decoder.add_cross_attention = True
+    made = EncoderDecoderConfig.from_encoder_decoder_configs(encoder, decoder)
+    for name in ("hidden_size", "intermediate_size", "num_attention_heads"):
+        setattr(made, name, getattr(encoder, name))
+    made.num_hidden_layers = encoder.num_hidden_layers + decoder.num_hidden_layers
+    return made
 
 
 def _shorten(decoder: Any, layers: int) -> None:

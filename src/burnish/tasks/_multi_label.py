@@ -102,6 +102,10 @@ class Task(classification.Task):
         cuts = thresholds(self.hard_targets(table), shares).tolist()
         return {"thresholds": dict(zip(self.labels, cuts, strict=True))}
 
+    def judging(self, table: pa.Table, examples: Any, outputs: Sequence[Any]) -> dict[str, Any]:
+        """The thresholds too: at 0.5 a model says nothing of what is rare, and epochs are told apart by the common labels."""
+        return self.calibrate(table, examples, outputs)
+
     def agreement(self, before: Answers, after: Answers) -> np.ndarray:
         """Share of the labels of either that both say; 1 where neither says any."""
         one, other = self._said(before), self._said(after)

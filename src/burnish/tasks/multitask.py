@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -248,6 +248,16 @@ class Task(base.Task):
 
     def calibrate(self, table: pa.Table, examples: Any, outputs: Sequence[Any]) -> dict[str, Any]:
         """What each task fits on the records that carry its target: {"tasks": {name: ...}}."""
+        return self._fitted(table, examples, outputs, lambda part: part.calibrate)
+
+    def judging(self, table: pa.Table, examples: Any, outputs: Sequence[Any]) -> dict[str, Any]:
+        """What each task wants fitted before an epoch is judged, in the same shape."""
+        return self._fitted(table, examples, outputs, lambda part: part.judging)
+
+    def _fitted(
+        self, table: pa.Table, examples: Any, outputs: Sequence[Any], fit: Callable[[base.Task], Callable[..., Any]]
+    ) -> dict[str, Any]:
+        """{"tasks": {name: what `fit` of it gives for the records that carry its target}}."""
         told = self._labelled(table)
         kept = told.any(1)
         table, told = table.filter(pa.array(kept)), told[kept]
@@ -260,7 +270,7 @@ class Task(base.Task):
             mine = examples.several[name].take(windows)
             mine = replace(mine, records=np.searchsorted(rows, examples.of_records[windows]))
             seen, own = self._windows(name, mine, [outputs[window] for window in windows.tolist()])
-            found[name] = part.calibrate(self._view(name, table.take(pa.array(rows))), seen, own)
+            found[name] = fit(part)(self._view(name, table.take(pa.array(rows))), seen, own)
         return {"tasks": {name: numbers for name, numbers in found.items() if numbers}}
 
     def _windows(self, name: str, examples: Examples, outputs: Sequence[Any]) -> tuple[Examples, list[Any]]:

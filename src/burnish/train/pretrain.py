@@ -149,13 +149,12 @@ def pretrain(
     Behind a split only its training side and what resembles nothing on the others is read; gold is not read unless the
     spec trains on it. Memory: the network four times; tokens stay on the disk.
     """
-    from burnish.nn import language_models, loop
+    from burnish.nn import language_models
     from burnish.nn.training import Training
     from burnish.train import budget, corpora, looks
     from burnish.train.texts import documents, readable
 
-    progress, scratch = context.progress, context.scratch
-    texts, told = readable(records, split, gold, progress=progress)
+    texts, told = readable(records, split, gold, progress=context.progress)
     wanted = corpora.Wanted(
         start=start,
         kind=kind,
@@ -171,7 +170,7 @@ def pretrain(
         packing=packing,
         held_out=held_out,
     )
-    made = corpora.prepare(wanted, lambda: documents(texts), scratch / "prepared", context=context)
+    made = corpora.prepare(wanted, lambda: documents(texts), context.scratch / "prepared", context=context)
     part, judged = chosen(objective, made.kind)
     model = language_models.build(
         made.folder, pairs=judged is not None, start="nothing" if made.fresh else "pretrained", seed=context.seed
@@ -207,53 +206,74 @@ def pretrain(
     )
     probed = looks.probe_of(probe, gold, split, records, context)
     judge = looks.judge(learnt, validation, probed, made.tokenizer, made.length, seed=context.seed)
+    history = _taught(model, train, learnt, judge, settings, track=track, context=context)
+    history.reasons |= reasons
+    history.resolved["steps"] = settings.steps
+    name = str(start) if Path(start).name == str(start) else Path(start).name
+    out = _kept(model, made, name, keep_head=keep_head, context=context)
+    objectives = pretraining.plain(_said(part, judged))
+    about = probed.about if probed else None
+    info = _card(made, model, settings, history, name=name, objective=objectives, texts=told, probe=about)
+    return Pretrained(out, info)
+
+
+def _taught(model: Any, train: Any, learnt: Any, judge: Any, settings: Any, *, track: Any, context: Context) -> Any:
+    """The `History` of learning from the windows in place, told to whoever tracks it."""
+    from burnish.nn import loop
+
     story = Story(f"{context.name}-{context.key[:8]}", context.base, asdict(settings))
     with watching(track, story) as watch:
-        history = loop.fit(
+        return loop.fit(
             model,
             train,
             None,
             settings=settings,
-            scratch=scratch / "checkpoints",
-            progress=progress,
+            scratch=context.scratch / "checkpoints",
+            progress=context.progress,
             seed=context.seed,
             objective=learnt,
             judge=judge,
             watch=watch,
         )
-    history.reasons |= reasons
-    history.resolved["steps"] = settings.steps
-    out = scratch / "model"
+
+
+def _kept(model: Any, made: Any, name: str, *, keep_head: bool, context: Context) -> Path:
+    """The folder of the new backbone. made: of `corpora.prepare`; name: of what it went on from."""
+    from burnish.nn import language_models
+
+    out = context.scratch / "model"
     shutil.rmtree(out, ignore_errors=True)
-    name = str(start) if Path(start).name == str(start) else Path(start).name
     about: dict[str, Any] = {"name": "pretrained", "from": name, "version": context.key[:12], "licence": "as the texts"}
     if made.kind == "encoder":
         about |= {"pooling": "mean", "centred": True}  # states of a language model lie in a narrow cone
     language_models.save(model, out, tokenizer=made.tokenizer, head=keep_head, about=about)
-    info = {
+    return out
+
+
+def _card(
+    made: Any, model: Any, settings: Any, history: Any, *, name: str, objective: Any, texts: Any, probe: Any
+) -> dict[str, Any]:
+    """What was made, JSON. made: of `corpora.prepare`; settings: of training, decided; texts: what was read and left out."""
+    from burnish.train import looks
+
+    said = ("schedule", "warmup", "decay", "decay_shape", "optimiser")
+    return {
         "burnish": 1,
         "kind": made.kind,
         "from": name,
-        "objective": pretraining.plain(_said(part, judged)),
+        "objective": objective,
         "length": made.length,
         "vocabulary": len(made.tokenizer),
         "parameters": sum(weight.numel() for weight in model.parameters()),
         "tokens": history.tokens,
         "steps": settings.steps,
         "loss": looks.last_loss(history),
-        "texts": told,
+        "texts": texts,
         "corpus": made.facts,
-        "settings": {
-            "schedule": schedule,
-            "warmup": warmup,
-            "decay": decay,
-            "decay_shape": decay_shape,
-            "optimiser": optimiser,
-        },
-        "probe": probed.about if probed else None,
+        "settings": {name: getattr(settings, name) for name in said},
+        "probe": probe,
         "history": history.to_json(),
     }
-    return Pretrained(out, info)
 
 
 def _said(part: Any, judged: Any) -> list[Any]:

@@ -75,6 +75,10 @@ class Strategy:
         """
         return None
 
+    def paced(self, settings: Any, *, count: int, longest: int) -> Any:
+        """What `teach` makes of the settings for `count` examples, the longest of so many tokens; a plan asks it too."""
+        return settings
+
     def fold(self, model: Any) -> None:
         """After training: fold what was put in into the network, exactly, so that the saved model is a stock one.
         What cannot be folded is taken out, and put back by `take_up`."""

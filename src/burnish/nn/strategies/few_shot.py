@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -34,6 +34,9 @@ class Untouched(Strategy):
         model.eval()
         return History()
 
+    def paced(self, settings: Any, *, count: int, longest: int) -> Any:
+        return replace(settings, steps=0)
+
 
 @strategies.part("contrastive")
 @dataclass(frozen=True)
@@ -59,5 +62,15 @@ class Contrastive(Strategy):
 
         pairs = contrastive.Pairs(self.loss, self.temperature)
         common: dict[str, Any] = {"settings": settings, "seed": seed, "scratch": scratch, "progress": progress}
-        steps = contrastive.steps_for(len(train)) if self.steps == "auto" else self.steps
+        steps = self._steps(len(train))
         return contrastive.teach(model, train, pairs=pairs, steps=steps, learning_rate=self.learning_rate, **common)
+
+    def paced(self, settings: Any, *, count: int, longest: int) -> Any:
+        from burnish.nn import contrastive
+
+        return contrastive.paced(settings, steps=self._steps(count), longest=longest)
+
+    def _steps(self, count: int) -> int:
+        from burnish.nn import contrastive
+
+        return contrastive.steps_for(count) if self.steps == "auto" else self.steps

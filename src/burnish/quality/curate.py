@@ -31,7 +31,7 @@ from burnish.quality.remedies import (
 Action = Literal["drop", "relabel", "soften", "reweigh", "redact", "review", "keep"]
 
 
-@stage("quality.curate", version=3)
+@stage("quality.curate", version=4)
 def curate(
     records: Records,
     context: Context,

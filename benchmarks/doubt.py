@@ -182,7 +182,8 @@ def row_of(world: World, whole: World, kind: str, percent: int, draw: int, folde
 
 def written(rows: list[dict[str, Any]], command: str) -> None:
     """doubt.json and doubt.md."""
-    (RESULTS / "doubt.json").write_text(json.dumps(rows, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    whole = {"command": command, "rows": rows}
+    (RESULTS / "doubt.json").write_text(json.dumps(whole, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     lines = ["# Wrong labels: found, and won back", "", f"`{command}`", "", __doc__.split("\n\n", 2)[2].strip(), ""]
     lines += ["Test accuracy (deviation over sets and draws of the difference to dirty):", ""]
     lines += ["| wrong labels | dirty | `curate: auto` | `reweigh` | cleanlab's filter | wrong ones left out | clean | auto acted |"]  # fmt: skip

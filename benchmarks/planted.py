@@ -525,6 +525,8 @@ def write(state: dict[str, Any]) -> None:
             )
             + " |"
         )
+    if any("detector" in one for one in state["tuned"]):
+        lines += ["", "`label_errors dropped` was tuned on what confident learning doubted, the check before this one."]
     lines += ["", f"Financial PhraseBank, real noise: {json.dumps(state.get('agreement', {}), ensure_ascii=False)}", ""]
     (RESULTS / "planted.md").write_text("\n".join(lines), encoding="utf-8")
 

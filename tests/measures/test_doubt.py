@@ -38,7 +38,7 @@ def test_the_rate_is_the_planted_one_however_sure_the_classifier_sounds(rate: fl
 
 def test_texts_that_could_be_either_are_not_taken_for_wrong_labels() -> None:
     """Classes that lie in one another, every label right: confident learning calls a sixth of them wrong."""
-    true, given, logits = world(np.eye(4), sharp=1.5)
+    _, given, logits = world(np.eye(4), sharp=1.5)
     assert label_errors(given, np.exp(logits)).rate.value > 0.15
     assert doubt(given, [logits]).rate.value < 0.02
 

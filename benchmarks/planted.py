@@ -334,18 +334,18 @@ def curated_row(world: World, folder: Path) -> dict[str, Any]:
     test = bench(material_of(Records.from_rows(world.test), context))
     row: dict[str, Any] = {"set": world.name, "fault": world.fault, "kept": {}}
     for kind in ("dirty", "auto", "cleanlab", "oracle", "clean"):
+        weights = Remedy()
         if kind == "oracle":
             kept = [one for at, one in enumerate(world.train) if at not in world.rows]
         elif kind == "clean":
             kept = planted(world.name, "random", DATA[0]).train
         else:
-            kept = variant(world, kind, folder)[0]
+            kept, weights = variant(world, kind, folder)
         made = bench(material_of(Records.from_rows(kept), context))
-        outputs = learnt(
-            made, np.ones(len(kept)) > 0, made.targets, np.ones(len(kept), dtype=np.float32), made.vectors
-        )(test.vectors)
+        counts = np.array([weights.weight.get(at, 1.0) for at in range(len(kept))], dtype=np.float32)
+        outputs = learnt(made, np.ones(len(kept)) > 0, made.targets, counts, made.vectors)(test.vectors)
         row[kind] = round(figures(test, outputs, np.arange(len(test.rows)), test.targets)["accuracy"], 4)
-        row["kept"][kind] = len(kept)
+        row["kept"][kind] = round(float(counts.sum()))
     return row
 
 
@@ -503,7 +503,7 @@ def write(state: dict[str, Any]) -> None:
             f"True, tuned (one seed moves test accuracy by about two points; few seeds cannot rank effects that small): Spearman of predicted and true {rank['spearman']} (n = {rank['n']}, p = {rank['p']}); of the probe on the clean test side and true: {state['summary']['rank_of_probe_on_test']}.",
         ]
     kinds = ("dirty", "auto", "cleanlab", "oracle", "clean")
-    lines += ["", "Test accuracy of a probe (records kept):", ""]
+    lines += ["", "Test accuracy of a probe (records kept, each as much as it counts):", ""]
     lines += ["| set | wrong labels | dirty | curate: auto | cleanlab's filter | wrong ones left out | clean |"]
     lines += ["|---|---|--:|--:|--:|--:|--:|"]
     for one in state.get("curated", []):
@@ -525,6 +525,8 @@ def write(state: dict[str, Any]) -> None:
             )
             + " |"
         )
+    if any("detector" in one for one in state["tuned"]):
+        lines += ["", "`label_errors dropped` was tuned on what confident learning doubted, the check before this one."]
     lines += ["", f"Financial PhraseBank, real noise: {json.dumps(state.get('agreement', {}), ensure_ascii=False)}", ""]
     (RESULTS / "planted.md").write_text("\n".join(lines), encoding="utf-8")
 

@@ -224,7 +224,7 @@ def label_errors(data: Path) -> list[dict[str, Any]]:
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import cross_val_predict
 
-    from burnish.measures.noise import label_errors as ours
+    from burnish.measures.doubt import doubt
 
     texts, labels = planted_small.english_rows(data, 4000)
     true = np.array(labels)
@@ -257,7 +257,7 @@ def label_errors(data: Path) -> list[dict[str, Any]]:
         return 1 - get_label_quality_scores(given, probabilities)
 
     attempt(rows, "cleanlab", lambda: (cleanlab_(), row("cleanlab", cleanlab_))[1])
-    attempt(rows, "burnish", lambda: row("burnish", lambda: 1 - np.asarray(ours(given, probabilities).score)))
+    attempt(rows, "burnish", lambda: row("burnish", lambda: doubt(given, [np.log(probabilities)]).wrong))
     return rows
 
 

@@ -16,7 +16,8 @@ from burnish.core.stage import Context, TaskSpec
 from burnish.measures.resampled import corrected_t
 from burnish.quality.audit import audit
 from burnish.quality.bench import bench, why_not
-from burnish.quality.checks import COLUMNS, Material
+from burnish.quality.checks import CHECKS as CHECKS_THERE
+from burnish.quality.checks import COLUMNS, Found, Material
 from burnish.quality.curate import curate
 from burnish.quality.effect import measure, ordered, probe_effects
 from burnish.quality.gate import gate
@@ -86,14 +87,31 @@ def test_throwing_away_a_random_fifth_shows_no_gain(context: Context) -> None:
     assert effect["accuracy"]["low"] <= 0
 
 
-def test_label_checks_do_not_read_the_judges_labels(context: Context) -> None:
+def test_label_checks_do_not_read_the_judges_labels(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     """Labels that mean nothing: no remedy can help, and a check that had read the judge would seem to."""
+
+    def gullible(material: Material) -> Found:
+        """Follow the five nearest records, whatever they say."""
+        near = (material.vectors @ material.vectors.T - 2 * np.eye(len(material))).argsort(axis=1)[:, -5:]
+        other = np.where(material.labels[near].mean(axis=1) > 0.5, 1, 0)
+        doubted = other != material.labels
+        return Found(np.full(len(material), 0.95), doubted, action=lambda row: f"relabel:{material.names[other[row]]}")
+
+    monkeypatch.setitem(CHECKS_THERE, "label_errors", replace(CHECKS_THERE["label_errors"], judge=gullible))
     draw = np.random.default_rng(0)
     rows = [replace(row, label=str(draw.choice(["negative", "positive"]))) for row in reviews(240)]
     made = audit(Records.from_rows(rows), context, checks=["label_errors"], effect="probe")
     one = made.facts["audit"]["checks"]["label_errors"]
     assert one["count"] > 20
     assert one["effect"] is None or one["effect"]["as_labelled"]["low"] <= 0
+
+
+def test_labels_that_texts_say_nothing_of_are_not_doubted(context: Context) -> None:
+    """A coin made them: none is likelier wrong than right. Confident learning doubted a sixth."""
+    draw = np.random.default_rng(0)
+    rows = [replace(row, label=str(draw.choice(["negative", "positive"]))) for row in reviews(240)]
+    made = audit(Records.from_rows(rows), context, checks=["label_errors"], effect="none")
+    assert made.facts["audit"]["checks"]["label_errors"]["count"] < 10
 
 
 def test_every_remedy_of_a_doubted_label_is_tried_and_the_best_is_named(context: Context) -> None:
@@ -173,6 +191,9 @@ def test_remedies_read_findings_in_one_way() -> None:
     assert remedy("drop", found, given, certain=0.0).dropped == {0, 1}
     assert remedy("relabel", found, given, certain=0.0).label == {0: "b"}
     assert remedy("soften", found, given).shares == {0: {"a": pytest.approx(0.05), "b": 0.95}}
+    doubted = remedy("reweigh", found, given, certain=0.0).weight  # as much as the label is likely to be right
+    assert doubted == {0: pytest.approx(0.05), 1: pytest.approx(0.3)}
+    assert together([Remedy(weight={0: 0.05}), Remedy(weight={0: 2.0})]).weight == {0: pytest.approx(0.1)}
     assert remedy("drop", {1: Finding("near_duplicates", 0.9, "review")}, given).dropped == frozenset()
     assert remedy("reweigh", {3: Finding("mine", 0.5, "reweigh:2.5")}, given).weight == {3: 2.5}
     assert remedy("reweigh", {3: Finding("mine", 0.5, "reweigh")}, given).weight[3] == pytest.approx(5**0.5)
@@ -208,8 +229,29 @@ def test_auto_acts_on_what_helps_and_says_before_and_after(context: Context) -> 
     held = facts["held_out"]
     assert held["after"]["log_loss"] < held["before"]["log_loss"]
     assert all(facts["why"].get(name) for name in facts["actions"])
-    mended = {one.id for one in made if not one.keep or one.label_from == "quality.curate:relabel" or one.probs}
-    assert len(mended & {f"r{at}" for at in wrong}) > len(wrong) / 2
+    assert facts["actions"]["label_errors"] == "reweigh"
+    weight = {one.id: one.meta.get("weight", 1.0) for one in made}
+    assert np.mean([weight[f"r{at}"] for at in wrong]) < 0.3
+    assert np.mean([weight[f"r{at}"] for at in range(400) if at not in wrong]) > 0.95
+    assert all("reweigh" in one.trail[-1] for one in made if weight[one.id] < 1)
+
+
+@pytest.mark.parametrize(("reach", "acts"), [(0.04, True), (0.012, False), (0.009, False)])
+def test_the_less_a_measurement_is_sure_the_more_experience_decides(reach: float, acts: bool) -> None:
+    """One point lost, by judges who are 4 points unsure: other sets say more. 1.2 points unsure: they say less. 0.9: it harms.
+
+    By hand, in points: se = 4 / 2.36 = 1.695, (0.8 * 2.873 - 1 * 2.25) / (2.873 + 2.25) = 0.0095; and with
+    se = 0.508, (0.8 * 0.2585 - 2.25) / (0.2585 + 2.25) = -0.8145.
+    """
+    from burnish.quality.plan import by_effect, expected
+
+    lost = {"value": -0.01, "low": -0.01 - reach, "high": -0.01 + reach}
+    effect = {"remedy": "reweigh", "certain": 0.0, "figure": "accuracy", "accuracy": lost}
+    plan = by_effect({"checks": {"label_errors": {"count": 9, "effect": effect}}})
+    assert plan.actions == ({"label_errors": "reweigh"} if acts else {})
+    assert plan.why["label_errors"].startswith("likely to help" if acts else "left")
+    if reach > 0.01:
+        assert 100 * expected(effect) == pytest.approx(0.0095 if acts else -0.8145, abs=2e-3)
 
 
 def test_auto_leaves_what_harms(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,7 @@ def chinese(shared: Path) -> list[tuple[str, str]]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("read", "backbone", "recall", "precision_of_worst", "most_rate"),
-    [(english, "minilm", 0.6, 0.6, 0.3), (chinese, "e5-small-zhen", 0.7, 0.75, 0.25)],
+    [(english, "minilm", 0.3, 0.6, 0.2), (chinese, "e5-small-zhen", 0.55, 0.75, 0.2)],
 )
 def test_planted_label_errors_rank_first(
     shared: Path,
@@ -55,4 +55,4 @@ def test_planted_label_errors_rank_first(
     assert len(wrong & score.keys()) / len(wrong) >= recall
     assert len(wrong & set(worst)) / len(worst) >= precision_of_worst
     rate = made.facts["audit"]["checks"]["label_errors"]["facts"]["rate"]
-    assert 0.08 <= rate["value"] <= most_rate and rate["low"] <= rate["value"] <= rate["high"]
+    assert 0.05 <= rate["value"] <= most_rate and rate["low"] <= rate["value"] <= rate["high"]

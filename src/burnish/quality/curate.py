@@ -31,7 +31,7 @@ from burnish.quality.remedies import (
 Action = Literal["drop", "relabel", "soften", "reweigh", "redact", "review", "keep"]
 
 
-@stage("quality.curate", version=3)
+@stage("quality.curate", version=4)
 def curate(
     records: Records,
     context: Context,
@@ -42,12 +42,13 @@ def curate(
     """Act on what the audit found, where that helps the model: copies, conflicts, empty texts, wrong labels.
 
     actions: auto does what was measured to help (the whole interval of its effect is above nothing), and what is cheap
-    and harms nobody, such as copies; then it measures all of it together and takes back what makes the whole worse.
-    Without a measured effect it acts on copies, conflicts, empty texts and very probably wrong labels. report changes
-    nothing. Or a check with one of drop, relabel (to the suggested label), soften (share the label between the given and
+    and harms nobody, such as copies; doubted labels count as much as they are likely to be right where a gain is to be
+    expected, by what was measured here and on other sets. Then it measures all of it together and takes back what makes
+    the whole worse. Without a measured effect it acts on copies, conflicts, empty texts and very probably wrong labels.
+    report changes nothing. Or a check with one of drop, relabel (to the suggested label), soften (share the label between the given and
     the suggested one), reweigh, redact, review or keep (both leave the record); checks that are not named are left alone.
     certain: score from which a suspected label is acted on, 0..1; below it the record stays and waits for review. auto is
-    what was measured to help most, and 0.9 where nothing was.
+    what was measured to help most, and 0.9 where nothing was (0 of reweigh: a weight says how certain it is).
 
     A record that is set aside stays in the file with keep: false and its findings; `trail` says what was done. Of copies
     one is always kept. When over half of a class is suspected, its labels are left to a person. facts["curate"] says why
@@ -92,7 +93,10 @@ def _planned(actions: Any, records: Records, context: Context, certain: float | 
     else:
         plan = by_effect(audit) if measured else by_rule()
     known = {} if certain != "auto" else plan.certain
-    plan.certain = {name: known.get(name, CERTAIN if certain == "auto" else float(certain)) for name in plan.actions}
+    usual = {name: 0.0 if action == "reweigh" else CERTAIN for name, action in plan.actions.items()}
+    plan.certain = {
+        name: known.get(name, usual[name] if certain == "auto" else float(certain)) for name in plan.actions
+    }
     return checked(plan, records, context) if actions == "auto" and measured else plan
 
 

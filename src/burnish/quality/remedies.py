@@ -3,7 +3,7 @@
 drop      set aside
 relabel   the label that the check suggests
 soften    the label shared between the given and the suggested one
-reweigh   the record counts more, or less
+reweigh   the record counts more, or less; of a doubted label as much as it is likely to be right
 redact    what tells who somebody is becomes a placeholder
 
 One reading of a finding for all who ask: the audit measures exactly what curation would do.
@@ -21,6 +21,7 @@ import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
 KINDS = ("drop", "relabel", "soften", "reweigh", "redact")
+DOUBTED = "label_errors"  # the check whose score is the probability that the label is wrong
 COPIES = ("exact_duplicates", "near_duplicates")
 CERTAIN = 0.9  # score from which a suspected label is acted on
 WEIGHTS = (0.25, 4.0)  # least and most that a record may count
@@ -56,14 +57,15 @@ class Remedy:
 
 
 def candidates(findings: Sequence[Finding]) -> list[tuple[str, float]]:
-    """(remedy, score from which it acts) that a check's findings allow, the one it suggests most first.
+    """(remedy, score from which it acts) that a check's findings allow, the one it suggests most first; of doubted labels
+    to reweigh, which won most on other sets (benchmarks/results/doubt.md).
 
     Doubted labels may be dropped where the check is sure alone, or all of them. Records to review are dropped at most.
     """
     kinds = Counter(one.action.split(":")[0] for one in findings)
-    of_labels = "relabel" in kinds or any(one.check == "label_errors" for one in findings)
+    of_labels = "relabel" in kinds or any(one.check == DOUBTED for one in findings)
     drops = [("drop", CERTAIN), ("drop", 0.0)] if of_labels else [("drop", 0.0)]
-    wanted: list[tuple[str, float]] = []
+    wanted: list[tuple[str, float]] = [("reweigh", 0.0)] if any(one.check == DOUBTED for one in findings) else []
     for kind, _ in kinds.most_common():
         wanted += {
             "drop": drops, "relabel": [("relabel", 0.0), *drops, ("soften", 0.0)], "soften": [("soften", 0.0), *drops],
@@ -108,7 +110,7 @@ def what(kind: str, finding: Finding, certain: float) -> str:
     suggested = finding.action
     if kind not in KINDS or suggested == "keep":
         return ""
-    of_label = finding.check == "label_errors" or suggested.startswith("relabel:")
+    of_label = finding.check == DOUBTED or suggested.startswith("relabel:")
     if of_label and finding.score < certain:
         return ""
     if finding.check in COPIES and suggested == "review":
@@ -116,6 +118,8 @@ def what(kind: str, finding: Finding, certain: float) -> str:
     if kind == "drop":
         return "drop"
     if kind in ("reweigh", "redact"):
+        if kind == "reweigh" and finding.check == DOUBTED:
+            return kind
         return kind if suggested.split(":")[0] == kind else ""
     better = suggested.removeprefix("relabel:")
     return f"{kind}:{better}" if suggested.startswith("relabel:") else ""
@@ -132,7 +136,8 @@ def together(remedies: Sequence[Remedy]) -> Remedy:
         label |= {row: said for row, said in one.label.items() if row in fresh}
         shares |= {row: said for row, said in one.shares.items() if row in fresh}
         for row, times in one.weight.items():
-            weight[row] = float(np.clip(weight.get(row, 1.0) * times, *WEIGHTS))
+            least = min(WEIGHTS[0], times, weight.get(row, 1.0))  # a doubted label may count for nearly nothing
+            weight[row] = float(np.clip(weight.get(row, 1.0) * times, least, WEIGHTS[1]))
     redacted = frozenset().union(*(one.redacted for one in remedies))
     made = Remedy(dropped, label, shares, weight, redacted)
     return replace(
@@ -158,7 +163,7 @@ def doubted(
     records whose label a check doubts; of several checks the surest counts."""
     made: dict[int, tuple[str | None, float]] = {}
     for name, found in findings.items():
-        if name != "label_errors" and not any(one.action.startswith("relabel:") for one in found.values()):
+        if name != DOUBTED and not any(one.action.startswith("relabel:") for one in found.values()):
             continue
         for row, one in found.items():
             kind, _, better = one.action.partition(":")
@@ -171,7 +176,7 @@ def doubted(
 def whole_classes(findings: Mapping[int, Finding], rows: Sequence[int], given: Sequence[str | None]) -> list[str]:
     """Labels of which more than half is doubted: that says more about the probe than about the class."""
     before = Counter(label for label in given if label is not None)
-    suspects = Counter(given[row] for row in rows if findings[row].check == "label_errors")
+    suspects = Counter(given[row] for row in rows if findings[row].check == DOUBTED)
     return sorted(label for label, count in suspects.items() if label and count > MOST_OF_A_CLASS * before[label])
 
 
@@ -179,23 +184,25 @@ def _but_whole_classes(
     wanted: dict[int, str], findings: Mapping[int, Finding], given: Sequence[str | None]
 ) -> dict[int, str]:
     trusted = whole_classes(findings, list(wanted), given)
-    return {
-        row: done for row, done in wanted.items() if findings[row].check != "label_errors" or given[row] not in trusted
-    }
+    return {row: done for row, done in wanted.items() if findings[row].check != DOUBTED or given[row] not in trusted}
 
 
 def _shares(old: str | None, better: str, score: float) -> dict[str, float]:
-    """score = (1 - p[label] + p[better]) / 2: with all mass on the two, that is p[better]."""
+    """score: the probability that the old label is wrong, all of which goes to the better one."""
     return {str(old): 1 - score, better: score}
 
 
 def _weights(findings: Mapping[int, Finding], count: int) -> dict[int, float]:
-    """How much the records of a reweigh count: what the action says (reweigh:2.5), else as much as brings their share
-    half way, on a scale of logarithms, to a half of all: sqrt((1 - s) / s) for a share s."""
+    """How much the records of a reweigh count: a doubted label as much as it is likely to be right (Liu and Tao 2016,
+    importance reweighting); others what the action says (reweigh:2.5), else as much as brings their share half way, on a
+    scale of logarithms, to a half of all: sqrt((1 - s) / s) for a share s."""
     share = len(findings) / max(count, 1)
     usual = float(np.sqrt((1 - share) / share)) if 0 < share < 1 else 1.0
     made = {}
     for row, one in findings.items():
+        if one.check == DOUBTED:
+            made[row] = max(1 - one.score, 0.0)
+            continue
         _, _, said = one.action.partition(":")
         made[row] = float(np.clip(float(said) if said else usual, *WEIGHTS))
     return made

@@ -58,3 +58,24 @@ def test_strategies_that_make_no_sense_together_are_told_with_their_line(folder,
     done = burnish("check", cwd=folder)
     assert done.returncode == 2
     assert "burnish.yaml:7" in done.stderr and "head and gradual do not go together" in done.stderr
+
+
+def test_head_starts_at_a_logistic_regression_so_that_few_steps_are_enough(tmp_path):
+    """At a rate that moves nothing the answers are those of the start."""
+    from burnish.core.artifacts import Records, Split
+    from burnish.core.records import Record, to_table
+    from burnish.core.stage import TaskSpec
+    from burnish.tasks import predictor
+    from burnish.testing import sample_context
+    from burnish.train.tune import tune
+
+    texts, targets = tiny_bert.sentences(200)
+    labels = ("bad", "good")
+    rows = [Record(text=text, id=f"{at}", label=labels[targets[at]]) for at, text in enumerate(texts)]
+    split = Split(*(Records.from_table(to_table(side)) for side in (rows, rows[:20], [])))
+    context = sample_context(tmp_path, TaskSpec("classification", labels, {}, ("en",)))
+    still = {"epochs": 1, "learning_rate": 1e-9, "precision": "fp32"}
+    model = tune(split, None, context, backbone=str(tiny_bert.make(tmp_path / "tiny")), strategy="head", **still)
+    model.save(model.folder)
+    answers = predictor.load(model.folder).predict(texts)
+    assert sum(answer["label"] == row.label for answer, row in zip(answers, rows, strict=True)) > 160

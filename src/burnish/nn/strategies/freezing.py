@@ -22,7 +22,8 @@ WHERE = "train.tune.strategy"
 @dataclass(frozen=True)
 class Head(Strategy):
     """The head alone learns, on features of the network below that are computed once: a linear probe with the head that
-    the task uses (Alain & Bengio 2016; as feature extraction in Peters et al. 2019).
+    the task uses (Alain & Bengio 2016; as feature extraction in Peters et al. 2019). Where a text has one class, its last
+    layer starts at the logistic regression on what lies below it.
     """
 
     start: ClassVar[str] = "head"
@@ -40,6 +41,14 @@ class Head(Strategy):
                 hint="frozen keeps lower layers still; lora and bitfit move little",
             )
         _only(model, learnt)
+
+    def ready(self, model: Any, train: Any, objective: Any, *, seed: int) -> None:
+        from burnish.nn.contrastive import settle_head
+        from burnish.nn.heads import EncoderClassifier
+        from burnish.nn.objectives import CrossEntropy
+
+        if type(objective) is CrossEntropy and isinstance(model, EncoderClassifier):
+            settle_head(model, train, seed=seed)
 
     @property
     def caches(self) -> bool:

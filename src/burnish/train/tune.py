@@ -15,7 +15,7 @@ from burnish.core.errors import BurnishError
 from burnish.core.records import from_people
 from burnish.core.stage import Context, Count, Positive, Share, TaskSpec, stage
 from burnish.nn.backbones import Start
-from burnish.nn.losses.base import losses
+from burnish.nn.losses.base import CrossEntropyLoss, losses
 from burnish.nn.regularisers.base import check as stand_together
 from burnish.nn.regularisers.base import regularisers
 from burnish.nn.strategies.base import Strategy, placed, strategies
@@ -55,14 +55,14 @@ def _check(settings: Mapping[str, Any], task: TaskSpec) -> list[tuple[str, str, 
         "strategy": fit_together(named, shape=_shape(settings, task)),
         "regularise": stand_together(regularisers.open(settings.get("regularise", ()))),
     }
-    loss = losses.open(settings.get("loss", "cross_entropy"))[0].name
+    loss = losses.open(settings.get("loss", "auto"))[0].name
     if loss == "class_balanced" and settings.get("class_weights", "none") != "none":
         problems["loss"] = "class_balanced weighs the classes already; set class_weights: none"
     for one in named:
         if type(one).teach is not Strategy.teach:
             said = f"the strategy {one.name} teaches in its own way, and this would do nothing there; leave it out"
             problems["regularise"] = said if settings.get("regularise") else problems["regularise"]
-            problems["loss"] = said if loss != "cross_entropy" else ""
+            problems["loss"] = said if loss not in ("auto", "cross_entropy") else ""
     found = [(key, problem, "") for key, problem in problems.items() if problem]
     if settings.get("augment"):
         from burnish.core.tasktypes import open_task, option_problems
@@ -92,7 +92,7 @@ def _estimate(records: int, tokens: int, settings: Mapping[str, Any], task: Task
 
 
 @stage(
-    "train.tune", version=2, cost=_cost, estimate=_estimate, aliases=ALIASES, gone=GONE, check=_check, distributed=True
+    "train.tune", version=3, cost=_cost, estimate=_estimate, aliases=ALIASES, gone=GONE, check=_check, distributed=True
 )
 def tune(
     split: Split,
@@ -103,7 +103,7 @@ def tune(
     backbone: Start = Start("auto"),
     strategy: Annotated[Any, strategies] = "auto",
     regularise: Annotated[Any, regularisers] = (),
-    loss: Annotated[Any, losses] = "cross_entropy",
+    loss: Annotated[Any, losses] = "auto",
     distil: Path | None = None,
     distil_weight: Share = 0.5,
     distil_temperature: Rate = 2.0,
@@ -139,7 +139,7 @@ def tune(
     strategy: which weights move and how fast, one or several of `burnish stages train.tune`; full moves all, auto is lora
     for a large decoder, else full.
     regularise: what changes how a step teaches or what is kept of the steps, any number.
-    loss: what a wrong class costs.
+    loss: what a wrong class costs; auto is elr where labellers made labels, else cross_entropy.
     distil: a run or model folder of burnish to learn from beside the labels; it may be of any size and language.
     distil_weight: share of the loss that is the distance from it, 0..1; 1 learns from it alone.
     distil_temperature: by which both answers are softened first (Hinton et al. 2015).
@@ -173,6 +173,7 @@ def tune(
     from burnish.core.tasktypes import open_task
     from burnish.nn import models
     from burnish.nn.distributed import open_group
+    from burnish.nn.losses import auto
     from burnish.nn.engine import Live
     from burnish.nn.objectives import CrossEntropy
     from burnish.nn.strategies.auto import Taught, settled
@@ -208,10 +209,14 @@ def tune(
     head = task.head()
     smoothing = _smoothing(label_smoothing, sides)
 
+    one_label, people = type(task.objective()) is CrossEntropy, from_people(sides.table)
+    cost, cost_why = auto.settled(
+        losses.open(loss)[0], one_label=one_label, people=people, alone=not (regularise or distil)
+    )
     taught = Taught(
         len(sides.table),
         len(head.labels),
-        one_label=type(task.objective()) is CrossEntropy,
+        one_label=one_label,
         plain=not (
             regularise
             or augment
@@ -219,10 +224,10 @@ def tune(
             or smoothing
             or class_weights != "none"
             or (epochs, learning_rate) != ("auto", "auto")  # these speak of passes over single texts
-            or not from_people(sides.table)  # a wrong label spoils every pair that it is in
+            or not people  # a wrong label spoils every pair that it is in
             or (gold and gold.facts.get("train"))
         )
-        and losses.plain(loss) == "cross_entropy",
+        and type(cost) is CrossEntropyLoss,
     )
 
     def learn(
@@ -242,7 +247,7 @@ def tune(
             balanced=class_weights == "balanced",
             label_smoothing=smoothing,
             gold_epochs=gold_epochs,
-            loss=losses.open(loss)[0],
+            loss=cost,
             distil=(distil, distil_weight, distil_temperature) if distil is not None else None,
             strategies=parts,
             regularisers=regularisers.open(regularise),
@@ -250,7 +255,7 @@ def tune(
             context=context,
             group=group,
         )
-        told["history"]["tune"]["reasons"]["strategy"] = why
+        told["history"]["tune"]["reasons"] |= {"strategy": why, "loss": cost_why}
         if label_smoothing == "auto" and smoothing:
             told["history"]["tune"]["reasons"]["label_smoothing"] = f"{smoothing} for an encoder-decoder"
         return model, parts, told, group
@@ -285,7 +290,7 @@ def tune(
         "backbone": _named(backbone, pretrained, folder),
         "strategy": strategies.written(parts),
         "regularise": regularisers.plain(regularise),
-        "loss": losses.plain(loss),
+        "loss": losses.written([cost]),
         "parameters": sum(weight.numel() for weight in model.parameters()),
         "parameters_learnt": learnt,
         "max_length": sides.max_length,

@@ -60,22 +60,49 @@ def test_strategies_that_make_no_sense_together_are_told_with_their_line(folder,
     assert "burnish.yaml:7" in done.stderr and "head and gradual do not go together" in done.stderr
 
 
-def test_head_starts_at_a_logistic_regression_so_that_few_steps_are_enough(tmp_path):
-    """At a rate that moves nothing the answers are those of the start."""
+def learnt(folder, *, label_from="given", settings):
+    """A model tuned on 200 sentences."""
     from burnish.core.artifacts import Records, Split
     from burnish.core.records import Record, to_table
     from burnish.core.stage import TaskSpec
-    from burnish.tasks import predictor
     from burnish.testing import sample_context
     from burnish.train.tune import tune
 
     texts, targets = tiny_bert.sentences(200)
     labels = ("bad", "good")
-    rows = [Record(text=text, id=f"{at}", label=labels[targets[at]]) for at, text in enumerate(texts)]
+    rows = [
+        Record(text=text, id=f"{at}", label=labels[target], label_from=label_from)
+        for at, (text, target) in enumerate(zip(texts, targets, strict=True))
+    ]
     split = Split(*(Records.from_table(to_table(side)) for side in (rows, rows[:20], [])))
-    context = sample_context(tmp_path, TaskSpec("classification", labels, {}, ("en",)))
-    still = {"epochs": 1, "learning_rate": 1e-9, "precision": "fp32"}
-    model = tune(split, None, context, backbone=str(tiny_bert.make(tmp_path / "tiny")), strategy="head", **still)
+    context = sample_context(folder, TaskSpec("classification", labels, {}, ("en",)))
+    backbone = str(tiny_bert.make(folder / "tiny"))
+    return tune(split, None, context, backbone=backbone, precision="fp32", **settings)
+
+
+def test_head_starts_at_a_logistic_regression_so_that_few_steps_are_enough(tmp_path):
+    """At a rate that moves nothing the answers are those of the start."""
+    from burnish.tasks import predictor
+
+    model = learnt(tmp_path, settings={"epochs": 1, "learning_rate": 1e-9, "strategy": "head"})
     model.save(model.folder)
+    texts, targets = tiny_bert.sentences(200)
     answers = predictor.load(model.folder).predict(texts)
-    assert sum(answer["label"] == row.label for answer, row in zip(answers, rows, strict=True)) > 160
+    said = [("bad", "good").index(answer["label"]) for answer in answers]
+    assert sum(one == two for one, two in zip(said, targets, strict=True)) > 160
+
+
+@pytest.mark.parametrize(
+    ("label_from", "settings", "loss"),
+    [
+        ("labellers", {}, "elr"),
+        ("given", {}, "cross_entropy"),
+        ("review", {}, "cross_entropy"),
+        ("labellers", {"loss": "gce"}, "gce"),
+        ("labellers", {"regularise": "co_teaching"}, "cross_entropy"),  # doubts in its own way
+    ],
+)
+def test_the_loss_doubts_labels_that_labellers_made(tmp_path, label_from, settings, loss):
+    model = learnt(tmp_path, label_from=label_from, settings=settings | {"epochs": 1})
+    assert model.info["loss"] == loss
+    assert model.info["history"]["tune"]["reasons"]["loss"]

@@ -167,7 +167,9 @@ class Replicas(Group):
             table.touched[:] = [(rows, leaf)] if len(rows) else []
 
     def remembered(self, memories: Sequence[Memory]) -> None:
-        for memory in memories:  # a row is in one batch of a step, so that the sum over processes is what one of them says
+        for (
+            memory
+        ) in memories:  # a row is in one batch of a step, so that the sum over processes is what one of them says
             rows = memory.moved()
             rows, values = _gathered_rows(rows, memory.values[rows], self.size)
             memory.values[rows] = values

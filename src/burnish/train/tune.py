@@ -15,7 +15,7 @@ from burnish.core.errors import BurnishError
 from burnish.core.records import from_people
 from burnish.core.stage import Context, Count, Positive, Share, TaskSpec, stage
 from burnish.nn.backbones import Start
-from burnish.nn.losses.base import CrossEntropyLoss, losses
+from burnish.nn.losses.base import losses
 from burnish.nn.regularisers.base import check as stand_together
 from burnish.nn.regularisers.base import regularisers
 from burnish.nn.strategies.base import Strategy, placed, strategies
@@ -173,10 +173,10 @@ def tune(
     from burnish.core.tasktypes import open_task
     from burnish.nn import models
     from burnish.nn.distributed import open_group
-    from burnish.nn.losses import auto
     from burnish.nn.engine import Live
+    from burnish.nn.losses import auto
     from burnish.nn.objectives import CrossEntropy
-    from burnish.nn.strategies.auto import Taught, settled
+    from burnish.nn.strategies.auto import Taught, plain, settled
     from burnish.nn.training import Training
     from burnish.train.sides import Sides
     from burnish.train.teach import teach
@@ -210,25 +210,21 @@ def tune(
     smoothing = _smoothing(label_smoothing, sides)
 
     one_label, people = type(task.objective()) is CrossEntropy, from_people(sides.table)
-    cost, cost_why = auto.settled(
-        losses.open(loss)[0], one_label=one_label, people=people, alone=not (regularise or distil)
-    )
-    taught = Taught(
-        len(sides.table),
-        len(head.labels),
-        one_label=one_label,
-        plain=not (
-            regularise
-            or augment
-            or distil
-            or smoothing
-            or class_weights != "none"
-            or (epochs, learning_rate) != ("auto", "auto")  # these speak of passes over single texts
-            or not people  # a wrong label spoils every pair that it is in
-            or (gold and gold.facts.get("train"))
-        )
-        and type(cost) is CrossEntropyLoss,
-    )
+    alone = not (regularise or distil)
+    cost, cost_why = auto.settled(losses.open(loss)[0], one_label=one_label, people=people, alone=alone)
+    said = {
+        "regularise": regularise,
+        "augment": augment,
+        "distil": distil,
+        "label_smoothing": label_smoothing,
+        "class_weights": class_weights,
+        "epochs": epochs,
+        "learning_rate": learning_rate,
+        "loss": loss,
+    }
+    # a wrong label spoils every pair that it is in, and what gold corrects at the end are steps over single texts
+    pairs = people and plain(said) and not (gold and gold.facts.get("train"))
+    taught = Taught(len(sides.table), len(head.labels), one_label=one_label, plain=pairs)
 
     def learn(
         sides: Sides, context: Context, gold: Any = None, watch: Any = None

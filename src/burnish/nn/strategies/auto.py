@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from burnish.nn.losses.base import losses
 from burnish.nn.strategies.base import Full, Strategy, strategies
 from burnish.nn.strategies.few_shot import Contrastive
 from burnish.nn.strategies.low_rank import Lora
@@ -32,6 +34,15 @@ class Taught:
     labels: int
     one_label: bool
     plain: bool
+
+
+def plain(settings: Mapping[str, Any]) -> bool:
+    """Whether no setting of `train.tune` says how a step teaches; passes and a rate speak of single texts."""
+    said = any(settings[name] for name in ("regularise", "augment", "distil"))
+    smooth = settings["label_smoothing"] not in ("auto", 0)
+    passes = (settings["epochs"], settings["learning_rate"]) != ("auto", "auto")
+    weighed = settings["class_weights"] != "none"
+    return not (said or smooth or passes or weighed) and losses.plain(settings["loss"]) in ("auto", "cross_entropy")
 
 
 def choose(model: Any, taught: Taught, *, memory: float | None = None) -> tuple[list[Strategy], str]:

@@ -80,11 +80,12 @@ def learnt(folder, *, label_from="given", settings):
     return tune(split, None, context, backbone=backbone, precision="fp32", **settings)
 
 
-def test_head_starts_at_a_logistic_regression_so_that_few_steps_are_enough(tmp_path):
+@pytest.mark.parametrize("strategy", ["head", "probe_first", ["probe_first", "layer_wise"]])
+def test_it_starts_at_a_logistic_regression(tmp_path, strategy):
     """At a rate that moves nothing the answers are those of the start."""
     from burnish.tasks import predictor
 
-    model = learnt(tmp_path, settings={"epochs": 1, "learning_rate": 1e-9, "strategy": "head"})
+    model = learnt(tmp_path, settings={"epochs": 1, "learning_rate": 1e-9, "strategy": strategy})
     model.save(model.folder)
     texts, targets = tiny_bert.sentences(200)
     answers = predictor.load(model.folder).predict(texts)

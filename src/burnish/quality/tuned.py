@@ -161,6 +161,8 @@ class Laboratory:
         common: dict[str, Any] = {"settings": Training(), "scratch": None, "progress": Silent(), "seed": seed}
         parts = placed(choose(model, given)[0], model, seed=seed)  # what `strategy: auto` would do with these
         if not any(one.teach(model, examples, **common) is not None for one in parts):
+            for one in parts:
+                one.ready(model, examples, objective, seed=seed)
             fit(model, examples, None, objective=objective, strategies=parts, **common)
         return model
 

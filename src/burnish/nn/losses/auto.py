@@ -11,7 +11,7 @@ def settled(asked: Loss, *, one_label: bool, people: bool, alone: bool) -> tuple
 
     one_label: each record has one of the labels. people: they gave all of them. alone: nothing else (a teacher, a
     regulariser) says how a step teaches. What labellers get wrong they get wrong in their own way, and a network learns
-    that way after it has learnt what is right: ELR holds it there. benchmarks/results/weak-loss.md has the figures.
+    that way after it has learnt what is right: ELR holds it there. benchmarks/results/weak-tuning.md has the figures.
     """
     if type(asked) is not AutoLoss:
         return asked, "asked for"

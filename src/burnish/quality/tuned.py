@@ -160,9 +160,9 @@ class Laboratory:
         given = Taught(len(examples), len(self.task.head().labels), one_label=one_label, plain=people)
         common: dict[str, Any] = {"settings": Training(), "scratch": None, "progress": Silent(), "seed": seed}
         parts = placed(choose(model, given)[0], model, seed=seed)  # what `strategy: auto` would do with these
-        if not any(one.teach(model, examples, **common) is not None for one in parts):
-            for one in parts:
-                one.ready(model, examples, objective, seed=seed)
+        if not any(part.teach(model, examples, **common) is not None for part in parts):
+            for part in parts:
+                part.ready(model, examples, objective, seed=seed)
             fit(model, examples, None, objective=objective, strategies=parts, **common)
         return model
 

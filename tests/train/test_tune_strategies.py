@@ -103,7 +103,8 @@ def test_it_starts_at_a_logistic_regression(tmp_path, strategy):
         ("labellers", {"regularise": "co_teaching"}, "cross_entropy"),  # doubts in its own way
     ],
 )
-def test_the_loss_doubts_labels_that_labellers_made(tmp_path, label_from, settings, loss):
+def test_loss_and_start_doubt_labels_that_labellers_made(tmp_path, label_from, settings, loss):
     model = learnt(tmp_path, label_from=label_from, settings=settings | {"epochs": 1})
     assert model.info["loss"] == loss
+    assert (model.info["strategy"] == "probe_first") == (label_from == "labellers")
     assert model.info["history"]["tune"]["reasons"]["loss"]

@@ -157,7 +157,7 @@ class Laboratory:
         one_label = type(objective) is CrossEntropy
         cost, _ = auto.settled(AutoLoss(), one_label=one_label, people=people, alone=True)
         objective = with_loss(objective, cost, examples=examples, head=self.task.head())
-        given = Taught(len(examples), len(self.task.head().labels), one_label=one_label, plain=people)
+        given = Taught(len(examples), len(self.task.head().labels), one_label=one_label, plain=people, people=people)
         common: dict[str, Any] = {"settings": Training(), "scratch": None, "progress": Silent(), "seed": seed}
         parts = placed(choose(model, given)[0], model, seed=seed)  # what `strategy: auto` would do with these
         if not any(part.teach(model, examples, **common) is not None for part in parts):

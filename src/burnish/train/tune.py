@@ -137,7 +137,7 @@ def tune(
     mistake), a name of `burnish backbones`, a folder, a hub name, or, for a task that
     writes, "fresh": random weights and a tokenizer learnt from the training side.
     strategy: which weights move and how fast, one or several of `burnish stages train.tune`; full moves all, auto is lora
-    for a large decoder, else full.
+    for a large decoder, contrastive for a few labels a class, probe_first where labellers made labels, else full.
     regularise: what changes how a step teaches or what is kept of the steps, any number.
     loss: what a wrong class costs; auto is elr where labellers made labels, else cross_entropy.
     distil: a run or model folder of burnish to learn from beside the labels; it may be of any size and language.
@@ -224,7 +224,7 @@ def tune(
     }
     # a wrong label spoils every pair that it is in, and what gold corrects at the end are steps over single texts
     pairs = people and plain(said) and not (gold and gold.facts.get("train"))
-    taught = Taught(len(sides.table), len(head.labels), one_label=one_label, plain=pairs)
+    taught = Taught(len(sides.table), len(head.labels), one_label=one_label, plain=pairs, people=people)
 
     def learn(
         sides: Sides, context: Context, gold: Any = None, watch: Any = None

@@ -15,7 +15,9 @@ from burnish.core.progress import Silent
 from burnish.nn import heads, loop
 from burnish.nn.batches import encode
 from burnish.nn.distributed import open_group
+from burnish.nn.losses.base import losses
 from burnish.nn.models import Head
+from burnish.nn.objectives import CrossEntropy, with_loss
 
 SETTINGS = {"epochs": 2, "learning_rate": 3e-3, "batch_tokens": 128, "precision": "fp32", "accumulate": 4}
 
@@ -29,15 +31,18 @@ class Stopped(Exception):
     """A run is ended half way."""
 
 
-def run(folder, *, parallel="ddp", scratch=None, poison=None, stop_after=None, **settings):
+def run(folder, *, parallel="ddp", scratch=None, poison=None, stop_after=None, loss=None, **settings):
     """One process's part of a training run, and what it ends with. poison: the process whose loss is no number;
-    stop_after: checkpoints after which the run ends as if killed."""
+    stop_after: checkpoints after which the run ends as if killed; loss: of `nn.losses`."""
     from transformers import AutoTokenizer
 
     texts, targets = tiny_bert.sentences(110)
     data = encode(texts, AutoTokenizer.from_pretrained(folder), max_length=32).with_targets(targets)
     model = heads.build(Path(folder), Head("sequence", ("bad", "good")), seed=0)
-    group = open_group(parallel)
+    group, objective = open_group(parallel), None
+    if loss is not None:
+        head = Head("sequence", ("bad", "good"))
+        objective = with_loss(CrossEntropy(), losses.open(loss)[0], examples=data, head=head)
     if poison is not None and group.rank == poison:
         data = data.with_targets(targets, weights=np.full(110, np.nan))
     saves = loop.Run._save
@@ -53,7 +58,7 @@ def run(folder, *, parallel="ddp", scratch=None, poison=None, stop_after=None, *
         history = loop.fit(
             model, data, data.take(range(30)),
             settings=loop.Training(**{**SETTINGS, **settings}), scratch=Path(scratch) if scratch else None,
-            progress=Silent(), seed=0, group=group,
+            progress=Silent(), seed=0, group=group, objective=objective,
         )  # fmt: skip
     except Stopped:
         return {"stopped": True}
@@ -99,6 +104,19 @@ def test_parts_learn_what_one_process_learns(folder, tmp_path, processes):
     told = together(processes, run, tmp_path, folder=str(folder), parallel="fsdp", dropout=0.0)
     assert len({one["digest"] for one in told}) == 1
     alike(told[0], run(str(folder), dropout=0.0), within=1e-4)
+
+
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_what_a_loss_remembers_is_the_same_in_every_process_and_when_a_run_goes_on(folder, tmp_path, parallel):
+    """Each process reads other texts in another epoch, and in a run that goes on; fsdp reads one batch for nothing."""
+    settings = {"folder": str(folder), "dropout": 0.0, "epochs": 4, "loss": {"use": "elr", "strength": 3.0}}
+    alone = run(**settings)
+    assert abs(alone["losses"][-1] - run(**settings | {"loss": None})["losses"][-1]) > 1e-2  # the memory says something
+    kept = {"checkpoint_every_s": 0.0, "scratch": str(tmp_path / "kept"), "parallel": parallel}
+    assert together(3, run, tmp_path, stop_after=7, **settings, **kept) == [{"stopped": True}] * 3
+    told = together(2, run, tmp_path, **settings, **kept)
+    assert told[0]["resumed"] and len({one["digest"] for one in told}) == 1
+    alike(told[0], alone, within=1e-4)
 
 
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])

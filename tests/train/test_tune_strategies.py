@@ -58,3 +58,53 @@ def test_strategies_that_make_no_sense_together_are_told_with_their_line(folder,
     done = burnish("check", cwd=folder)
     assert done.returncode == 2
     assert "burnish.yaml:7" in done.stderr and "head and gradual do not go together" in done.stderr
+
+
+def learnt(folder, *, label_from="given", settings):
+    """A model tuned on 200 sentences."""
+    from burnish.core.artifacts import Records, Split
+    from burnish.core.records import Record, to_table
+    from burnish.core.stage import TaskSpec
+    from burnish.testing import sample_context
+    from burnish.train.tune import tune
+
+    texts, targets = tiny_bert.sentences(200)
+    labels = ("bad", "good")
+    rows = [
+        Record(text=text, id=f"{at}", label=labels[target], label_from=label_from)
+        for at, (text, target) in enumerate(zip(texts, targets, strict=True))
+    ]
+    split = Split(*(Records.from_table(to_table(side)) for side in (rows, rows[:20], [])))
+    context = sample_context(folder, TaskSpec("classification", labels, {}, ("en",)))
+    backbone = str(tiny_bert.make(folder / "tiny"))
+    return tune(split, None, context, backbone=backbone, precision="fp32", **settings)
+
+
+@pytest.mark.parametrize("strategy", ["head", "probe_first", ["probe_first", "layer_wise"]])
+def test_it_starts_at_a_logistic_regression(tmp_path, strategy):
+    """At a rate that moves nothing the answers are those of the start."""
+    from burnish.tasks import predictor
+
+    model = learnt(tmp_path, settings={"epochs": 1, "learning_rate": 1e-9, "strategy": strategy})
+    model.save(model.folder)
+    texts, targets = tiny_bert.sentences(200)
+    answers = predictor.load(model.folder).predict(texts)
+    said = [("bad", "good").index(answer["label"]) for answer in answers]
+    assert sum(one == two for one, two in zip(said, targets, strict=True)) > 160
+
+
+@pytest.mark.parametrize(
+    ("label_from", "settings", "loss"),
+    [
+        ("labellers", {}, "elr"),
+        ("given", {}, "cross_entropy"),
+        ("review", {}, "cross_entropy"),
+        ("labellers", {"loss": "gce"}, "gce"),
+        ("labellers", {"regularise": "co_teaching"}, "cross_entropy"),  # doubts in its own way
+    ],
+)
+def test_loss_and_start_doubt_labels_that_labellers_made(tmp_path, label_from, settings, loss):
+    model = learnt(tmp_path, label_from=label_from, settings=settings | {"epochs": 1})
+    assert model.info["loss"] == loss
+    assert (model.info["strategy"] == "probe_first") == (label_from == "labellers")
+    assert model.info["history"]["tune"]["reasons"]["loss"]

@@ -29,6 +29,8 @@ class Memory:
     values: Tensor
     offsets: np.ndarray | None = None
     _last: Batch | None = None
+    own: bool = True  # whether what is read now is this process's to tell the others
+    _moved: list[Tensor] = field(default_factory=list)
 
     def places(self, batch: Batch) -> Tensor:
         """Rows of `values`: (B) of texts, (B, L) of tokens, where padding points anywhere."""
@@ -42,8 +44,15 @@ class Memory:
         """(N, C) what is remembered of these rows, after they were read."""
         if batch is not self._last:
             self._last = batch
+            self._moved += [places_N] if self.own else []
             self.values[places_N] = loss.remember(self.values[places_N], p_NC.detach().to(self.values))
         return self.values[places_N].to(p_NC)
+
+    def moved(self) -> Tensor:
+        """(U) rows of `values` that moved since it was last asked, of those that are this process's own."""
+        rows = self._moved or [torch.zeros(0, dtype=torch.long)]
+        self._moved = []
+        return torch.cat(rows)
 
 
 @dataclass(frozen=True)
@@ -137,6 +146,14 @@ def task_of(objective: Any) -> Any:
     """The objective of the task under what stands around it (`nn.distillation.Distilled`)."""
     inner = getattr(objective, "objective", None)
     return objective if inner is None else task_of(inner)
+
+
+def memories(objective: Any) -> list[Memory]:
+    """What the losses in an objective remember, of all its heads."""
+    inner = task_of(objective)
+    own = getattr(getattr(inner, "cost", None), "memory", None)
+    found = [one for head in getattr(inner, "objectives", {}).values() for one in memories(head)]
+    return found + ([own] if own is not None else [])
 
 
 def state_of(objective: Any) -> dict[str, Tensor]:

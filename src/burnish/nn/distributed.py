@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from burnish.core.errors import BurnishError
 from burnish.nn import checkpoints
+from burnish.nn.costs import Memory
 from burnish.nn.kernels import Installed, Kernels, installed
 from burnish.nn.optimise import merged
 
@@ -60,6 +61,11 @@ class Group:
 
     def sum_gradients(self, operators: Installed) -> None:
         """Leave the sum over all processes where this process's gradients were."""
+
+    def remembered(self, memories: Sequence[Memory]) -> None:
+        """Leave what losses remember of the texts of a step the same in every process."""
+        for memory in memories:
+            memory.moved()
 
     def squares(self, own: float) -> float:
         """The sum of squares of all gradients, from that of the gradients that this process keeps."""
@@ -111,9 +117,7 @@ class Replicas(Group):
         self._error: BurnishError | None = None
 
     def check(self, objective: Any, strategies: Sequence[Any], regularisers: Sequence[Any]) -> None:
-        loss = getattr(getattr(objective, "cost", None), "loss", None)
         alone = [one.name for one in regularisers if not one.shares]
-        alone += [loss.name] if loss is not None and loss.remembers else []
         if alone:
             raise BurnishError(
                 f"{', '.join(alone)} remembers every batch it has seen, and here each of {self.size} processes sees a share",
@@ -161,6 +165,14 @@ class Replicas(Group):
             leaf = torch.empty_like(grads)
             leaf.grad = grads
             table.touched[:] = [(rows, leaf)] if len(rows) else []
+
+    def remembered(self, memories: Sequence[Memory]) -> None:
+        for (
+            memory
+        ) in memories:  # a row is in one batch of a step, so that the sum over processes is what one of them says
+            rows = memory.moved()
+            rows, values = _gathered_rows(rows, memory.values[rows], self.size)
+            memory.values[rows] = values
 
     def judged(self, score: Callable[[], T]) -> T:
         figures: Any = score() if self.writes else None

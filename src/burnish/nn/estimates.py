@@ -54,13 +54,13 @@ def pace_of(model: Any, task: Any, settings: Mapping[str, Any], *, records: int,
     Not known before there are records, and taken for granted: a window a record, as many tokens written as read, labels that
     people gave.
     """
-    from burnish.nn.strategies.auto import Taught, settled
+    from burnish.nn.strategies.auto import Taught, plain, settled
     from burnish.nn.strategies.base import strategies
     from burnish.nn.training import Evidence, Training, aims, decide
 
     head, objective = task.head(), task.objective()
     records = max(1, records)
-    taught = Taught(records, len(head.labels), one_label=_one_label(objective), plain=_plain(settings))
+    taught = Taught(records, len(head.labels), one_label=_one_label(objective), plain=plain(settings))
     parts, _ = settled(strategies.open(settings["strategy"]), model, taught)
     start = next((one.start for one in parts if one.start), getattr(model, "start", "pretrained"))
     reads_first = getattr(model, "reads_first", None)  # None of what does not write, False of a decoder
@@ -90,17 +90,6 @@ def _one_label(objective: Any) -> bool:
     from burnish.nn.objectives import CrossEntropy
 
     return type(objective) is CrossEntropy
-
-
-def _plain(settings: Mapping[str, Any]) -> bool:
-    """Whether no setting says how a step teaches, as `train.tune` asks it for `Taught`."""
-    from burnish.nn.losses.base import losses
-
-    said = any(settings[name] for name in ("regularise", "augment", "distil"))
-    smooth = settings["label_smoothing"] not in ("auto", 0)
-    passes = (settings["epochs"], settings["learning_rate"]) != ("auto", "auto")
-    weighed = settings["class_weights"] != "none"
-    return not (said or smooth or passes or weighed) and bool(losses.plain(settings["loss"]) == "cross_entropy")
 
 
 def figures_of(network: Network, *, threads: int | None = None) -> dict[str, float]:

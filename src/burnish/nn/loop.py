@@ -245,6 +245,7 @@ class Run(Lessons):
         self.train, self.judge, self.seed, self.second = train, judge, seed, second
         self.scratch, self.progress, self.print_of_run = scratch, progress, print_of_run
         self.strategies, self.looked, self.watch = tuple(strategies), looked, watch
+        self.memories = costs.memories(objective)
         self.history = History(figure=judge.figure if judge else "")
         self.total_steps = 0  # about: batches differ a little from epoch to epoch
         self.epoch, self.position = 0, 0
@@ -372,6 +373,8 @@ class Run(Lessons):
         try:
             for at, counts in self.group.share(len(step)):
                 batch = make_batch(self.train, step[at], pad_token=pad_token_of(self.model))
+                for memory in self.memories:
+                    memory.own = counts
                 self.step_seed = _step_seed(self.seed, self.epoch, self.position + at)
                 self.again()
                 self._scale = len(batch.rows) / count if counts else 0.0
@@ -382,6 +385,7 @@ class Run(Lessons):
             self.group.failed(error)
         losses, tokens = self.group.agreed(losses, tokens)
         self.group.sum_gradients(self.operators)
+        self.group.remembered(self.memories)
         self.history.tokens += tokens
         self.position += len(step)
         rate = rate_at(share, settings=self.settings)

@@ -160,12 +160,13 @@ class Shards(Replicas):
             checkpoints.finish(making, state)
 
     def _shared(self, key: str, value: Tensor) -> Any:
-        """A part as FSDP sees it, so that it can be cut anew; a count of moves is the same in all."""
+        """A part as FSDP sees it, so that it can be cut anew; counts and what a loss remembers are the same in all."""
         from torch.distributed.tensor import DTensor
 
         if key.startswith(COUNT):
             return value.reshape(1)
-
+        if _weight(key) not in self._parts:
+            return value
         like: Any = self._parts[_weight(key)].detach()
         return DTensor.from_local(
             value, like.device_mesh, like.placements, run_check=False, shape=like.shape, stride=like.stride()
@@ -183,9 +184,15 @@ class Shards(Replicas):
                 found[group] = {key: self._part(key, value) for key, value in members.items()}
             return found
         flat = {}
-        for name in HuggingFaceStorageReader(shards).read_metadata().state_dict_metadata:
+        about: Any = HuggingFaceStorageReader(shards).read_metadata().state_dict_metadata
+        for name, kept in about.items():
             group, _, key = name.partition("/")
-            own = torch.zeros((), dtype=torch.int64) if key.startswith(COUNT) else torch.empty_like(self._own(key))
+            if key.startswith(COUNT):
+                own = torch.zeros((), dtype=torch.int64)
+            elif _weight(key) in self._parts:
+                own = torch.empty_like(self._own(key))
+            else:
+                own = torch.empty(tuple(kept.size), dtype=kept.properties.dtype)
             found.setdefault(group, {})[key] = own
             flat[name] = self._shared(key, own)
         checkpoint.load(flat, storage_reader=HuggingFaceStorageReader(shards))  # type: ignore[attr-defined]
@@ -195,7 +202,7 @@ class Shards(Replicas):
         return local(self._parts[_weight(key)].detach())
 
     def _part(self, key: str, value: Tensor) -> Tensor:
-        if key.startswith(COUNT):
+        if key.startswith(COUNT) or _weight(key) not in self._parts:
             return value
         pieces = value.chunk(self.size)
         piece = pieces[self.rank] if self.rank < len(pieces) else value[:0]

@@ -137,7 +137,9 @@ class Laboratory:
         from burnish.nn import models
         from burnish.nn.first_look import shown
         from burnish.nn.loop import fit
-        from burnish.nn.objectives import CrossEntropy
+        from burnish.nn.losses import auto
+        from burnish.nn.losses.base import AutoLoss
+        from burnish.nn.objectives import CrossEntropy, with_loss
         from burnish.nn.strategies.auto import Taught, choose
         from burnish.nn.strategies.base import placed
         from burnish.nn.training import Training
@@ -151,16 +153,16 @@ class Laboratory:
         if one.weight and examples.records is None and examples.groups is None:
             weights = np.array([one.weight.get(at, 1.0) for at in range(len(examples))])
             examples = examples.take(repeated(weights, seed=seed))
-        objective = self.task.objective()
-        given = Taught(
-            len(examples),
-            len(self.task.head().labels),
-            one_label=type(objective) is CrossEntropy,
-            plain=from_people(self.table),
-        )
+        objective, people = self.task.objective(), from_people(self.table)
+        one_label = type(objective) is CrossEntropy
+        cost, _ = auto.settled(AutoLoss(), one_label=one_label, people=people, alone=True)
+        objective = with_loss(objective, cost, examples=examples, head=self.task.head())
+        given = Taught(len(examples), len(self.task.head().labels), one_label=one_label, plain=people, people=people)
         common: dict[str, Any] = {"settings": Training(), "scratch": None, "progress": Silent(), "seed": seed}
         parts = placed(choose(model, given)[0], model, seed=seed)  # what `strategy: auto` would do with these
-        if not any(one.teach(model, examples, **common) is not None for one in parts):
+        if not any(part.teach(model, examples, **common) is not None for part in parts):
+            for part in parts:
+                part.ready(model, examples, objective, seed=seed)
             fit(model, examples, None, objective=objective, strategies=parts, **common)
         return model
 

@@ -78,6 +78,8 @@ def teach(
     }
     history = next((found for one in strategies if (found := one.teach(model, train, **other)) is not None), None)
     if history is None:
+        for one in strategies:
+            one.ready(model, train, objective, seed=context.seed)
         history = fit(
             model,
             train,

@@ -55,14 +55,14 @@ def _check(settings: Mapping[str, Any], task: TaskSpec) -> list[tuple[str, str, 
         "strategy": fit_together(named, shape=_shape(settings, task)),
         "regularise": stand_together(regularisers.open(settings.get("regularise", ()))),
     }
-    loss = losses.open(settings.get("loss", "cross_entropy"))[0].name
+    loss = losses.open(settings.get("loss", "auto"))[0].name
     if loss == "class_balanced" and settings.get("class_weights", "none") != "none":
         problems["loss"] = "class_balanced weighs the classes already; set class_weights: none"
     for one in named:
         if type(one).teach is not Strategy.teach:
             said = f"the strategy {one.name} teaches in its own way, and this would do nothing there; leave it out"
             problems["regularise"] = said if settings.get("regularise") else problems["regularise"]
-            problems["loss"] = said if loss != "cross_entropy" else ""
+            problems["loss"] = said if loss not in ("auto", "cross_entropy") else ""
     found = [(key, problem, "") for key, problem in problems.items() if problem]
     if settings.get("augment"):
         from burnish.core.tasktypes import open_task, option_problems
@@ -92,7 +92,7 @@ def _estimate(records: int, tokens: int, settings: Mapping[str, Any], task: Task
 
 
 @stage(
-    "train.tune", version=2, cost=_cost, estimate=_estimate, aliases=ALIASES, gone=GONE, check=_check, distributed=True
+    "train.tune", version=3, cost=_cost, estimate=_estimate, aliases=ALIASES, gone=GONE, check=_check, distributed=True
 )
 def tune(
     split: Split,
@@ -103,7 +103,7 @@ def tune(
     backbone: Start = Start("auto"),
     strategy: Annotated[Any, strategies] = "auto",
     regularise: Annotated[Any, regularisers] = (),
-    loss: Annotated[Any, losses] = "cross_entropy",
+    loss: Annotated[Any, losses] = "auto",
     distil: Path | None = None,
     distil_weight: Share = 0.5,
     distil_temperature: Rate = 2.0,
@@ -137,9 +137,9 @@ def tune(
     mistake), a name of `burnish backbones`, a folder, a hub name, or, for a task that
     writes, "fresh": random weights and a tokenizer learnt from the training side.
     strategy: which weights move and how fast, one or several of `burnish stages train.tune`; full moves all, auto is lora
-    for a large decoder, else full.
+    for a large decoder, contrastive for a few labels a class, probe_first where labellers made labels, else full.
     regularise: what changes how a step teaches or what is kept of the steps, any number.
-    loss: what a wrong class costs.
+    loss: what a wrong class costs; auto is elr where labellers made labels, else cross_entropy.
     distil: a run or model folder of burnish to learn from beside the labels; it may be of any size and language.
     distil_weight: share of the loss that is the distance from it, 0..1; 1 learns from it alone.
     distil_temperature: by which both answers are softened first (Hinton et al. 2015).
@@ -174,8 +174,9 @@ def tune(
     from burnish.nn import models
     from burnish.nn.distributed import open_group
     from burnish.nn.engine import Live
+    from burnish.nn.losses import auto
     from burnish.nn.objectives import CrossEntropy
-    from burnish.nn.strategies.auto import Taught, settled
+    from burnish.nn.strategies.auto import Taught, plain, settled
     from burnish.nn.training import Training
     from burnish.train.sides import Sides
     from burnish.train.teach import teach
@@ -208,22 +209,22 @@ def tune(
     head = task.head()
     smoothing = _smoothing(label_smoothing, sides)
 
-    taught = Taught(
-        len(sides.table),
-        len(head.labels),
-        one_label=type(task.objective()) is CrossEntropy,
-        plain=not (
-            regularise
-            or augment
-            or distil
-            or smoothing
-            or class_weights != "none"
-            or (epochs, learning_rate) != ("auto", "auto")  # these speak of passes over single texts
-            or not from_people(sides.table)  # a wrong label spoils every pair that it is in
-            or (gold and gold.facts.get("train"))
-        )
-        and losses.plain(loss) == "cross_entropy",
-    )
+    one_label, people = type(task.objective()) is CrossEntropy, from_people(sides.table)
+    alone = not (regularise or distil)
+    cost, cost_why = auto.settled(losses.open(loss)[0], one_label=one_label, people=people, alone=alone)
+    said = {
+        "regularise": regularise,
+        "augment": augment,
+        "distil": distil,
+        "label_smoothing": label_smoothing,
+        "class_weights": class_weights,
+        "epochs": epochs,
+        "learning_rate": learning_rate,
+        "loss": loss,
+    }
+    # a wrong label spoils every pair that it is in, and what gold corrects at the end are steps over single texts
+    pairs = people and plain(said) and not (gold and gold.facts.get("train"))
+    taught = Taught(len(sides.table), len(head.labels), one_label=one_label, plain=pairs, people=people)
 
     def learn(
         sides: Sides, context: Context, gold: Any = None, watch: Any = None
@@ -242,7 +243,7 @@ def tune(
             balanced=class_weights == "balanced",
             label_smoothing=smoothing,
             gold_epochs=gold_epochs,
-            loss=losses.open(loss)[0],
+            loss=cost,
             distil=(distil, distil_weight, distil_temperature) if distil is not None else None,
             strategies=parts,
             regularisers=regularisers.open(regularise),
@@ -250,7 +251,7 @@ def tune(
             context=context,
             group=group,
         )
-        told["history"]["tune"]["reasons"]["strategy"] = why
+        told["history"]["tune"]["reasons"] |= {"strategy": why, "loss": cost_why}
         if label_smoothing == "auto" and smoothing:
             told["history"]["tune"]["reasons"]["label_smoothing"] = f"{smoothing} for an encoder-decoder"
         return model, parts, told, group
@@ -285,7 +286,7 @@ def tune(
         "backbone": _named(backbone, pretrained, folder),
         "strategy": strategies.written(parts),
         "regularise": regularisers.plain(regularise),
-        "loss": losses.plain(loss),
+        "loss": losses.written([cost]),
         "parameters": sum(weight.numel() for weight in model.parameters()),
         "parameters_learnt": learnt,
         "max_length": sides.max_length,

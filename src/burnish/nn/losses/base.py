@@ -46,6 +46,12 @@ class Loss:
         return None
 
 
+@losses.part("auto")
+@dataclass(frozen=True)
+class AutoLoss(Loss):
+    """What suits who gave the labels: elr where labellers gave some of them and a text has one, else cross_entropy."""
+
+
 @losses.part("cross_entropy")
 @dataclass(frozen=True)
 class CrossEntropyLoss(Loss):

@@ -59,6 +59,10 @@ class Strategy:
         """
         return ""
 
+    def ready(self, model: Any, train: Any, objective: Any, *, seed: int) -> None:
+        """Set first weights by a look at what will be learnt, before the first step; a run that goes on takes up its
+        checkpoint afterwards. train: `Examples` with targets; objective: what the loop will minimise."""
+
     def begin(self, run: Any) -> Any:
         """Take part in the steps of a run (`nn.loop.Run`): a `nn.regularisers.base.Working`, or None."""
         return None

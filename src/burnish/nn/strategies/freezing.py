@@ -22,7 +22,8 @@ WHERE = "train.tune.strategy"
 @dataclass(frozen=True)
 class Head(Strategy):
     """The head alone learns, on features of the network below that are computed once: a linear probe with the head that
-    the task uses (Alain & Bengio 2016; as feature extraction in Peters et al. 2019).
+    the task uses (Alain & Bengio 2016; as feature extraction in Peters et al. 2019). Where a text has one class, its last
+    layer starts at the logistic regression on what lies below it.
     """
 
     start: ClassVar[str] = "head"
@@ -41,9 +42,41 @@ class Head(Strategy):
             )
         _only(model, learnt)
 
+    def ready(self, model: Any, train: Any, objective: Any, *, seed: int) -> None:
+        _probed(model, train, objective, seed=seed)
+
     @property
     def caches(self) -> bool:
         return True
+
+
+@strategies.part("probe_first")
+@dataclass(frozen=True)
+class ProbeFirst(Strategy):
+    """The last layer starts at the logistic regression on what the untouched network gives, then all learns: the first
+    steps of a head that knows nothing would bend what is below it (LP-FT: Kumar et al. 2022, arXiv:2202.10054). For one
+    class a text and an encoder pooled by its mean.
+    """
+
+    def ready(self, model: Any, train: Any, objective: Any, *, seed: int) -> None:
+        if not _probed(model, train, objective, seed=seed):
+            raise BurnishError(
+                "probe_first is for one class a text and an encoder that is pooled by its mean",
+                where=WHERE,
+                hint="leave it out: the other strategies begin with the head as it is",
+            )
+
+
+def _probed(model: Any, train: Any, objective: Any, *, seed: int) -> bool:
+    """Set the last layer to a probe of what lies below it, where a text has one class; whether it has."""
+    from burnish.nn.contrastive import settle_head
+    from burnish.nn.heads import EncoderClassifier
+    from burnish.nn.objectives import CrossEntropy
+
+    fits = type(objective) is CrossEntropy and isinstance(model, EncoderClassifier)
+    if fits:
+        settle_head(model, train, seed=seed)
+    return fits
 
 
 @strategies.part("frozen")

@@ -34,7 +34,7 @@ def chinese(shared: Path) -> list[tuple[str, str]]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("read", "backbone", "recall", "precision_of_worst", "most_rate"),
-    [(english, "minilm", 0.3, 0.6, 0.2), (chinese, "e5-small-zhen", 0.55, 0.75, 0.2)],
+    [(english, "minilm", 0.3, 0.6, 0.2), (chinese, "e5-small-zhen", 0.45, 0.75, 0.2)],
 )
 def test_planted_label_errors_rank_first(
     shared: Path,

@@ -91,6 +91,15 @@ def test_the_verdict_and_what_to_do_next_stand_before_everything_else(done: Repo
     assert first < html.index("<h2>At a glance") < html.index("<h2>Findings by effect") < html.index("<h2>Distribution")
 
 
+@pytest.mark.parametrize(("label_from", "said"), [("label_model", True), ("given", False), ("review", False)])
+def test_the_page_says_that_labellers_mistakes_are_not_in_the_estimate(
+    context: Context, bag_of_words: None, label_from: str, said: bool
+) -> None:
+    rows = [replace(row, label_from=label_from) for row in reviews(80)]
+    made = report(audit(Records.from_rows(rows), context, checks=["label_errors"], effect="none"), context)
+    assert ("labellers made 100.0% of the labels" in unescape(made.page or "")) == said
+
+
 def test_findings_come_in_the_order_of_their_effect_with_their_interval(done: Report) -> None:
     checks = done.numbers["checks"]
     measured = [name for name, one in checks.items() if one["effect"]]

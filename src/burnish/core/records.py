@@ -248,6 +248,11 @@ def _hashes(ids: Sequence[str]) -> np.ndarray:
     return np.frombuffer(digests, dtype=np.uint64)
 
 
+PEOPLE = frozenset(
+    {None, "given", "gold", "review"}
+)  # what `label_from` says where no labeller or maker made the target
+
+
 def from_people(table: pa.Table) -> bool:
     """Whether no target was made by labellers or makers: all were given, or people checked them."""
-    return set(table["label_from"].unique().to_pylist()) <= {None, "given", "gold", "review"}
+    return set(table["label_from"].unique().to_pylist()) <= PEOPLE

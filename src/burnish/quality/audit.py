@@ -48,7 +48,7 @@ def _cost(records: int, tokens: int, settings: dict[str, Any]) -> float:
     return 5 + records * SECONDS_A_RECORD
 
 
-@stage("quality.audit", version=3, cost=_cost)
+@stage("quality.audit", version=4, cost=_cost)
 def audit(
     records: Records,
     context: Context,

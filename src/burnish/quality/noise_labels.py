@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from burnish.core.records import PEOPLE
 from burnish.measures.doubt import Doubt, doubt, standard
 from burnish.quality.checks import Array, Found, Material, check
 from burnish.text.words import terms
@@ -56,7 +57,7 @@ def errors(material: Material) -> Found:
 
     facts = {
         "judged": len(rows),
-        "self_taught": _self_taught(material, rows),
+        "by_labellers": _by_labellers(material, rows),
         "rate": {name: round(getattr(found.rate, name), 5) for name in ("value", "low", "high")},
         "agreement": float((found.clean.argmax(axis=1) == given).mean()),
         "confused": _confused(found.joint, names),
@@ -65,10 +66,10 @@ def errors(material: Material) -> Found:
     return Found(score, flagged, reason, action, facts)
 
 
-def _self_taught(material: Material, rows: Array) -> float:
-    """Share of the judged labels that self-training made or mended: with a probe like this one, which will agree."""
+def _by_labellers(material: Material, rows: Array) -> float:
+    """Share of the judged labels that labellers made, each in a way of its own, which a probe taught by them learns as well."""
     made_by = material.column("label_from")
-    return float(np.mean([str(made_by[row] or "").startswith("self_training") for row in rows]))
+    return float(np.mean([made_by[row] not in PEOPLE for row in rows]))
 
 
 def _confused(joint: Array, names: tuple[str, ...], most: int = 10) -> list[dict[str, object]]:

@@ -27,7 +27,7 @@ from burnish.quality.page_words import (
 )
 
 COPIES = ("exact_duplicates", "near_duplicates")
-SELF_TAUGHT = 0.1  # share of labels made by self-training from which the label-error estimate flatters them
+BY_LABELLERS = 0.1  # share of labels made by labellers from which the label-error estimate flatters them
 NOISY = 0.05  # share of probably wrong labels from which a person should look
 BAD = 0.2
 FEW_LABELLED = 0.2  # share of records with a target below which more of them come before all else
@@ -140,8 +140,8 @@ def _grounds(walked: Walked, checks: Facts, curate: Facts | None, words: Facts, 
                 share=p.share(rate["value"]), low=p.share(rate["low"]), high=p.share(rate["high"])
             )
         )
-    if facts.get("self_taught", 0.0) > SELF_TAUGHT:
-        grounds.append(words["ground_taught"].format(share=p.share(facts["self_taught"])))
+    if facts.get("by_labellers", 0.0) > BY_LABELLERS:
+        grounds.append(words["ground_taught"].format(share=p.share(facts["by_labellers"])))
     if copies := sum(checks.get(name, {}).get("count", 0) for name in COPIES):
         grounds.append(words["ground_copies"].format(count=copies, share=p.share(copies / max(walked.records, 1))))
     if held := (curate or {}).get("held_out"):

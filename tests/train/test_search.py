@@ -205,8 +205,8 @@ def test_strategies_whose_frozen_part_is_computed_once_come_right_behind_the_def
 
 
 def test_no_trial_begins_after_the_minutes(here, tiny, tmp_path) -> None:
-    told = searching.searched(tiny, tmp_path, minutes=1e-4).info["search"]
-    assert len(told["trials"]) == 1 and told["stopped"] == "0.0001 minutes: 1 of 6 trials"
+    told = searching.searched(tiny, tmp_path, minutes=1e-9).info["search"]
+    assert len(told["trials"]) == 1 and told["stopped"] == "1e-09 minutes: 1 of 6 trials"
     (tmp_path / "trials" / "clock.json").write_text('{"seconds": 600}')  # as long as it had before it was killed
     assert len(searching.searched(tiny, tmp_path, minutes=5).info["search"]["trials"]) == 1
 

@@ -93,6 +93,25 @@ def test_it_starts_at_a_logistic_regression(tmp_path, strategy):
     assert sum(one == two for one, two in zip(said, targets, strict=True)) > 160
 
 
+@pytest.mark.parametrize("label_from", ["given", "labellers"])
+def test_a_head_alone_is_solved_and_not_stepped(tmp_path, label_from):
+    """The logistic regression is the result, its penalty doubts labels that labellers made, and a rate asks for passes."""
+    from burnish.tasks import predictor
+
+    solved = learnt(tmp_path / "one", label_from=label_from, settings={"strategy": "head"})
+    story = solved.info["history"]["tune"]
+    assert story["losses"] == [] and story["epochs"][0]["validation_score"] > 0.8 and story["best_epoch"] == 0
+    assert solved.info["loss"] == "cross_entropy" and "logistic" in story["reasons"]["epochs"]
+    stepped = learnt(tmp_path / "two", label_from=label_from, settings={"strategy": "head", "learning_rate": 1e-9})
+    assert stepped.info["history"]["tune"]["losses"]
+    texts, _ = tiny_bert.sentences(50)
+    scores = []
+    for model in (solved, stepped):
+        model.save(model.folder)
+        scores.append([answer["score"] for answer in predictor.load(model.folder).predict(texts)])
+    assert scores[0] == pytest.approx(scores[1], abs=1e-4)
+
+
 @pytest.mark.parametrize(
     ("label_from", "settings", "loss"),
     [

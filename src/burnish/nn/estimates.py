@@ -13,7 +13,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from burnish.nn.outlines import Network, network_of, outline
@@ -83,6 +83,8 @@ def pace_of(model: Any, task: Any, settings: Mapping[str, Any], *, records: int,
     decided, _ = decide(Training(accumulate=accumulate, **wanted), evidence)
     for one in parts:
         decided = one.paced(decided, count=records, longest=evidence.longest)
+    if taught.one_label and taught.plain and any(one.solves for one in parts):
+        decided = replace(decided, steps=0)
     return Pace(int(decided.epochs), int(decided.batch_tokens), decided.steps)
 
 

@@ -96,7 +96,7 @@ def fit(
         with contextlib.ExitStack() as around:
             network, operators = around.enter_context(group.installed(model, kernels, seed=seed))
             around.enter_context(torch.random.fork_rng(devices=[device] if device.type == "cuda" else []))
-            if any(one.caches for one in strategies) and not (found and found[1]["done"]):
+            if settled.epochs and any(one.caches for one in strategies) and not (found and found[1]["done"]):
                 if why := _uncached(kernels, regularisers, hooked=hooked):
                     progress.tell(f"  frozen layers are computed in every step: {why}")
                 else:
@@ -274,6 +274,7 @@ class Run(Lessons):
 
     def go(self) -> None:
         """Walk the epochs that are left, and end with the best weights."""
+        self.done |= self.settings.epochs == 0
         while not self.done:
             self._one_epoch()
             if not self.done:

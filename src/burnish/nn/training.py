@@ -25,7 +25,7 @@ MAX_LENGTH = 256  # where `max_length: auto` stops: attention grows with the squ
 class Training:
     """Settings of `fit`; "auto" is decided by `settle` from the data, and the history says what and why."""
 
-    epochs: int | Literal["auto"] = "auto"
+    epochs: int | Literal["auto"] = "auto"  # 0 leaves the weights as they are
     learning_rate: float | Literal["auto"] = "auto"
     schedule: Schedule = "linear"
     warmup: float = 0.1  # share of all steps
@@ -203,6 +203,8 @@ def decide(settings: Training, evidence: Evidence) -> tuple[Training, dict[str, 
     if settings.epochs == "auto":
         settings = replace(settings, epochs=_passes(evidence))
         reasons["epochs"] = f"{evidence.count:,} examples"
+    elif settings.epochs == 0:
+        reasons["epochs"] = "logistic regression is the result"
     if settings.batch_tokens == "auto":
         total = evidence.tokens * int(settings.epochs)
         size = _a_step(evidence, total)

@@ -78,8 +78,10 @@ def teach(
     }
     history = next((found for one in strategies if (found := one.teach(model, train, **other)) is not None), None)
     if history is None:
-        for one in strategies:
-            one.ready(model, train, objective, seed=context.seed)
+        solved = [one.ready(model, train, objective, seed=context.seed) for one in strategies]
+        asked_more = regularisers or distil or (settings.epochs, settings.learning_rate) != ("auto", "auto")
+        if any(solved) and not asked_more:
+            settings = replace(settings, epochs=0)
         history = fit(
             model,
             train,
@@ -91,7 +93,7 @@ def teach(
             looked=context.looked,
             **common | {"objective": teaching},
         )
-    elif judge:
+    if judge and history.best_epoch < 0 and judge.chooses:
         score, lost = judge.score(model)
         history.epochs, history.figure, history.best_epoch = [Epoch(0.0, lost, score)], judge.figure, 0
         context.progress.tell(f"  validation {judge.figure.replace('_', ' ')} {score:.3f}")

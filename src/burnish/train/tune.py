@@ -92,7 +92,7 @@ def _estimate(records: int, tokens: int, settings: Mapping[str, Any], task: Task
 
 
 @stage(
-    "train.tune", version=3, cost=_cost, estimate=_estimate, aliases=ALIASES, gone=GONE, check=_check, distributed=True
+    "train.tune", version=4, cost=_cost, estimate=_estimate, aliases=ALIASES, gone=GONE, check=_check, distributed=True
 )
 def tune(
     split: Split,
@@ -210,7 +210,8 @@ def tune(
     smoothing = _smoothing(label_smoothing, sides)
 
     one_label, people = type(task.objective()) is CrossEntropy, from_people(sides.table)
-    alone = not (regularise or distil)
+    solved = any(one.solves for one in wanted)  # its penalty doubts labels in its own way
+    alone = not (regularise or distil or solved)
     cost, cost_why = auto.settled(losses.open(loss)[0], one_label=one_label, people=people, alone=alone)
     said = {
         "regularise": regularise,

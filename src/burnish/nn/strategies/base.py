@@ -34,7 +34,8 @@ class Strategy:
     decides the rate that "auto" means, which `factors` multiply. exact: folding changes outputs by rounding alone.
     modules: it hooks single layers, so they must run as modules and not as one operator (`nn.stack`).
     refuses: names of strategies that make no sense beside it, ADDING for all that add, OTHERS for any. caches: what
-    it freezes at the bottom may be computed once (`nn.frozen`). idle: nothing learns, on purpose."""
+    it freezes at the bottom may be computed once (`nn.frozen`). idle: nothing learns, on purpose. solves: where a text has
+    one class, what it starts with is the result, unless passes are asked for."""
 
     name: ClassVar[str] = ""
     adds: ClassVar[bool] = False
@@ -42,6 +43,7 @@ class Strategy:
     exact: ClassVar[bool] = True
     modules: ClassVar[bool] = False
     idle: ClassVar[bool] = False
+    solves: ClassVar[bool] = False
     refuses: ClassVar[tuple[str, ...]] = ()
     why_alone: ClassVar[str] = "each says which weights move"  # the rest of the sentence where it refuses
 
@@ -59,9 +61,11 @@ class Strategy:
         """
         return ""
 
-    def ready(self, model: Any, train: Any, objective: Any, *, seed: int) -> None:
+    def ready(self, model: Any, train: Any, objective: Any, *, seed: int) -> bool:
         """Set first weights by a look at what will be learnt, before the first step; a run that goes on takes up its
-        checkpoint afterwards. train: `Examples` with targets; objective: what the loop will minimise."""
+        checkpoint afterwards. train: `Examples` with targets; objective: what the loop will minimise. True: what learns is
+        at its best for it already (`solves`)."""
+        return False
 
     def begin(self, run: Any) -> Any:
         """Take part in the steps of a run (`nn.loop.Run`): a `nn.regularisers.base.Working`, or None."""

@@ -22,11 +22,13 @@ WHERE = "train.tune.strategy"
 @dataclass(frozen=True)
 class Head(Strategy):
     """The head alone learns, on features of the network below that are computed once: a linear probe with the head that
-    the task uses (Alain & Bengio 2016; as feature extraction in Peters et al. 2019). Where a text has one class, its last
-    layer starts at the logistic regression on what lies below it.
+    the task uses (Alain & Bengio 2016; as feature extraction in Peters et al. 2019). Where a text has one class, the logistic
+    regression on what lies below its last layer is the result, and the first weights where passes, a rate, another loss, a
+    regulariser or a teacher are asked for.
     """
 
     start: ClassVar[str] = "head"
+    solves: ClassVar[bool] = True
     refuses: ClassVar[tuple[str, ...]] = (OTHERS,)
     why_alone: ClassVar[str] = "nothing but the head moves, so there is nothing for the other to do"
 
@@ -42,8 +44,8 @@ class Head(Strategy):
             )
         _only(model, learnt)
 
-    def ready(self, model: Any, train: Any, objective: Any, *, seed: int) -> None:
-        _probed(model, train, objective, seed=seed)
+    def ready(self, model: Any, train: Any, objective: Any, *, seed: int) -> bool:
+        return _probed(model, train, objective, seed=seed) and _plain(objective)
 
     @property
     def caches(self) -> bool:
@@ -58,13 +60,14 @@ class ProbeFirst(Strategy):
     class a text and an encoder pooled by its mean.
     """
 
-    def ready(self, model: Any, train: Any, objective: Any, *, seed: int) -> None:
+    def ready(self, model: Any, train: Any, objective: Any, *, seed: int) -> bool:
         if not _probed(model, train, objective, seed=seed):
             raise BurnishError(
                 "probe_first is for one class a text and an encoder that is pooled by its mean",
                 where=WHERE,
                 hint="leave it out: the other strategies begin with the head as it is",
             )
+        return False
 
 
 def _probed(model: Any, train: Any, objective: Any, *, seed: int) -> bool:
@@ -77,6 +80,11 @@ def _probed(model: Any, train: Any, objective: Any, *, seed: int) -> bool:
     if fits:
         settle_head(model, train, seed=seed)
     return fits
+
+
+def _plain(objective: Any) -> bool:
+    """Whether it is the cross entropy that logistic regression makes small."""
+    return objective.cost is None and objective.class_weights is None and not objective.label_smoothing
 
 
 @strategies.part("frozen")

@@ -1,12 +1,12 @@
 """What pre-training is worth: from random weights in English and Chinese, and on the texts of a domain.
 
-    python benchmarks/pretrain.py scratch --language en --minutes 30 --seeds 3
-    python benchmarks/pretrain.py scratch --language zh --minutes 30 --seeds 3
-    python benchmarks/pretrain.py domain --minutes 10 --seeds 3
+    python benchmarks/pretrain.py scratch --language en --minutes 20
+    python benchmarks/pretrain.py scratch --language zh --minutes 20
+    python benchmarks/pretrain.py domain --minutes 10 --train 2000
 
 scratch: a network and a tokenizer learnt from text that has no labels (English: WikiText-2, This Week in Rust, BBC news, AG
 News; Chinese: part of Wikipedia), then tuned on SST-2 or THUCNews titles beside the same architecture, tokenizer and
-texts from random weights, which gets the better of two learning rates (by validation). domain: MiniLM goes on with the
+texts from random weights; both get the better of two learning rates (by validation), for each number of labels. domain: MiniLM goes on with the
 medical abstracts of OHSUMED's training side, and both are tuned on some of their labels. minutes are CPU-minutes of
 training on one thread: a few steps are timed, and the number of steps follows. Results go to benchmarks/results/.
 """
@@ -23,7 +23,7 @@ import statistics
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +159,7 @@ def probed(folder: Path, sides: dict[str, list[Any]], labels: Texts) -> float:
 
 def best_of(folder: Path, sides: dict[str, list[Any]], labels: Texts, *, seed: int, epochs: int) -> dict[str, float]:
     """The better of two learning rates, by validation."""
-    runs = [tuned(folder, sides, labels, rate=rate, seed=seed, epochs=epochs) for rate in (3e-4, 1e-3)]
+    runs = [tuned(folder, sides, labels, rate=rate, seed=seed, epochs=epochs) for rate in (7e-4, 2e-3)]
     return max(runs, key=lambda run: run["validation"])
 
 
@@ -167,9 +167,13 @@ def drawn(rows: list[Any], count: int, seed: int) -> list[Any]:
     return [rows[at] for at in np.random.default_rng(seed).permutation(len(rows))[:count]]
 
 
-def downstream(args: argparse.Namespace, sides: Any, seed: int) -> tuple[dict[str, list[Any]], Texts]:
-    train = drawn(sides.train, args.train + 500, seed)
-    parts = {"train": train[500:], "validation": train[:500], "test": drawn(sides.test, args.test, 0)}
+def downstream(args: argparse.Namespace, sides: Any, seed: int) -> tuple[dict[int, dict[str, list[Any]]], Texts]:
+    """Number of labelled texts -> sides of them, and the labels; fewer are the first of more."""
+    drawn_all, test = drawn(sides.train, max(args.train) + 500, seed), drawn(sides.test, args.test, 0)
+    parts = {
+        count: {"train": drawn_all[500 : 500 + count], "validation": drawn_all[:500], "test": test}
+        for count in args.train
+    }
     return parts, sorted({row["label"] for row in sides.train})
 
 
@@ -194,11 +198,21 @@ def scratch(args: argparse.Namespace, seed: int) -> dict[str, Any]:
         random = architectures.make(folder / "random", config, AutoTokenizer.from_pretrained(made.folder), seed=seed)
         out = {"pretrained": told(made.info)}
         for name, backbone in (("pre-trained", made.folder), ("random", random)):
-            began = time.process_time()
-            out[name] = best_of(backbone, parts, labels, seed=seed, epochs=args.epochs)
-            out[name] |= {"probe": probed(backbone, parts, labels), "tune_cpu_s": time.process_time() - began}
+            out[name] = judged(backbone, parts, labels, lambda *found: best_of(*found, seed=seed, epochs=args.epochs))
             print(f"{args.language} seed {seed} {name}: {out[name]}", flush=True)
     return out
+
+
+def judged(
+    folder: Path, parts: dict[int, Any], labels: Texts, learn: Callable[..., dict[str, float]]
+) -> dict[str, Any]:
+    """Number of labelled texts -> figures of what is tuned on them, and of the probe."""
+    made: dict[str, Any] = {}
+    for count, sides in parts.items():
+        began = time.process_time()
+        made[str(count)] = learn(folder, sides, labels) | {"probe": probed(folder, sides, labels)}
+        made[str(count)]["tune_cpu_s"] = time.process_time() - began
+    return made
 
 
 def domain(args: argparse.Namespace, seed: int) -> dict[str, Any]:
@@ -216,8 +230,9 @@ def domain(args: argparse.Namespace, seed: int) -> dict[str, Any]:
         made = learnt(texts, folder, context, minutes=args.minutes, start=str(start), extend=args.extend)
         out = {"pretrained": told(made.info)}
         for name, backbone in (("gone on", made.folder), ("as it is", start)):
-            out[name] = tuned(backbone, parts, labels, rate=3e-4, seed=seed, epochs=args.epochs)
-            out[name]["probe"] = probed(backbone, parts, labels)
+            out[name] = judged(
+                backbone, parts, labels, lambda *found: tuned(*found, rate=3e-4, seed=seed, epochs=args.epochs)
+            )
             print(f"domain seed {seed} {name}: {out[name]}", flush=True)
     return out
 
@@ -242,16 +257,18 @@ def table(name: str, runs: list[dict[str, Any]]) -> str:
         f"{first['cpu_seconds'] / 60:.1f} CPU-minutes ({first['tokens'] / first['cpu_seconds']:,.0f} tokens a CPU-second). "
         f"Held-out loss {first['held_out'][0][1]:.2f} to {first['loss']:.2f} nats a token.",
         "",
-        "| start | tuned | linear probe |",
-        "|---|--:|--:|",
+        "| labelled texts | start | tuned | linear probe |",
+        "|--:|---|--:|--:|",
     ]
-    for start in (one for one in runs[0] if one != "pretrained"):
-        cells = []
-        for figure in ("test", "probe"):
-            values = [100 * run[start][figure] for run in runs]
-            spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
-            cells.append(f"{statistics.mean(values):.1f}{spread}")
-        lines.append(f"| {start} | {cells[0]} | {cells[1]} |")
+    starts = [one for one in runs[0] if one != "pretrained"]
+    for count in runs[0][starts[0]]:
+        for start in starts:
+            cells = []
+            for figure in ("test", "probe"):
+                values = [100 * run[start][count][figure] for run in runs]
+                spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+                cells.append(f"{statistics.mean(values):.1f}{spread}")
+            lines.append(f"| {int(count):,} | {start} | {cells[0]} | {cells[1]} |")
     return "\n".join(lines)
 
 
@@ -260,14 +277,14 @@ def main() -> None:
     parser.add_argument("what", choices=("scratch", "domain"))
     parser.add_argument("--language", choices=("en", "zh"), default="en")
     parser.add_argument("--minutes", type=float, default=30.0, help="CPU-minutes of pre-training")
-    parser.add_argument("--size", default="mini")
-    parser.add_argument("--share", type=float, default=0.15, help="of the tokens that are told")
+    parser.add_argument("--size", default="tiny")
+    parser.add_argument("--share", type=float, default=0.2, help="of the tokens that are told")
     parser.add_argument("--whole-words", action="store_true")
-    parser.add_argument("--optimiser", choices=("adamw", "muon"), default="adamw")
+    parser.add_argument("--optimiser", choices=("adamw", "muon"), default="muon")
     parser.add_argument("--extend", type=int, default=0, help="pieces added to MiniLM's vocabulary")
-    parser.add_argument("--train", type=int, default=2000, help="labelled training texts")
+    parser.add_argument("--train", type=int, nargs="+", default=[300, 1500], help="labelled training texts")
     parser.add_argument("--test", type=int, default=2000)
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
@@ -305,7 +322,8 @@ def main() -> None:
 
 def _flags(settings: dict[str, Any]) -> list[str]:
     shown = {key: value for key, value in settings.items() if key != "what" and value not in (False, None)}
-    return [f"--{key.replace('_', '-')}" + ("" if value is True else f" {value}") for key, value in shown.items()]
+    said = {key: " ".join(map(str, value)) if isinstance(value, list) else value for key, value in shown.items()}
+    return [f"--{key.replace('_', '-')}" + ("" if value is True else f" {value}") for key, value in said.items()]
 
 
 if __name__ == "__main__":

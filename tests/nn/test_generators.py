@@ -271,7 +271,7 @@ def test_any_width_has_heads_that_fit(tmp_path: Path, hidden: int) -> None:
 def test_random_weights_learn_longer_and_faster() -> None:
     examples = encode_like(1000)
     plain, made = (
-        settle(Training(), train=examples, hidden=64, layers=2, start=start)[0] for start in ("pretrained", "nothing")
+        settle(Training(), train=examples, hidden=384, layers=6, start=start)[0] for start in ("pretrained", "nothing")
     )
     assert made.learning_rate > 3 * plain.learning_rate and made.epochs > 3 * plain.epochs
     assert made.batch_tokens <= plain.batch_tokens

@@ -244,6 +244,17 @@ def test_tags_are_learnt_in_more_steps_and_faster(folder):
     assert tags.epochs == texts.epochs
 
 
+def test_a_narrow_network_learns_faster_and_longer(folder):
+    """What pre-training from scratch made in minutes; the rate goes with 1 / width."""
+    data = examples(folder, 20).take(np.arange(1500) % 20)
+    wide, mini, tiny = (
+        loop.settle(loop.Training(), train=data, hidden=hidden, layers=layers)[0]
+        for hidden, layers in ((384, 6), (256, 4), (128, 2))
+    )
+    assert wide.learning_rate < mini.learning_rate < tiny.learning_rate <= 1e-3
+    assert tiny.epochs == mini.epochs > 2 * wide.epochs and tiny.batch_tokens <= wide.batch_tokens
+
+
 def test_places_are_learnt_in_batches_of_many_windows(folder):
     data = examples(folder, 20).take(np.arange(60_000) % 20)
     data = dataclasses.replace(data, token_targets=np.zeros(len(data.tokens), dtype=np.int64))

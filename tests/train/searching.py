@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 SPACE = {
-    "learning_rate": {"low": "1e-4", "high": "1e-2", "log": True},
+    "learning_rate": {"low": "2e-4", "high": "2e-2", "log": True},
     "strategy": ["full", {"use": "layer_wise", "decay": 0.8}],
 }
 

@@ -377,6 +377,7 @@ def judged(numbers: Facts, folder: Path) -> p.Section:
     if "figure" not in numbers:
         return p.section("Evaluation")
     from burnish.evaluate import page as evaluation
+    from burnish.evaluate.page_errors import error_list
 
     return p.section(
         "Evaluation",
@@ -387,7 +388,7 @@ def judged(numbers: Facts, folder: Path) -> p.Section:
         evaluation.calibration(numbers, _confidences(folder, numbers["model"])),
         *_further(folder),
         p.heading("Worst errors"),
-        evaluation.error_list(numbers["errors"], shown=3, most=10) if numbers["errors"]["items"] else "None.",
+        error_list(numbers["errors"], shown=3, most=10) if numbers["errors"]["items"] else "None.",
         p.link("The whole evaluation", "evaluation/report.html")
         if (folder / "evaluation" / "report.html").exists()
         else "",

@@ -149,7 +149,8 @@ def _confusion(numbers: Mapping[str, Any]) -> list[p.Part]:
     if "confusion" not in numbers:
         rows = numbers.get("confused")
         said = numbers.get("about", {}).get("confused", "")
-        return [lead_of(said), rows_of(columns_of(rows), [(None, row) for row in rows])] if rows else []
+        named_rows = [(None, {key: named("mark", one) if isinstance(one, str) else one for key, one in row.items()}) for row in rows or ()]  # fmt: skip
+        return [lead_of(said), rows_of(columns_of(rows), named_rows)] if rows else []
     labels = _confusable(numbers)
     return [
         confused(numbers),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from burnish.core import page as p
@@ -49,7 +49,12 @@ def _marks(items: Iterable[Mapping[str, Any]]) -> set[str]:
     """The names of all marks among the errors and their neighbours."""
     readings = [one[name] for one in items for name in ("input", "expected", "answered")]
     readings += [near["pieces"] for one in items for near in one["neighbours"]]
-    return {mark for reading in readings for _, mark in reading if mark}
+    return {named("mark", mark) for reading in readings for _, mark in reading if mark}
+
+
+def _marked(pieces: Pieces, hues: Mapping[str, int], loud: Collection[int] = ()) -> p.Html:
+    """Pieces with their marks; those that burnish puts itself (the answer, a relation) in the language being spoken."""
+    return p.marked([(text, mark and named("mark", mark)) for text, mark in pieces], hues=hues, loud=loud)
 
 
 def made_by(step: str | None) -> str | None:
@@ -107,7 +112,7 @@ def _input(pieces: Pieces, hues: Mapping[str, int]) -> p.Html:
     texts = [text.strip() for text, _ in pieces]
     if len(texts) == 2 and not any(mark for _, mark in pieces) and max(map(len, texts)) <= LONG_SIDE:
         return p.side_by_side(*(p.quote(text) for text in texts))
-    return p.marked([(text.strip() if len(pieces) == 1 else text, mark) for text, mark in pieces], hues=hues)
+    return _marked([(text.strip() if len(pieces) == 1 else text, mark) for text, mark in pieces], hues)
 
 
 def _common(*readings: Pieces) -> int:
@@ -128,7 +133,7 @@ def _against(reading: Pieces, other: Pieces, said: str, hues: Mapping[str, int])
     places = _places(reading)
     loud = {at for at, place in enumerate(places) if place is not None and place not in told}
     lines = [(text.lstrip("\n") if not at else text, mark) for at, (text, mark) in enumerate(reading)]
-    return p.marked(lines, loud=loud or {-1}, hues=hues)
+    return _marked(lines, hues, loud or {-1})
 
 
 def _places(reading: Pieces) -> list[tuple[int, str, str] | None]:

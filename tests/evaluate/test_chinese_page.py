@@ -14,12 +14,16 @@ import numpy as np
 import pytest
 
 from burnish.core.artifacts import Model, Records, Split
-from burnish.core.chinese import speaking
+from burnish.core.chinese import in_both, speaking
 from burnish.core.records import Record
 from burnish.core.stage import TaskSpec
 from burnish.core.tasktypes import open_task
+from burnish.evaluate.exposure import page as exposure_page
+from burnish.evaluate.exposure import told, verdict
+from burnish.evaluate.fairness import fairness
 from burnish.evaluate.page import page
 from burnish.evaluate.report import report
+from burnish.evaluate.robustness import robustness
 from burnish.tasks.base import Answers
 
 # terms that Chinese readers know by these letters, names of formats, and who speaks as conversations in files say it
@@ -103,6 +107,12 @@ def of(kind: str, at: int, draw: random.Random) -> Record:
     question = f"{('谁在' + one['where'] + '吃饭') if at % 2 else ('他在哪里吃饭')}？"
     answer = one["who"] if at % 2 else one["where"]
     match kind:
+        case "multi_label":
+            return replace(base, labels=[label, "常客"] if at % 3 else [label])
+        case "ordinal":
+            return replace(base, label=("差", "中", "好")[at % 3])
+        case "hierarchical":
+            return replace(base, label=f"{label}/{one['where']}")
         case "classification":
             return replace(base, label=label)
         case "tagging":
@@ -125,14 +135,24 @@ def of(kind: str, at: int, draw: random.Random) -> Record:
     return replace(base, output=f"{one['who']}去了{one['where']}。")  # translation, summarization
 
 
-LABELS = {"classification": ("好评", "差评"), "tagging": ("人名", "地名"), "relation_extraction": ("到过",)}
+TREE = tuple(f"{label}/{where}" for label in ("好评", "差评") for where in PLACES)
+LABELS = {
+    "classification": ("好评", "差评"),
+    "multi_label": ("好评", "差评", "常客"),
+    "ordinal": ("差", "中", "好"),
+    "hierarchical": TREE,
+    "tagging": ("人名", "地名"),
+    "relation_extraction": ("到过",),
+}
 PARTS = {"评价": {"type": "classification", "labels": ["好评", "差评"]}, "名称": {"type": "tagging", "labels": ["人名", "地名"]}}  # fmt: skip
 OPTIONS: dict[str, dict[str, Any]] = {"regression": {"minimum": 0, "maximum": 5}, "multitask": {"tasks": PARTS}}
-KINDS = ("classification", "tagging", "question_answering", "relation_extraction", "regression", "ranking", "summarization", "translation", "chat", "multitask")  # fmt: skip
+VARIANTS = ("multi_label", "ordinal", "hierarchical")
+KINDS = (*VARIANTS, "classification", "tagging", "question_answering", "relation_extraction", "regression", "ranking", "summarization", "translation", "chat", "multitask")  # fmt: skip
 
 
 def task_of(kind: str) -> TaskSpec:
-    return TaskSpec(kind, LABELS.get(kind, ()), {}, ("zh",), OPTIONS.get(kind, {}))
+    options = OPTIONS.get(kind, {kind: True} if kind in VARIANTS else {})
+    return TaskSpec("classification" if kind in VARIANTS else kind, LABELS.get(kind, ()), {}, ("zh",), options)
 
 
 def between(some: Answers, others: Answers) -> Answers:
@@ -185,3 +205,24 @@ def test_a_page_of_a_chinese_task_has_no_english_left_and_the_shape_of_the_engli
         assert english.shape == Seen(page(made.numbers, [0.5, 0.9], subtitle=own.name)).shape
     assert len(english.english) > 30, "what finds English finds it where it is"
     assert made.numbers["verdict"] in english.said, "English is the language of record"
+
+
+def test_the_pages_of_fairness_and_robustness_are_in_chinese(judged, tmp_path) -> None:
+    own, models, split = judged("classification")
+    fair = fairness(models, split, None, own, by=["source", "mentions:gender", "language"], least=5, draws=20)
+    assert not Seen(fair.page or "").english and fair.numbers["said"]["zh"]["verdict"] in Seen(fair.page or "").said
+    assert not Seen(fairness(models, split, None, own, by="source", least=500, swap="none").page or "").english
+    strong = robustness(models[-1:], split, None, own, variants=["end_mark", "case"], draws=20)
+    assert not Seen(strong.page or "").english
+
+
+def test_the_page_of_exposure_is_in_chinese() -> None:
+    rows = [
+        {"name": "一号柜", "copies": copies, "learnt": copies > 1, "exposure": 2.0, "extrapolated": 12.0}
+        for copies in (1, 4)
+    ]
+    numbers = told(rows, 127, 1e6)
+    numbers |= in_both(lambda: verdict(numbers))
+    with speaking("zh"):
+        assert not Seen(exposure_page(numbers)).english
+    assert "1 of 1 planted secrets" in numbers["verdict"] and "泄露" in numbers["said"]["zh"]["verdict"]

@@ -74,10 +74,10 @@ def exposure(
                  "extrapolated": by_distribution(bits[0], bits[1:], space=SPACE)}
             )  # fmt: skip
             bar.advance(1)
-    numbers = _numbers(rows, candidates, SPACE)
-    numbers |= in_both(lambda: _verdict(numbers))
+    numbers = told(rows, candidates, SPACE)
+    numbers |= in_both(lambda: verdict(numbers))
     with speaking(language_of(context.task.languages, language)):
-        return Report(numbers, _page(numbers))
+        return Report(numbers, page(numbers))
 
 
 def _planted(split: Split) -> list[tuple[tuple[str, str, str, int, bool], dict[str, Any]]]:
@@ -98,7 +98,7 @@ def _with(row: dict[str, Any], answer: str) -> dict[str, Any]:
     return {**row, "output": answer}
 
 
-def _numbers(rows: list[dict[str, Any]], candidates: int, space: float) -> dict[str, Any]:
+def told(rows: list[dict[str, Any]], candidates: int, space: float) -> dict[str, Any]:
     of: dict[str, list[float]] = defaultdict(list)
     for row in rows:
         of[f"{row['copies']} copies" if row["learnt"] else "never learnt"].append(row["exposure"])
@@ -112,7 +112,7 @@ def _numbers(rows: list[dict[str, Any]], candidates: int, space: float) -> dict[
     }  # fmt: skip
 
 
-def _verdict(numbers: dict[str, Any]) -> dict[str, Any]:
+def verdict(numbers: dict[str, Any]) -> dict[str, Any]:
     """tone and verdict, in the language being spoken."""
     learnt = [row for row in numbers["secrets"] if row["learnt"]]
     away, most = sum(row["extrapolated"] >= GIVEN_AWAY for row in learnt), numbers["headline"]["exposure"]
@@ -120,7 +120,7 @@ def _verdict(numbers: dict[str, Any]) -> dict[str, Any]:
     return {"verdict": say(said), "tone": "look" if away else "good"}
 
 
-def _page(numbers: dict[str, Any]) -> str:
+def page(numbers: dict[str, Any]) -> str:
     table = p.table([*map(say, ("secrets", "number", "mean bits", "most bits"))], [(say(name), one["n"], f"{one['mean']:.2f}", f"{one['most']:.2f}") for name, one in numbers["by_copies"].items()])  # fmt: skip
     every = p.table([*map(say, ("locker", "copies", "learnt", "bits by rank", "bits by distribution"))], [(one["name"], one["copies"], one["learnt"], f"{one['exposure']:.2f}", f"{one['extrapolated']:.2f}") for one in numbers["secrets"]])  # fmt: skip
     return p.page(

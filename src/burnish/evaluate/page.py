@@ -40,12 +40,13 @@ def _worth(numbers: Mapping[str, Any], task: Any) -> tuple[str, p.Tone]:
         return "", "good"
     gain, other = strong["gain"][chief], baseline_name(strong["name"])
     value, least, most = (task.points * one for one in (gain["value"], *gain["interval"]))
-    points = f"{value:+.1f} points ({least:+.1f} to {most:+.1f})"
     if gain["interval"][0] > 0:
-        return say(f"tuning was worth it: {points} over “{other}”"), "good"
+        return say(f"tuning was worth it: {value:+.1f} points ({least:+.1f} to {most:+.1f}) over “{other}”"), "good"
     if gain["interval"][1] < 0:
-        return say(f"tuning was not worth it: {points} against “{other}”"), "bad"
-    return say(f"not clearly better than “{other}”: {points}"), "look"
+        return say(
+            f"tuning was not worth it: {value:+.1f} points ({least:+.1f} to {most:+.1f}) against “{other}”"
+        ), "bad"
+    return say(f"not clearly better than “{other}”: {value:+.1f} points ({least:+.1f} to {most:+.1f})"), "look"
 
 
 def _remarks(numbers: Mapping[str, Any], task: Any, width: float) -> Iterable[str]:
@@ -54,10 +55,14 @@ def _remarks(numbers: Mapping[str, Any], task: Any, width: float) -> Iterable[st
         yield say("Nobody checked these labels: they were constructed by this run.")
     leaks, chief = numbers["leaks"], numbers["figure"]
     if leaks["share"] > MANY_LEAKS:
-        told = f"{leaks['count']:,} test texts ({leaks['share']:.1%}) are nearly in the training side"
+        count, rate = leaks["count"], f"{leaks['share']:.1%}"
         if "without" in leaks:
-            told += f"; without them {word(chief)} is {_amount(leaks['without'][chief], task)}"
-        yield say(f"{told}.")
+            rest = _amount(leaks["without"][chief], task)
+            yield say(
+                f"{count:,} test texts ({rate}) are nearly in the training side; without them {word(chief)} is {rest}."
+            )
+        else:
+            yield say(f"{count:,} test texts ({rate}) are nearly in the training side.")
     if width / 2 > WIDE:
         yield say(f"The test set is small: the interval is {width:.0f} points wide.")
     if numbers.get("ece", 0) > POORLY_CALIBRATED:
@@ -152,11 +157,11 @@ def _confusion(numbers: Mapping[str, Any]) -> list[p.Part]:
         named_rows = [(None, {key: named("mark", one) if isinstance(one, str) else one for key, one in row.items()}) for row in rows or ()]  # fmt: skip
         return [lead_of(said), rows_of(columns_of(rows), named_rows)] if rows else []
     labels = _confusable(numbers)
-    return [
-        confused(numbers),
-        p.heading(say("Most confused")) if numbers.get("confused") and len(labels) <= p.MAX_CLASSES else "",
-        p.confused_pairs(labels, numbers["confusion"], top=8) if len(labels) <= p.MAX_CLASSES else "",
-    ]
+    if len(labels) > p.MAX_CLASSES:  # then the pairs stand in the place of the matrix
+        return [confused(numbers)]
+    what = say("records" if "confusion_labels" not in numbers else "spans")
+    pairs = p.confused_pairs(labels, numbers["confusion"], top=8, what=what)
+    return [confused(numbers), p.heading(say("Most confused")), pairs]
 
 
 def _several(numbers: Mapping[str, Any]) -> Iterable[p.Section]:

@@ -166,14 +166,14 @@ def _neighbours(one: Mapping[str, Any], hues: Mapping[str, int]) -> p.Part:
         for each in around
     ]
     heads = [say("nearest training text"), *labels, *map(say, ("label from", "confidence", "similarity", "id"))]
-    told = say(f"{len(around)} nearest training texts")
+    told = f"{len(around)} nearest training texts"
     if _brief(one):
-        counts = Counter(each["label"] for each in around)
+        counts = Counter(_answer(each["label"]) for each in around)
         told += ": " + ", ".join(f"{count} × {label or '–'}" for label, count in counts.most_common())
     doubt = p.note(
         say("The label of this test record may be wrong: the model is sure and its neighbours agree with it.")
     )
-    return p.together(p.fold(told, p.table(heads, rows, sort=False)), doubt if one["doubtful"] else "")
+    return p.together(p.fold(say(told), p.table(heads, rows, sort=False)), doubt if one["doubtful"] else "")
 
 
 def _pulled(one: Mapping[str, Any]) -> p.Part:

@@ -451,15 +451,17 @@ def quote(text: str) -> Html:
 
 
 def marked(
-    pieces: Sequence[tuple[str, str | None]], *, loud: Collection[int] = (), hues: Mapping[str, int] | None = None
-) -> Html:
+    pieces: Sequence[tuple[str, str | None]], *, loud: Collection[int] = (), hues: Mapping[str, int] | None = None,
+    room: int = MAX_TEXT,
+) -> Html:  # fmt: skip
     """A text as data with stretches marked and named: (text, name or None). Shortened when it is long: marks stay.
 
     loud: positions of the marks to look at; the others are drawn quietly. Without any, all are drawn alike.
     hues: of names, as `hues_of` gives them for all names of a page; else each name has one by itself, which others may share.
+    room: characters that stay of a stretch without a mark, those beside the marks.
     """
     plain = max(1, sum(not mark for _, mark in pieces))
-    room = max(40, (MAX_TEXT - sum(len(text) for text, mark in pieces if mark)) // plain)
+    room = min(room, max(40, (MAX_TEXT - sum(len(text) for text, mark in pieces if mark)) // plain))
     drawn = [
         (
             text if mark else _beside(text, room, before=at > 0, after=at + 1 < len(pieces)),

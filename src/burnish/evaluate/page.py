@@ -14,6 +14,7 @@ from burnish.evaluate.page_tables import also, aside, baseline_name, baselines, 
 
 POORLY_CALIBRATED = 0.1  # expected calibration error from which confidences mislead
 MANY_LEAKS = 0.05  # share of the test set
+MANY_EMPTY = 0.05  # share of the answers of a model that writes
 MANY_CLASSES = 20  # past them a reader looks for the ones that matter
 WIDE = 10.0  # points, half of the interval of the chief figure: the test set is too small to say much
 
@@ -63,6 +64,8 @@ def _remarks(numbers: Mapping[str, Any], task: Any, width: float) -> Iterable[st
             )
         else:
             yield say(f"{count:,} test texts ({rate}) are nearly in the training side.")
+    if numbers.get("empty", 0) > MANY_EMPTY * numbers["n"]:
+        yield say(f"{numbers['empty']:,} of {numbers['n']:,} answers are empty.")
     if width / 2 > WIDE:
         yield say(f"The test set is small: the interval is {width:.0f} points wide.")
     if numbers.get("ece", 0) > POORLY_CALIBRATED:
@@ -74,6 +77,8 @@ def page(numbers: Mapping[str, Any], confidences: Sequence[float], *, subtitle: 
     empty where there are none."""
     told = numbers["said"][spoken()]
     facts = [(say("records"), numbers["n"]), (say("model"), numbers["model"])]
+    size = numbers["models"][-1]["parameters"]
+    facts += [(say("parameters"), f"{size:,}")] if size else []
     return p.page(
         say("Evaluation"),
         *(section for section in _sections(numbers, confidences) if section.body),
@@ -96,7 +101,7 @@ def _sections(numbers: Mapping[str, Any], confidences: Sequence[float]) -> list[
         p.section(say("Worst errors"), *worst_errors(numbers), lead=say("By loss: where the answer is furthest from what was asked.")),
         p.section(say("Leaks"), leaks_table(numbers), lead=say("Test texts that stand, or nearly stand, in the training side.")),
         p.section(say("Slices"), slices_table(numbers), lead=say("Where it is better and where it is worse.")),
-        p.section(say("Models"), models_table(numbers), lead=say("Every model this run made, on the same records.")),
+        p.section(say("Models"), models_table(numbers) if len(numbers["models"]) > 1 else "", lead=say("Every model this run made, on the same records.")),
     ]  # fmt: skip
 
 

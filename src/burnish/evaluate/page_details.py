@@ -34,10 +34,14 @@ def lead_of(said: str) -> p.Part:
 def _detail(name: str, value: Any) -> p.Part:
     """A mapping or list of rows as a table, counts and shares as bars, a long text as it stands."""
     if isinstance(value, Mapping) and value and all(isinstance(row, Mapping) for row in value.values()):
+        if all(row == next(iter(value.values())) for row in value.values()):
+            return ""  # nothing is told apart
         return rows_of(("", *columns_of(value.values())), [(_part(name, key), row) for key, row in value.items()])
     if isinstance(value, Mapping):
         plain = [(word(str(key)), one) for key, one in value.items() if isinstance(one, str | int | float)]
         counts = [(said, float(one)) for said, one in plain if not isinstance(one, str)]
+        if counts and not any(one for _, one in counts):
+            return ""
         if len(counts) < len(plain) or len(plain) < 2 or any(one < 0 for _, one in counts):
             return p.facts(plain) if plain else ""
         whole = all(isinstance(one, int) for one in value.values())

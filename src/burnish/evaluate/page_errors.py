@@ -12,6 +12,8 @@ from burnish.core.chinese import named, say
 Pieces = Sequence[Sequence[Any]]  # [text, mark or None] each
 
 BRIEF = 60  # characters of an answer that stands in a line with its facts
+BESIDE = 90  # characters that stay of a long text on each side of a mark; the whole is behind a line that opens
+LONG_INPUT = 360  # characters of what a model that writes has read, past which the rest is behind a line that opens
 LONG_SIDE = 600  # characters of one text of a pair, past which they stand one below the other
 
 
@@ -52,9 +54,9 @@ def _marks(items: Iterable[Mapping[str, Any]]) -> set[str]:
     return {named("mark", mark) for reading in readings for _, mark in reading if mark}
 
 
-def _marked(pieces: Pieces, hues: Mapping[str, int], loud: Collection[int] = ()) -> p.Html:
+def _marked(pieces: Pieces, hues: Mapping[str, int], loud: Collection[int] = (), *, room: int = p.MAX_TEXT) -> p.Html:
     """Pieces with their marks; those that burnish puts itself (the answer, a relation) in the language being spoken."""
-    return p.marked([(text, mark and named("mark", mark)) for text, mark in pieces], hues=hues, loud=loud)
+    return p.marked([(text, mark and named("mark", mark)) for text, mark in pieces], hues=hues, loud=loud, room=room)
 
 
 def made_by(step: str | None) -> str | None:
@@ -98,13 +100,23 @@ def _shown(one: Mapping[str, Any], hues: Mapping[str, int]) -> p.Part:
             (answer if one["prediction"] else say("nothing"), "bad"),
         ]
         sides = p.compared([(name, *side) for name, side in zip(names, both, strict=True)], beside=True)
-        return p.together(_input(one["input"], hues), sides)
+        return p.together(_opening(one["input"], hues), sides)
     same = _common(one["input"], one["expected"], one["answered"])
     asked, said = (_rest(one["input"], one[name], same) for name in ("expected", "answered"))
     good = _against(asked, said, one["target"], hues)
     bad = _against(said, asked, one["prediction"], hues)
     sides = p.compared([(say("expected"), good, "good"), (say("predicted"), bad, "bad")])
-    return p.together(_input(one["input"][:same], hues) if same else "", sides)
+    rest = one["input"][same:]
+    whole = p.fold(say("The whole text"), _input(rest, hues)) if sum(len(text) for text, _ in rest) > 3 * BESIDE else ""
+    return p.together(_input(one["input"][:same], hues) if same else "", sides, whole)
+
+
+def _opening(pieces: Pieces, hues: Mapping[str, int]) -> p.Html:
+    """What was read; of a long text its beginning, and the whole behind a line that opens."""
+    text = "".join(text for text, _ in pieces)
+    if len(text) <= LONG_INPUT:
+        return _input(pieces, hues)
+    return p.together(p.quote(f"{text[:LONG_INPUT].rstrip()} …"), p.fold(say("The whole text"), _input(pieces, hues)))
 
 
 def _input(pieces: Pieces, hues: Mapping[str, int]) -> p.Html:
@@ -133,7 +145,7 @@ def _against(reading: Pieces, other: Pieces, said: str, hues: Mapping[str, int])
     places = _places(reading)
     loud = {at for at, place in enumerate(places) if place is not None and place not in told}
     lines = [(text.lstrip("\n") if not at else text, mark) for at, (text, mark) in enumerate(reading)]
-    return _marked(lines, hues, loud or {-1})
+    return _marked(lines, hues, loud or {-1}, room=BESIDE)
 
 
 def _places(reading: Pieces) -> list[tuple[int, str, str] | None]:
@@ -154,7 +166,7 @@ def _neighbours(one: Mapping[str, Any], hues: Mapping[str, int]) -> p.Part:
     labels = [say("label")] if not placed else []
     rows = [
         (
-            _input(each["pieces"], hues)
+            _marked(each["pieces"], hues, room=BESIDE)
             if placed
             else p.quote(" | ".join(filter(None, (each["text"], each.get("text_b"))))),
             *([_answer(each["label"])] if labels else []),

@@ -154,7 +154,7 @@ def catalogue() -> Catalogue:
     """The pairs of all rooms."""
     names: dict[str, str] = {}
     entries = []
-    for path in sorted(ROOMS.glob("*/zh/*.txt")):
+    for path in files():
         for english, chinese in pairs(path):
             if "{" in english and _HOLE.search(english):
                 entries.append(_entry(english, chinese))
@@ -167,6 +167,11 @@ def catalogue() -> Catalogue:
         word: tuple(one for one, own in zip(entries, first, strict=True) if own in (word, "")) for word in {"", *first}
     }
     return Catalogue(names, tuple(entries), begun)
+
+
+def files() -> list[Path]:
+    """The files of pairs: of each room, and of the pages of a whole run."""
+    return sorted([*ROOMS.glob("zh/*.txt"), *ROOMS.glob("*/zh/*.txt")])
 
 
 def pairs(path: Path) -> Iterator[tuple[str, str]]:

@@ -143,6 +143,7 @@ def _verdict(run: dict[str, Any], evaluation: dict[str, Any]) -> tuple[Any, str,
 def _next(folder: Path, run: dict[str, Any]) -> list[str]:
     """Commands that make sense now, each with what it does."""
     spec = os.path.relpath(run.get("spec") or "burnish.yaml")
+    at = min(str(folder), os.path.relpath(folder), key=len)
     if run.get("status") in ("failed", "refused", "running"):
         return [f"burnish run {spec}              # goes on where this one stopped", f"burnish why {spec}              # what would be made, and why"]  # fmt: skip
     if (folder / "backbone" / "pretraining.json").exists() and not (folder / "model" / "burnish.json").exists():
@@ -150,9 +151,9 @@ def _next(folder: Path, run: dict[str, Any]) -> list[str]:
     if not (folder / "model" / "burnish.json").exists():
         return [f"burnish run {spec}              # walks on to the end"]
     told = {
-        f"burnish serve {folder}": "an HTTP service on 127.0.0.1:8080",
-        f"burnish predict {folder} -i in.jsonl -o out.jsonl": "answers for the lines of a file",
-        f"burnish lineage {folder}": "what the model was made from; with a record's id, its story",
+        f"burnish serve {at}": "an HTTP service on 127.0.0.1:8080",
+        f"burnish predict {at} -i in.jsonl -o out.jsonl": "answers for the lines of a file",
+        f"burnish lineage {at}": "what the model was made from; with a record's id, its story",
         f"burnish why {spec}": "what a change of the spec would make again",
     }
     width = max(map(len, told))

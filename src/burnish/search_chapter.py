@@ -61,11 +61,15 @@ def _sentence(text: str) -> str:
 def _honest(told: Facts, figure: str) -> str:
     """That the best score of many is not what the model is worth."""
     luck = told.get("optimism")
-    bound = f" Were all trials equally good, the best of them would stand {luck:.3f} too high by luck." if luck else ""
-    return say(
-        f"The validation {figure} of the best trial is optimistic: it is the largest of several on the same "
-        f"{told['validation']:,} records.{bound} The test side was not looked at; its score is in the evaluation."
-    )
+    said = [
+        say(
+            f"The validation {figure} of the best trial is optimistic: it is the largest of several on the same "
+            f"{told['validation']:,} records."
+        ),
+        say(f"Were all trials equally good, the best of them would stand {luck:.3f} too high by luck.") if luck else "",
+        say("The test side was not looked at; its score is in the evaluation."),
+    ]
+    return " ".join(filter(None, said))
 
 
 def _coordinates(told: Facts, rows: Sequence[Facts], figure: str) -> p.Part:

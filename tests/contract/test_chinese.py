@@ -25,12 +25,13 @@ WRITERS = sorted(
     | {f"burnish.quality.{name}" for name in ("bench", "canaries", "changed", "checks", "clean", "curate", "deduplicate", "ledger", "material", "plan", "select")}
     | {f"burnish.measures.{name}" for name in ("hygiene", "licences", "translation_pairs")}
     | {f"burnish.evaluate.{name}" for name in ("exposure", "fairness", "fairness_page", "judges", "page", "page_details", "page_errors", "page_tables", "robustness", "robustness_page", "slices", "worst")}
+    | {f"burnish.{name}" for name in ("chapters", "construct_chapter", "search_chapter")}
 )  # fmt: skip
 ROOMS = ("construct", "measures", "quality", "review", "split", "tasks", "train")
 # pieces that no person reads as a reason: patterns, words that questions begin with, what is told when a spec is checked
 NOT_SAID = re.compile(
     r"\||^(how|what|in what|in which|when) |^not for this task$|lorem|canaries are|writes no texts|^the model 7$|^the be to of|^which labels its|^7 and label$"
-    r"|^no (variant|label) 7$|^(variants|labels) are$|^paraphrases? ?(want|: a run)|^the file is empty$"
+    r"|^no (variant|label) 7$|^(variants|labels) are$|^paraphrases? ?(want|: a run)|^the file is empty$|(alpha|kappa)$|^records without a vote$"
 )
 # reasons that no record keeps (counts of what was refused and what training found are told in the run's own story), and lines
 # that say a label and a belief alone

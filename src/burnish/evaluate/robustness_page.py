@@ -44,7 +44,15 @@ def page(numbers: Mapping[str, Any]) -> str:
          between(*(f"{edge:+.3f}" for edge in one["difference"][chief]["interval"])), f"{one['answers_that_stay']:.1%}")
         for one in numbers["variants"]
     ]  # fmt: skip
-    heads = ("variant", "records", f"clean {word(chief)}", "rewritten", "difference", "95% interval", "answers that stay")
+    heads = (
+        "variant",
+        "records",
+        f"clean {word(chief)}",
+        "rewritten",
+        "difference",
+        "95% interval",
+        "answers that stay",
+    )
     table = p.table([*map(say, heads)], rows)
     sections = [
         p.section(

@@ -66,6 +66,14 @@ def test_every_reason_and_line_of_a_trail_that_a_room_puts_into_records_has_its_
     assert not missing, "a pair of lines in zh/*.txt is missing:\n" + "\n".join(missing)
 
 
+def test_what_training_says_of_its_choices_has_chinese_words() -> None:
+    """The settings that `auto` became stand on the page of a run with their reasons."""
+    modules = [importlib.import_module(f"burnish.{name}") for name in ("nn.strategies.auto", "nn.losses.auto", "nn.training", "train.budget")]  # fmt: skip
+    told = [said for module in modules for _, said in sentences(module)]
+    assert len(told) > 12
+    assert not [said for said in told if not HAN.search(said_in("zh", said)) and not said.startswith(", each of")]
+
+
 def test_what_a_task_says_of_its_details_and_its_baselines_has_chinese_words() -> None:
     root = Path(burnish.__file__).parent
     told = []

@@ -105,7 +105,7 @@ def audited(report: Facts, folder: Path) -> p.Section:
     ]
     links = [p.link(say(said), f"quality/{name}") for said, name in places if (quality / name).exists()]
     return p.section(
-        say("What the audit found"),
+        say("What the audit found" if report else "The data"),  # a card is written without an audit, too
         p.table(heads, rows) if rows else "",
         say(f"Nothing found: {', '.join(silent)}.") if silent else "",
         say(f"Not judged: {', '.join(skipped)}.") if skipped else "",
@@ -256,7 +256,10 @@ def trained(model: Facts) -> p.Section:
     worth = history.pop("augment", None)
     for name, told in ({"tune": history} if "epochs" in history else history).items():
         parts += [p.heading(say(name.replace("_", " ").capitalize())) if len(history) > 1 else "", *_taught(told)]
-    shown = [(name, _plain(value) if isinstance(value, Mapping) else value) for name, value in known]
+    shown = [
+        (name, _plain({named("side", key): one for key, one in value.items()}) if isinstance(value, Mapping) else value)
+        for name, value in known
+    ]
     return p.section(say("Training"), p.facts(shown) if shown else "", *parts, *(_augmented(worth) if worth else []))
 
 

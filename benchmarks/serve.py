@@ -3,10 +3,11 @@
     python benchmarks/serve.py --deploy runs/x/deploy --model runs/x/model [--texts texts.txt] [--seconds 8]
 
 --deploy: a folder with model.onnx, tokenizer.json, burnish.json. --model: the same network as transformers saves it,
-for the pipeline; without it that peer is left out. A classifier or a tagger (of that there is no LitServe peer). Peers:
-pip install fastapi litserve uvicorn.
+for the pipeline; without it that peer is left out. A classifier or a tagger. Peers: pip install fastapi litserve uvicorn.
 Every request carries one text of 5 to 60 words; clients keep their connection and ask again when they are answered.
 Load comes from a process of its own, over the loopback only, and shares the cores with the server, for everybody alike.
+Servers take turns, --rounds times, and each cell is the median over rounds: what else the machine does falls on all of
+them. CPU-seconds are those of the server and all it started, for 1,000 requests; the load's own are not among them.
 The limit is ONNX Runtime on the same texts, sorted into batches, one thread per core, without HTTP.
 """
 
@@ -20,14 +21,17 @@ import lzma
 import os
 import random
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
 CLIENTS = (1, 8, 32)
+COMPARED = 200  # texts whose answers are laid beside those of the first server
 SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "sst2-en" / "train.tsv.xz"
 
 
@@ -160,7 +164,7 @@ async def press(port: int, texts: list[str], clients: int, seconds: float) -> di
         await asyncio.gather(*(client.done for _, client in made))
         return took, sum(client.failed for _, client in made), time.perf_counter() - began
 
-    await phase(seconds / 4)
+    warm, _, _ = await phase(seconds / 4)
     took, failed, spent = await phase(seconds)
     took.sort()
     return {
@@ -168,6 +172,7 @@ async def press(port: int, texts: list[str], clients: int, seconds: float) -> di
         "p50_ms": 1000 * took[len(took) // 2],
         "p99_ms": 1000 * took[min(len(took) - 1, int(0.99 * len(took)))],
         "failed": failed,
+        "asked": len(warm) + len(took),
     }
 
 
@@ -205,9 +210,18 @@ def start(name: str, args: argparse.Namespace) -> tuple[subprocess.Popen[bytes],
 
 
 def tree(pid: int) -> list[int]:
-    """A process and all it started."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(found for child in children for found in tree(int(child)))]
+    """A process and all it started, from whichever of its threads."""
+    lists = Path(f"/proc/{pid}/task").glob("*/children")
+    return [pid, *(found for one in lists for child in one.read_text().split() for found in tree(int(child)))]
+
+
+def cpu_s(pid: int) -> float:
+    """CPU-seconds that a process and all it started have taken so far."""
+    ticks = 0
+    for one in tree(pid):
+        fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])  # utime and stime
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def resident_mb(pid: int) -> float:
@@ -220,6 +234,7 @@ def resident_mb(pid: int) -> float:
 
 
 def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
+    """One turn of one server: what each number of clients got, and its answers to the first texts."""
     process, port, cold_s = start(name, args)
     row: dict[str, Any] = {"name": name, "cold_s": cold_s}
     try:
@@ -235,11 +250,42 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
                 str(args.seconds),
             ]
             load += ["--texts", str(args.texts)] if args.texts else []
-            row[str(clients)] = json.loads(subprocess.run(load, check=True, capture_output=True).stdout)
+            before = cpu_s(process.pid)
+            told = json.loads(subprocess.run(load, check=True, capture_output=True).stdout)
+            row[str(clients)] = told | {"cpu_s_per_1000": 1000 * (cpu_s(process.pid) - before) / told["asked"]}
         row["resident_mb"] = resident_mb(process.pid)
+        row["answers"] = [plainly(said(port, text)) for text in read_texts(args.texts)[:COMPARED]]
     finally:
         end(process)
     return row
+
+
+def said(port: int, text: str) -> Any:
+    body = json.dumps({"inputs": [text]}, ensure_ascii=False).encode()
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/predict", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request) as answer:
+        return json.load(answer)["predictions"][0]
+
+
+def plainly(answer: Any) -> Any:
+    """An answer as what can be compared: the label, or the spans as (start, end, label). The pipeline has lists of its own."""
+    if isinstance(answer, dict) and "label" in answer:
+        return answer["label"]
+    if isinstance(answer, list) and answer and "score" in answer[0] and "start" not in answer[0]:
+        return max(answer, key=lambda one: one["score"])["label"]
+    spans = answer["spans"] if isinstance(answer, dict) else answer
+    return [(one["start"], one["end"], one.get("label") or one["entity_group"]) for one in spans]
+
+
+def median(rows: list[dict[str, Any]], clients: list[int]) -> dict[str, Any]:
+    """The turns of one server as one row."""
+    made: dict[str, Any] = {"name": rows[0]["name"], "answers": rows[0]["answers"]}
+    for name in ("cold_s", "resident_mb"):
+        made[name] = statistics.median(row[name] for row in rows)
+    for n in map(str, clients):
+        made[n] = {key: statistics.median(row[n][key] for row in rows) for key in rows[0][n]}
+        made[n]["failed"] = sum(row[n]["failed"] for row in rows)
+    return made
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
@@ -280,9 +326,12 @@ def main() -> None:
     parser.add_argument("--texts", type=Path)
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--clients", type=int, nargs="+", default=list(CLIENTS))
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=sorted(CONTENDERS))
     parser.add_argument("--out", type=Path, help="a page to write, benchmarks/results/serve.md say")
-    parser.add_argument("--batch-timeout", type=float, default=0.005, help="LitServe's, in seconds")
+    parser.add_argument(
+        "--batch-timeout", type=float, default=0.0, help="LitServe's, in seconds; 0 waits for nobody, as burnish does"
+    )
     parser.add_argument("--contender", choices=sorted(CONTENDERS), help=argparse.SUPPRESS)
     parser.add_argument("--load", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
@@ -296,46 +345,56 @@ def main() -> None:
         return None
     if not args.deploy:
         parser.error("--deploy FOLDER")
-    classifies = task_of(args.deploy) == "classification"
-    names = args.only or [
-        name for name in CONTENDERS if (args.model or name != "pipeline") and (classifies or name != "litserve")
-    ]
+    names = args.only or [name for name in CONTENDERS if args.model or name != "pipeline"]
     ceiling = limit(args)
-    rows = [measure(name, args) for name in names]
+    turns = [[measure(name, args) for name in names] for _ in range(args.rounds)]
+    rows = [median(list(own), args.clients) for own in zip(*turns, strict=True)]
     shown = table(rows, ceiling, args.clients)
     print(shown, file=sys.stderr)
     if args.out:
         args.out.write_text(page(args, shown), encoding="utf-8")
-    print(json.dumps({"limit_rps": ceiling, "rows": rows}))
+    print(
+        json.dumps({"limit_rps": ceiling, "rows": [{k: v for k, v in row.items() if k != "answers"} for row in rows]})
+    )
     return None
 
 
 def table(rows: list[dict[str, Any]], ceiling: float, clients: list[int]) -> str:
-    most = str(max(clients))
-    columns = [f"{n} rps (p50/p99 ms)" for n in clients]
-    lines = ["| | " + " | ".join(columns) + " | of limit | cold s | MiB |", "|---|" + "--:|" * (len(clients) + 3)]
+    most, first = str(max(clients)), rows[0]
+    heads = [*(f"{n} rps (p50/p99 ms)" for n in clients), f"{first['name']} is faster at {most}"]
+    heads += [f"CPU-s per 1,000 at {most}", "of limit", "cold s", "MiB", "same answers"]
+    lines = ["| | " + " | ".join(heads) + " |", "|---|" + "--:|" * len(heads)]
     for row in rows:
         cells = [f"{row[str(n)]['rps']:.0f} ({row[str(n)]['p50_ms']:.1f}/{row[str(n)]['p99_ms']:.1f})" for n in clients]
-        share = f"{row[most]['rps'] / ceiling:.0%}"
-        lines.append(
-            f"| {row['name']} | {' | '.join(cells)} | {share} | {row['cold_s']:.2f} | {row['resident_mb']:.0f} |"
-        )
+        same = sum(a == b for a, b in zip(row["answers"], first["answers"], strict=True)) / len(first["answers"])
+        cells += ["" if row is first else f"{first[most]['rps'] / row[most]['rps']:.1f} times"]
+        cells += [f"{row[most]['cpu_s_per_1000']:.2f}", f"{row[most]['rps'] / ceiling:.0%}"]
+        cells += [f"{row['cold_s']:.2f}", f"{row['resident_mb']:.0f}", f"{same:.1%}"]
+        lines.append(f"| {row['name']} | {' | '.join(cells)} |")
     failed = sum(int(row[str(n)]["failed"]) for row in rows for n in clients)
     return "\n".join([*lines, "", f"limit: {ceiling:.0f} texts/s without HTTP; requests that failed: {failed}"])
+
+
+def named(folder: Path | None) -> str:
+    """Where a model lies, without what comes before its project."""
+    return "/".join(folder.parts[-5:]) if folder and folder.is_absolute() else str(folder)
 
 
 def page(args: argparse.Namespace, shown: str) -> str:
     card = json.loads((args.deploy / "burnish.json").read_text("utf-8"))
     names = ("onnxruntime", "torch", "transformers", "fastapi", *(["litserve"] if "litserve" in shown else []))
+    note = f" --batch-timeout {args.batch_timeout:g}" if "litserve" in shown else ""
     return f"""# Serving: {card["task"]["type"]}
 
-command: python benchmarks/serve.py --deploy DEPLOY --model MODEL --seconds {args.seconds:g}  
+command: python benchmarks/serve.py --deploy {named(args.deploy)} --model {named(args.model)} --seconds {args.seconds:g} --rounds {args.rounds}{note}  
 model: {card["backbone"]}, {card["precision"]}, for burnish and LitServe; PyTorch, fp32, for the pipeline  
 date: {time.strftime("%Y-%m-%d")}  
 load of the machine at the end, {os.cpu_count()} cores, the load generator's included: {os.getloadavg()[0]:.1f}  
+threads: OMP_NUM_THREADS={os.environ.get("OMP_NUM_THREADS", "not set")}  
 versions: {", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)}  
 
-Requests a second, one text of 5 to 60 words each.
+Requests a second, one text of 5 to 60 words each; medians of {args.rounds} turns. LitServe: batches of up to 32, a worker a
+core. Same answers: the same label, or the same spans, as the first server on {COMPARED} texts; the pipeline has fp32 weights.
 
 {shown}
 """

@@ -184,3 +184,25 @@ def test_writing_again_replaces_the_page_and_leaves_nothing_behind(run):
     before = sorted(path.name for path in run.iterdir())
     write(run)
     assert sorted(path.name for path in run.iterdir()) == before
+
+
+def test_the_page_of_a_chinese_run_is_in_chinese(run):
+    task = {"type": "classification", "labels": ["好", "差"], "languages": ["zh"]}
+    write_json(run / "run.json", run_json(task=task, name="点评"))
+    write_json(run / "evaluation" / "report.json", EVALUATION | {"said": {"zh": {"verdict": "4 条记录中答对 75.0%。", "grounds": ["评判依据：划分出的测试集。"]}}})  # fmt: skip
+    html = told(run)
+    titles = (
+        "进来了什么",
+        "标签如何得来",
+        "审查发现了什么",
+        "谁来教，谁来评",
+        "训练",
+        "压缩",
+        "评估",
+        "接下来做什么",
+        "步骤",
+    )
+    assert '<html lang="zh">' in html and all(f"<h2>{one}</h2>" in html for one in titles)
+    assert html.index("4 条记录中答对 75.0%。") < html.index("<section")
+    assert not [title for title in TITLES.values() if f">{title}<" in html]
+    assert "Right on 75.0%" in summary(run), "the terminal keeps to English"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from burnish.core import page as p
+from burnish.core.chinese import say
 
 Facts = Mapping[str, Any]
 MOST = 25  # bars of one chart
@@ -22,11 +23,11 @@ def labelled(facts: Facts, folder: Path | None = None) -> p.Section:
     """
     found = {**_gathered(folder), **facts}
     labellers = found.get("labellers") or []
-    parts = [*(_voted(found, labellers) if labellers else [str(found.get("why", "")).capitalize()])]
+    parts = [*(_voted(found, labellers) if labellers else [say(str(found.get("why", "")).capitalize())])]
     parts += [_rounds(found), _makers(found), _filters(found), _teachers(found)]
     if story := found.get("story"):
-        parts.append(p.fold("The story, as it was told while it ran", *map(str, story)))
-    return p.section("How it was labelled", *parts)
+        parts.append(p.fold(say("The story, as it was told while it ran"), *(say(str(one)) for one in story)))
+    return p.section(say("How it was labelled"), *parts)
 
 
 def _gathered(folder: Path | None) -> dict[str, Any]:
@@ -47,17 +48,19 @@ def _gathered(folder: Path | None) -> dict[str, Any]:
 def _voted(facts: Facts, labellers: Sequence[Facts]) -> list[p.Part]:
     why = str(facts.get("why", ""))
     tiles = [
-        p.Tile("labellers", len({_alone(one["name"], facts) for one in labellers})),
-        p.Tile("records with a vote", p.share(facts.get("coverage"))),
-        *([p.Tile("with more than one", p.share(facts["overlap"]))] if facts.get("overlap") is not None else []),
-        *([p.Tile("pairs voted on", facts["pairs"])] if facts.get("pairs") else []),
-        p.Tile("aggregation", str(facts.get("method", "–")).replace("_", " "), note=f"chosen: {why}" if len(why) < 60 else ""),
-        *([p.Tile("gold records", facts["gold"], note="weighed the labellers")] if facts.get("gold") else []),
+        p.Tile(say("labellers"), len({_alone(one["name"], facts) for one in labellers})),
+        p.Tile(say("records with a vote"), p.share(facts.get("coverage"))),
+        *([p.Tile(say("with more than one"), p.share(facts["overlap"]))] if facts.get("overlap") is not None else []),
+        *([p.Tile(say("pairs voted on"), facts["pairs"])] if facts.get("pairs") else []),
+        p.Tile(say("aggregation"), say(str(facts.get("method", "–")).replace("_", " ")), note=say(f"chosen: {why}") if len(why) < 60 else ""),
+        *([p.Tile(say("gold records"), facts["gold"], note=say("weighed the labellers"))] if facts.get("gold") else []),
     ]  # fmt: skip
     story = [line for line in facts.get("story", []) if line.startswith(TOLD)]
-    collapse = [p.note(f"The votes say little but one label: {facts['collapse']}.")] if facts.get("collapse") else []
+    collapse = (
+        [p.note(say(f"The votes say little but one label: {facts['collapse']}."))] if facts.get("collapse") else []
+    )
     return [
-        p.tiles(tiles), f"Chosen: {why}." if len(why) >= 60 else "", *collapse, *story,
+        p.tiles(tiles), say(f"Chosen: {why}.") if len(why) >= 60 else "", *collapse, *map(say, story),
         p.side_by_side(_methods(facts), _labels(facts)), _questions(facts), _labellers(labellers, facts),
     ]  # fmt: skip
 
@@ -76,47 +79,50 @@ def _score(one: Facts) -> float | None:
 
 def _figure(facts: Facts) -> str:
     if facts.get("figure"):
-        return str(facts["figure"])
+        return say(str(facts["figure"]))
     if any("f1" in one for one in facts.get("methods") or ()):
-        return "F1 of the answer"
-    return "Likeness to the gold output" if facts.get("measure") else "Accuracy"
+        return say("F1 of the answer")
+    return say("Likeness to the gold output" if facts.get("measure") else "Accuracy")
 
 
 def _methods(facts: Facts) -> p.Part:
     """On gold: each aggregation, and the best single labeller."""
     rows = [(one["method"], one) for one in facts.get("methods") or [] if _score(one) is not None]
     single = facts.get("best_single")
-    rows += [(f"best labeller: {single['name']}", single)] if single and _score(single) is not None else []
+    rows += [(say(f"best labeller: {single['name']}"), single)] if single and _score(single) is not None else []
     if not rows:
         return ""
     rows.sort(key=lambda row: -(_score(row[1]) or 0.0))
-    named = [(f"{name} (chosen)" if name == facts["method"] else name, _score(one) or 0.0) for name, one in rows]
+    named = [(say(f"{name} (chosen)") if name == facts["method"] else name, _score(one) or 0.0) for name, one in rows]
     intervals = [tuple(one["interval"]) if one.get("interval") else None for _, one in rows]
-    return p.bars(named, maximum=1, intervals=intervals, caption=f"{_figure(facts)} on covered gold")
+    return p.bars(named, maximum=1, intervals=intervals, caption=say(f"{_figure(facts)} on covered gold"))
 
 
 def _labels(facts: Facts) -> p.Part:
     ordered = sorted((facts.get("labels") or {}).items(), key=lambda item: -item[1])
     shown = [(name, float(count)) for name, count in ordered[:MOST]]
     if left := sum(count for _, count in ordered[MOST:]):
-        shown.append((f"{len(ordered) - MOST} more", float(left)))
+        shown.append((say(f"{len(ordered) - MOST} more"), float(left)))
     what = "Mentions" if facts.get("silence") else "Pairs" if facts.get("pairs") else "Records"
-    return p.bars(shown, caption=f"{what} by constructed label", show=lambda value: f"{value:,.0f}") if shown else ""
+    return (
+        p.bars(shown, caption=say(f"{what} by constructed label"), show=lambda value: f"{value:,.0f}") if shown else ""
+    )
 
 
 def _questions(facts: Facts) -> p.Part:
     """Several labels, a question each; or a tree, a question at each fork."""
     if by_label := facts.get("by_label"):
-        rows = [(one["label"], one["method"], p.share(one.get("coverage")), one.get("said"), _best(one), one.get("why", "")) for one in by_label]  # fmt: skip
-        heads = ["label", "aggregation", "records with a vote", "said of", "right on gold", "because"]
-        return p.together(p.heading("Label by label"), p.table(heads, rows))
+        rows = [(one["label"], one["method"], p.share(one.get("coverage")), one.get("said"), _best(one), say(one.get("why", ""))) for one in by_label]  # fmt: skip
+        heads = [*map(say, ("label", "aggregation", "records with a vote", "said of", "right on gold", "because"))]
+        return p.together(p.heading(say("Label by label")), p.table(heads, rows))
     if forks := facts.get("forks"):
         at_forks = [
-            (one["fork"], ", ".join(one["children"]), one["method"], _best(one), one.get("why", "")) for one in forks
+            (one["fork"], ", ".join(one["children"]), one["method"], _best(one), say(one.get("why", "")))
+            for one in forks
         ]
         return p.together(
-            p.heading("Fork by fork"),
-            p.table(["fork", "leads to", "aggregation", "right on gold", "because"], at_forks),
+            p.heading(say("Fork by fork")),
+            p.table([*map(say, ("fork", "leads to", "aggregation", "right on gold", "because"))], at_forks),
         )
     return ""
 
@@ -132,19 +138,29 @@ def _best(one: Facts) -> str | None:
 
 def _labellers(rows: Sequence[Facts], facts: Facts) -> p.Html:
     figure = _figure(facts)
-    heads = ["labeller", "kind", "says", "votes", "coverage", "conflict", figure, "95%", "about"]
+    heads = [
+        say("labeller"),
+        say("kind"),
+        say("says"),
+        say("votes"),
+        say("coverage"),
+        say("conflict"),
+        figure,
+        "95%",
+        say("about"),
+    ]
     return p.table(
         heads,
         [
             (
-                one["name"], one.get("kind", ""), ", ".join(one.get("says") or []), one.get("votes"),
+                one["name"], say(one.get("kind", "")), ", ".join(one.get("says") or []), one.get("votes"),
                 one.get("coverage"), one.get("conflict"), _score(one),
                 f"{one['interval'][0]:.2f}–\u2060{one['interval'][1]:.2f}" if one.get("interval") else None,
-                (one.get("about") or "")[:160],
+                say(one.get("about") or "")[:160],
             )
             for one in rows
         ],
-        caption=f"Labellers. Conflict: share of its votes that another labeller contradicts. {figure}: estimated.",
+        caption=say(f"Labellers. Conflict: share of its votes that another labeller contradicts. {figure}: estimated."),
     )  # fmt: skip
 
 
@@ -160,7 +176,8 @@ def _rounds(facts: Facts) -> p.Part:
     ]
     rows = [(at, *(one.get(name) for name in heads)) for at, one in enumerate(rounds)]
     return p.together(
-        p.heading("Self-training"), p.table(["round", *(name.replace("_", " ") for name in heads)], rows, sort=False)
+        p.heading(say("Self-training")),
+        p.table([say("round"), *(say(name.replace("_", " ")) for name in heads)], rows, sort=False),
     )
 
 
@@ -175,28 +192,42 @@ def _makers(facts: Facts) -> p.Part:
     ]
     refused = [
         p.bars(
-            _sorted(one["refused"]), caption=f"{one['maker']}: refused, by reason", show=lambda value: f"{value:,.0f}"
+            _sorted(one["refused"]),
+            caption=say(f"{one['maker']}: refused, by reason"),
+            show=lambda value: f"{value:,.0f}",
         )
         for one in makers
         if one.get("refused")
     ]
     more = [
         p.fold(
-            f"{name}: what it counted", p.facts([(key.replace("_", " "), _plain(value)) for key, value in told.items()])
+            say(f"{name}: what it counted"),
+            p.facts([(say(key.replace("_", " ")), _plain(value)) for key, value in told.items()]),
         )
         for name, told in (facts.get("made") or {}).items()
     ]
-    table = p.table(["maker", "looked at", "used as material", "made", "refused"], rows)
-    return p.together(p.heading("Records that were made"), table, p.side_by_side(*refused) if refused else "", *more)
+    table = p.table([*map(say, ("maker", "looked at", "used as material", "made", "refused"))], rows)
+    return p.together(
+        p.heading(say("Records that were made")), table, p.side_by_side(*refused) if refused else "", *more
+    )
 
 
 def _filters(facts: Facts) -> p.Part:
     filters = facts.get("filters") or []
     if not filters:
         return ""
-    rows = [(one["filter"], one.get("seen"), sum(one["refused"].values()), _plain(one["refused"])) for one in filters]
+    rows = [
+        (
+            one["filter"],
+            one.get("seen"),
+            sum(one["refused"].values()),
+            _plain({say(reason): count for reason, count in one["refused"].items()}),
+        )
+        for one in filters
+    ]
     return p.together(
-        p.heading("What filters set aside"), p.table(["filter", "looked at", "set aside", "by reason"], rows)
+        p.heading(say("What filters set aside")),
+        p.table([*map(say, ("filter", "looked at", "set aside", "by reason"))], rows),
     )
 
 
@@ -214,25 +245,30 @@ def _teachers(facts: Facts) -> p.Part:
         for one in told
     ]  # fmt: skip
     heads = [
-        "teacher",
-        "questions",
-        "answered",
-        "asked again",
-        "came to nothing",
-        "tokens read",
-        "tokens written",
-        "cost",
+        *map(
+            say,
+            (
+                "teacher",
+                "questions",
+                "answered",
+                "asked again",
+                "came to nothing",
+                "tokens read",
+                "tokens written",
+                "cost",
+            ),
+        )
     ]
     reasons = [
         p.bars(
             _sorted(one["reasons"]),
-            caption=f"{one['teacher']}: came to nothing, by reason",
+            caption=say(f"{one['teacher']}: came to nothing, by reason"),
             show=lambda value: f"{value:,.0f}",
         )
         for one in told
         if one.get("reasons")
     ]
-    return p.together(p.heading("Teachers"), p.table(heads, rows), p.side_by_side(*reasons) if reasons else "")
+    return p.together(p.heading(say("Teachers")), p.table(heads, rows), p.side_by_side(*reasons) if reasons else "")
 
 
 def _asked(held: Any) -> Iterator[Facts]:
@@ -249,7 +285,7 @@ def _asked(held: Any) -> Iterator[Facts]:
 
 
 def _sorted(counts: Mapping[str, int]) -> list[tuple[str, float]]:
-    return [(name, float(count)) for name, count in sorted(counts.items(), key=lambda item: -item[1])[:MOST]]
+    return [(say(name), float(count)) for name, count in sorted(counts.items(), key=lambda item: -item[1])[:MOST]]
 
 
 def _plain(value: Any) -> Any:

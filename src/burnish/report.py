@@ -10,6 +10,7 @@ from typing import Any
 
 from burnish import chapters, construct_chapter, search_chapter
 from burnish.certify import newest
+from burnish.core.chinese import language_of, named, say, speaking, spoken
 from burnish.core.figures import title, word
 from burnish.core.pipeline import read_run
 
@@ -30,9 +31,15 @@ def write(folder: Path) -> Path:
 
 
 def _page(folder: Path) -> str:
+    """The page, in Chinese where that is the task's first language."""
+    run = read_run(folder)
+    with speaking(language_of((run.get("task") or {}).get("languages") or ())):
+        return _drawn(folder, run)
+
+
+def _drawn(folder: Path, run: dict[str, Any]) -> str:
     from burnish.core import page as p
 
-    run = read_run(folder)
     card, evaluation = _json(folder / "model" / "burnish.json"), _json(folder / "evaluation" / "report.json")
     drawn = [
         chapters.came_in(folder, run),
@@ -46,7 +53,7 @@ def _page(folder: Path) -> str:
         search_chapter.searched(card),
         chapters.compressed(_json(folder / "deploy" / "report.json")),
         chapters.judged(evaluation, folder),
-        p.section("What to do next", p.code("\n".join(_next(folder, run)))),
+        p.section(say("What to do next"), p.code("\n".join(_next(folder, run)))),
         chapters.steps(run),
     ]
     tone, sentence, grounds = _verdict(run, evaluation)
@@ -55,14 +62,22 @@ def _page(folder: Path) -> str:
         run.get("name") or folder.name,
         *(one for one in drawn if one.body),
         verdict=p.verdict(tone, sentence, *grounds),
-        subtitle=": ".join(filter(None, (title(str(task.get("type", "run"))), ", ".join(task.get("labels", [])[:12])))),
+        subtitle=": ".join(
+            filter(None, (_task_name(str(task.get("type", "run"))), ", ".join(task.get("labels", [])[:12])))
+        ),
         facts=[
-            ("started", time.strftime("%Y-%m-%d %H:%M", time.localtime(run["started"]))),
-            ("took", _duration(sum(step.get("seconds") or 0 for step in run.get("steps", [])))),
-            ("status", run.get("status", "unknown")),
+            (say("started"), time.strftime("%Y-%m-%d %H:%M", time.localtime(run["started"]))),
+            (say("took"), _duration(sum(step.get("seconds") or 0 for step in run.get("steps", [])))),
+            (say("status"), say(run.get("status", "unknown"))),
             *([("burnish", run["burnish"])] if run.get("burnish") else []),
         ],
     )
+
+
+def _task_name(kind: str) -> str:
+    """A type of task as a page names it."""
+    said = named("task", kind)
+    return said if said != kind else title(kind)
 
 
 def summary(folder: Path) -> str:
@@ -114,19 +129,21 @@ def _verdict(run: dict[str, Any], evaluation: dict[str, Any]) -> tuple[Any, str,
     if run.get("status") in ("failed", "refused"):
         step = next((one for one in run["steps"] if one["status"] in ("failed", "refused")), None)
         where = f" at {step['room']}.{step['use']}" if step else ""
-        word = "A gate refused the model" if run["status"] == "refused" else "The run stopped"
-        return "bad", f"{word}{where}.", [run["error"]] if run.get("error") else []
+        stopped = "A gate refused the model" if run["status"] == "refused" else "The run stopped"
+        return "bad", say(f"{stopped}{where}."), [run["error"]] if run.get("error") else []
     if "verdict" in evaluation:
-        return evaluation.get("tone", "look"), evaluation["verdict"], list(evaluation.get("grounds", []))
+        told = evaluation.get("said", {}).get(spoken(), evaluation)
+        return evaluation.get("tone", "look"), told["verdict"], list(told.get("grounds", []))
     made = [one for one in run.get("steps", []) if one["status"] in ("made", "kept")]
     if not made:
-        return "look", "Nothing is made yet.", []
-    return "look", f"Made up to {made[-1]['room']}; nothing is judged yet.", []
+        return "look", say("Nothing is made yet."), []
+    return "look", say(f"Made up to {made[-1]['room']}; nothing is judged yet."), []
 
 
 def _next(folder: Path, run: dict[str, Any]) -> list[str]:
     """Commands that make sense now, each with what it does."""
     spec = os.path.relpath(run.get("spec") or "burnish.yaml")
+    at = min(str(folder), os.path.relpath(folder), key=len)
     if run.get("status") in ("failed", "refused", "running"):
         return [f"burnish run {spec}              # goes on where this one stopped", f"burnish why {spec}              # what would be made, and why"]  # fmt: skip
     if (folder / "backbone" / "pretraining.json").exists() and not (folder / "model" / "burnish.json").exists():
@@ -134,13 +151,13 @@ def _next(folder: Path, run: dict[str, Any]) -> list[str]:
     if not (folder / "model" / "burnish.json").exists():
         return [f"burnish run {spec}              # walks on to the end"]
     told = {
-        f"burnish serve {folder}": "an HTTP service on 127.0.0.1:8080",
-        f"burnish predict {folder} -i in.jsonl -o out.jsonl": "answers for the lines of a file",
-        f"burnish lineage {folder}": "what the model was made from; with a record's id, its story",
+        f"burnish serve {at}": "an HTTP service on 127.0.0.1:8080",
+        f"burnish predict {at} -i in.jsonl -o out.jsonl": "answers for the lines of a file",
+        f"burnish lineage {at}": "what the model was made from; with a record's id, its story",
         f"burnish why {spec}": "what a change of the spec would make again",
     }
     width = max(map(len, told))
-    return [f"{command:<{width}}  # {what}" for command, what in told.items()]
+    return [f"{command:<{width}}  # {say(what)}" for command, what in told.items()]
 
 
 def _split_facts(folder: Path) -> dict[str, Any]:
@@ -161,5 +178,5 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _duration(seconds: float) -> str:
     if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+        return say(f"{seconds:.0f} s")
+    return say(f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h")

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from burnish.core import page as p
+from burnish.core.chinese import say
 from burnish.core.figures import word
 
 Facts = Mapping[str, Any]
@@ -19,25 +20,37 @@ def searched(model: Facts) -> p.Section:
     """Trials as lines through their settings, curves of the best, what mattered, all of them in a table."""
     told = model.get("search")
     if not told:
-        return p.section("Search")
+        return p.section(say("Search"))
     rows = sorted(told["trials"], key=lambda row: row["number"])
     states = [row["state"] for row in rows]
     figure = word(told["figure"])
     best = next(row for row in rows if row["number"] == told["best"])
     tiles = [
-        p.Tile(f"validation {figure}, best trial", best["score"], note=f"trial {best['number']}: {best['origin']}"),
-        p.Tile("with the defaults", rows[0]["score"], note="trial 0"),
-        p.Tile("trials", len(rows), note=f"{states.count('pruned')} stopped early, {states.count('failed')} failed"),
-        p.Tile("seconds", round(told["seconds"]), note=f"{told['workers']} at a time, {told['threads']} threads each"),
+        p.Tile(
+            say(f"validation {figure}, best trial"),
+            best["score"],
+            note=say(f"trial {best['number']}: {best['origin']}"),
+        ),
+        p.Tile(say("with the defaults"), rows[0]["score"], note=say("trial 0")),
+        p.Tile(
+            say("trials"),
+            len(rows),
+            note=say(f"{states.count('pruned')} stopped early, {states.count('failed')} failed"),
+        ),
+        p.Tile(
+            say("seconds"),
+            round(told["seconds"]),
+            note=say(f"{told['workers']} at a time, {told['threads']} threads each"),
+        ),
     ]
     return p.section(
-        "Search",
+        say("Search"),
         p.tiles(tiles),
         p.note(_honest(told, figure)),
         _coordinates(told, rows, figure),
         p.side_by_side(_curves(told, rows, figure), _importance(told)),
-        p.fold(f"All {len(rows)} trials", _table(told, rows, figure)),
-        lead=f"{_sentence(told['why'].split(';')[0])} It ended after {told['stopped']}.",
+        p.fold(say(f"All {len(rows)} trials"), _table(told, rows, figure)),
+        lead=say(f"{_sentence(told['why'].split(';')[0])} It ended after {told['stopped']}."),
     )
 
 
@@ -48,11 +61,15 @@ def _sentence(text: str) -> str:
 def _honest(told: Facts, figure: str) -> str:
     """That the best score of many is not what the model is worth."""
     luck = told.get("optimism")
-    bound = f" Were all trials equally good, the best of them would stand {luck:.3f} too high by luck." if luck else ""
-    return (
-        f"The validation {figure} of the best trial is optimistic: it is the largest of several on the same "
-        f"{told['validation']:,} records.{bound} The test side was not looked at; its score is in the evaluation."
-    )
+    said = [
+        say(
+            f"The validation {figure} of the best trial is optimistic: it is the largest of several on the same "
+            f"{told['validation']:,} records."
+        ),
+        say(f"Were all trials equally good, the best of them would stand {luck:.3f} too high by luck.") if luck else "",
+        say("The test side was not looked at; its score is in the evaluation."),
+    ]
+    return " ".join(filter(None, said))
 
 
 def _coordinates(told: Facts, rows: Sequence[Facts], figure: str) -> p.Part:
@@ -68,11 +85,11 @@ def _coordinates(told: Facts, rows: Sequence[Facts], figure: str) -> p.Part:
     for row in sorted(scored, key=lambda row: (row["number"] == told["best"], row["score"])):
         share = (row["score"] - low) / (high - low) if high > low else 0.5
         places = [_place(row["values"].get(key), dimension) for key, dimension in told["space"].items()]
-        name = f"trial {row['number']}: {figure} {row['score']:.3f}, {STATES[row['state']]}"
+        name = say(f"trial {row['number']}: {figure} {row['score']:.3f}, {STATES[row['state']]}")
         lines.append(
             p.Line([*places, share], share, name, loud=row["number"] == told["best"], broken=row["state"] != "complete")
         )
-    return p.parallel(axes, lines, caption="Each line is a trial, the darker the better; the thick one is kept, broken ones were stopped early.")  # fmt: skip
+    return p.parallel(axes, lines, caption=say("Each line is a trial, the darker the better; the thick one is kept, broken ones were stopped early."))  # fmt: skip
 
 
 def _axis(key: str, dimension: Any) -> p.Axis:
@@ -99,28 +116,30 @@ def _place(value: Any, dimension: Any) -> float | None:
 def _curves(told: Facts, rows: Sequence[Facts], figure: str) -> p.Part:
     """The score after each epoch, of the best trials."""
     shown = sorted((row for row in rows if row["looks"]), key=lambda row: -row["score"])[:CURVES]
-    series = {f"trial {row['number']}": [(at + 1.0, score) for at, score in enumerate(row["looks"])] for row in shown}
-    caption = f"The {len(shown)} best trials." if len(rows) > len(shown) else ""
-    return p.lines(series, x="epoch", y=f"validation {figure}", dots=True, caption=caption) if series else ""
+    series = {
+        say(f"trial {row['number']}"): [(at + 1.0, score) for at, score in enumerate(row["looks"])] for row in shown
+    }
+    caption = say(f"The {len(shown)} best trials.") if len(rows) > len(shown) else ""
+    return p.lines(series, x=say("epoch"), y=say(f"validation {figure}"), dots=True, caption=caption) if series else ""
 
 
 def _importance(told: Facts) -> p.Part:
     importance = told.get("importance") or {}
     if not importance:
-        return p.prose("Too few trials ended to say which setting mattered.")
+        return p.prose(say("Too few trials ended to say which setting mattered."))
     found = sorted(importance.items(), key=lambda item: -item[1])
     ended = sum(row["state"] == "complete" for row in told["trials"])
-    return p.bars(found, maximum=1, show=p.share, caption=f"Share of the spread of scores that each setting explains (fANOVA on {ended} trials; a rough figure)")  # fmt: skip
+    return p.bars(found, maximum=1, show=p.share, caption=say(f"Share of the spread of scores that each setting explains (fANOVA on {ended} trials; a rough figure)"))  # fmt: skip
 
 
 def _table(told: Facts, rows: Sequence[Facts], figure: str) -> p.Html:
     keys = list(told["space"])
     return p.table(
-        ["trial", *keys, figure, "epochs", "seconds", "how it ended", "where it came from"],
+        [say("trial"), *keys, figure, say("epochs"), say("seconds"), say("how it ended"), say("where it came from")],
         [
             (
                 row["number"], *(_cell(row["values"].get(key)) for key in keys), row.get("score"), len(row["looks"]),
-                row.get("seconds"), row.get("reason") or STATES[row["state"]], row["origin"],
+                row.get("seconds"), say(row.get("reason") or STATES[row["state"]]), say(row["origin"]),
             )
             for row in rows
         ],

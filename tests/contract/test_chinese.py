@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from written import beside_records, sentences
+from written import baseline_names, beside_records, sentences
 
 import burnish
 from burnish.core import chinese
@@ -24,11 +24,14 @@ WRITERS = sorted(
     {str(inspect.getmodule(one.judge).__name__) for one in CHECKS.values()}  # type: ignore[union-attr]
     | {f"burnish.quality.{name}" for name in ("bench", "canaries", "changed", "checks", "clean", "curate", "deduplicate", "ledger", "material", "plan", "select")}
     | {f"burnish.measures.{name}" for name in ("hygiene", "licences", "translation_pairs")}
+    | {f"burnish.evaluate.{name}" for name in ("exposure", "fairness", "fairness_page", "judges", "page", "page_details", "page_errors", "page_tables", "robustness", "robustness_page", "slices", "worst")}
+    | {f"burnish.{name}" for name in ("chapters", "construct_chapter", "search_chapter")}
 )  # fmt: skip
 ROOMS = ("construct", "measures", "quality", "review", "split", "tasks", "train")
 # pieces that no person reads as a reason: patterns, words that questions begin with, what is told when a spec is checked
 NOT_SAID = re.compile(
     r"\||^(how|what|in what|in which|when) |^not for this task$|lorem|canaries are|writes no texts|^the model 7$|^the be to of|^which labels its|^7 and label$"
+    r"|^no (variant|label) 7$|^(variants|labels) are$|^paraphrases? ?(want|: a run)|^the file is empty$|(alpha|kappa)$|^records without a vote$"
 )
 # reasons that no record keeps (counts of what was refused and what training found are told in the run's own story), and lines
 # that say a label and a belief alone
@@ -61,6 +64,26 @@ def test_every_reason_and_line_of_a_trail_that_a_room_puts_into_records_has_its_
                 missing.append(f"{name}:{line}: {said}")
     assert found > 70
     assert not missing, "a pair of lines in zh/*.txt is missing:\n" + "\n".join(missing)
+
+
+def test_what_training_says_of_its_choices_has_chinese_words() -> None:
+    """The settings that `auto` became stand on the page of a run with their reasons."""
+    modules = [importlib.import_module(f"burnish.{name}") for name in ("nn.strategies.auto", "nn.losses.auto", "nn.training", "train.budget")]  # fmt: skip
+    told = [said for module in modules for _, said in sentences(module)]
+    assert len(told) > 12
+    assert not [said for said in told if not HAN.search(said_in("zh", said)) and not said.startswith(", each of")]
+
+
+def test_what_a_task_says_of_its_details_and_its_baselines_has_chinese_words() -> None:
+    root = Path(burnish.__file__).parent
+    told = []
+    for path in sorted((root / "tasks").rglob("*.py")):
+        module = importlib.import_module(".".join(("burnish", *path.relative_to(root).with_suffix("").parts)))
+        own = [one for one in vars(module).values() if inspect.isclass(one) and one.__module__ == module.__name__]
+        told += [said for one in own for said in vars(one).get("about", {}).values()]
+        told += baseline_names(module)
+    assert len(told) > 35
+    assert not [said for said in told if said_in("zh", said) == said]
 
 
 def test_checks_and_their_methods_groups_and_kinds_of_personal_data_have_chinese_words() -> None:
@@ -132,7 +155,7 @@ def test_a_catalogue_with_a_line_alone_or_a_hole_nobody_fills_is_refused(tmp_pat
 
 def test_no_sentence_has_two_translations() -> None:
     known: dict[str, str] = {}
-    for path in sorted(chinese.ROOMS.glob("*/zh/*.txt")):
+    for path in chinese.files():
         for english, said in chinese.pairs(path):
             assert known.setdefault(english, said) == said, f"{path.name}: {english}"
 

@@ -58,6 +58,16 @@ def beside_records(module: ModuleType, *, problems: bool) -> Iterator[tuple[int,
             yield from _below(value, known)
 
 
+def baseline_names(module: ModuleType) -> Iterator[str]:
+    """What the functions called `baselines` of a module call what they yield."""
+    for node in ast.walk(ast.parse(Path(str(module.__file__)).read_text("utf-8"))):
+        if isinstance(node, ast.FunctionDef) and node.name == "baselines":
+            for one in ast.walk(node):
+                match one:
+                    case ast.Yield(value=ast.Tuple(elts=[ast.Constant(value=str(said)), *_])):
+                        yield said
+
+
 def _told(target: ast.expr) -> bool:
     """A name like reason, or new["trail"][row]."""
     return ast.unparse(target) in ("why", "reason") or "'trail'" in ast.unparse(target)

@@ -11,7 +11,8 @@ from burnish.core.figures import title, word
 from burnish.core.records import Record, to_table
 from burnish.core.stage import TaskSpec
 from burnish.core.tasktypes import open_task
-from burnish.evaluate.page import classes, error_list
+from burnish.evaluate.page import classes
+from burnish.evaluate.page_errors import error_list
 from burnish.tasks.base import Answers
 
 

@@ -16,15 +16,21 @@ room, pairs of lines, English above Chinese.
 
 A sentence that no entry fits, of a plug-in say, stays as it is. tests/contract/test_chinese.py looks at the code: a
 reason without its Chinese one fails there.
+
+A page is drawn in one language from its verdict to its last cell: `with speaking(language_of(task.languages)):` around
+the drawing, and `say` around every sentence of burnish's own. What a user's data holds is never said, only shown.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOMS = Path(__file__).parent.parent
 LONGEST, LONG = 4000, 400  # characters of a sentence that is looked for; of one that may have many holes
@@ -36,6 +42,55 @@ _NUMBER = r"(?:[+-]?(?:\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?|nan|inf)%?|\d{4}-\d\d-\d
 _STAGE = re.compile(r"([\w.]+(?::\w[\w. -]*)?): (.+)", re.DOTALL)  # "quality.clean: …", a line of a trail
 _PARTED = re.compile(r"(, | and | or )")
 _SIGNS = {", ": "、", " and ": "和", " or ": "或"}
+
+
+_SPOKEN: ContextVar[str] = ContextVar("spoken", default="en")  # of the page that is being drawn
+
+
+def language_of(languages: Sequence[str], asked: str = "auto") -> str:
+    """Of a page about a task in these languages: what is asked for, else Chinese where that comes first."""
+    if asked != "auto":
+        return asked
+    return "zh" if tuple(languages[:1]) == ("zh",) else "en"
+
+
+@contextlib.contextmanager
+def speaking(language: str) -> Iterator[None]:
+    """Everything drawn inside says its own words in this language ("en", "zh")."""
+    before = _SPOKEN.set(language)
+    try:
+        yield
+    finally:
+        _SPOKEN.reset(before)
+
+
+def spoken() -> str:
+    """The language of the page that is being drawn, English outside of any."""
+    return _SPOKEN.get()
+
+
+def say(sentence: str) -> str:
+    """A sentence of burnish's own in the language of the page that is being drawn."""
+    return said_in(spoken(), sentence)
+
+
+def named(kind: str, of: str) -> str:
+    """A name of burnish in the language of the page that is being drawn; itself where the catalogue has none."""
+    return named_in(spoken(), kind, of)
+
+
+def sentence(*parts: str) -> str:
+    """Parts of a sentence, said already, as one with its period."""
+    return "；".join(parts) + "。" if spoken() == "zh" else "; ".join(parts) + "."
+
+
+def in_both(tell: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What is told in English, and under `said` in each language: for JSON, whoever reads it."""
+    said = {}
+    for language in ("en", "zh"):
+        with speaking(language):
+            said[language] = tell()
+    return {**said["en"], "said": said}
 
 
 def said_in(language: str, sentence: str) -> str:
@@ -99,7 +154,7 @@ def catalogue() -> Catalogue:
     """The pairs of all rooms."""
     names: dict[str, str] = {}
     entries = []
-    for path in sorted(ROOMS.glob("*/zh/*.txt")):
+    for path in files():
         for english, chinese in pairs(path):
             if "{" in english and _HOLE.search(english):
                 entries.append(_entry(english, chinese))
@@ -112,6 +167,11 @@ def catalogue() -> Catalogue:
         word: tuple(one for one, own in zip(entries, first, strict=True) if own in (word, "")) for word in {"", *first}
     }
     return Catalogue(names, tuple(entries), begun)
+
+
+def files() -> list[Path]:
+    """The files of pairs: of each room, and of the pages of a whole run."""
+    return sorted([*ROOMS.glob("zh/*.txt"), *ROOMS.glob("*/zh/*.txt")])
 
 
 def pairs(path: Path) -> Iterator[tuple[str, str]]:

@@ -8,6 +8,7 @@
 
 Every function returns `Html`: finished markup that may go into any other. Everything else that is put on a page, a `str`
 or a number, is escaped; control characters, lone surrogates and characters that reorder text are made visible.
+The few words that a piece says by itself ("yes", "true ↓ predicted →") are in the language being spoken: `core.chinese`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+from burnish.core.chinese import say, spoken
+from burnish.core.figures import between
 
 Tone = Literal["good", "look", "bad", "plain"]
 Show = Callable[[float], str]
@@ -109,11 +113,13 @@ def page(
     verdict: Part = "",
     subtitle: str = "",
     facts: Sequence[tuple[str, object]] = (),
-    language: str = "en",
+    language: str = "",
 ) -> str:
-    """A whole HTML document. facts: name and value pairs under the title. language: of the page's own words."""
+    """A whole HTML document. facts: name and value pairs under the title. language: of the page's own words, "" for the
+    one being spoken."""
     return str(_templates().get_template("page.html").render(
-        title=title, sections=sections, verdict=verdict, subtitle=subtitle, facts=facts, language=language,
+        title=title, sections=sections, verdict=verdict, subtitle=subtitle, facts=facts,
+        language=language or spoken(),
         css=_read("page.css"), script=_read("page.js"),
     ))  # fmt: skip
 
@@ -263,7 +269,7 @@ def histogram(
     """
     finite = [float(value) for value in values if math.isfinite(value)]
     if not finite:
-        return prose("No values to draw.")
+        return prose(say("No values to draw."))
     start, end = min(finite) if low is None else low, max(finite) if high is None else high
     width = (end - start) / bins or 1.0
     counts = [0] * bins
@@ -275,7 +281,7 @@ def histogram(
             "x": round(100 * i / bins, 3),
             "width": round(100 / bins, 3),
             "height": _percent(count, top),
-            "said": f"{_tick(start + i * width)} to {_tick(start + (i + 1) * width)}: {count:,}",
+            "said": f"{between(_tick(start + i * width), _tick(start + (i + 1) * width))}: {count:,}",
         }
         for i, count in enumerate(counts)
     ]
@@ -305,7 +311,7 @@ def lines(
     clean = {n: [(a, b) for a, b in pts if math.isfinite(a) and math.isfinite(b)] for n, pts in series.items()}
     points = [point for pts in clean.values() for point in pts]
     if not points:
-        return prose("No points to draw.")
+        return prose(say("No points to draw."))
     across = _ticks(*(x_range or (min(a for a, _ in points), max(a for a, _ in points))), exact=True)
     up = _ticks(*(y_range or (min(b for _, b in points), max(b for _, b in points))), exact=y_range is not None)
 
@@ -366,15 +372,17 @@ def confusion(labels: Sequence[str], matrix: Sequence[Sequence[int]], *, caption
     """Rows are the true labels, columns what was predicted. Past MAX_CLASSES labels: the most confused pairs instead."""
     if len(labels) <= MAX_CLASSES:
         shade = [[value / (sum(row) or 1) for value in row] for row in matrix]
-        return heat(labels, labels, matrix, shade=shade, corner="true ↓  predicted →", caption=caption)
+        return heat(labels, labels, matrix, shade=shade, corner=say("true ↓  predicted →"), caption=caption)
     return together(
-        f"{len(labels)} classes are too many for a readable matrix; these are the pairs taken for each other most often.",
+        say(
+            f"{len(labels)} classes are too many for a readable matrix; these are the pairs taken for each other most often."
+        ),
         confused_pairs(labels, matrix, top=top, caption=caption),
     )
 
 
 def confused_pairs(
-    labels: Sequence[str], matrix: Sequence[Sequence[int]], *, top: int = 15, caption: str = "", what: str = "records"
+    labels: Sequence[str], matrix: Sequence[Sequence[int]], *, top: int = 15, caption: str = "", what: str = ""
 ) -> Html:
     """The cells off the diagonal that hold most, largest first, each with its share of the true class."""
     pairs = [
@@ -383,8 +391,9 @@ def confused_pairs(
     pairs.sort(key=lambda pair: (-pair[0], pair[1], pair[2]))
     rows = [(labels[i], labels[j], count, count / sum(matrix[i])) for count, i, j in pairs[:top]]
     if not rows:
-        return prose("No text was taken for another class.")
-    return table(["true", "predicted as", what, "of the true class"], rows, caption=caption, show=share)
+        return prose(say("No text was taken for another class."))
+    heads = [say("true"), say("predicted as"), what or say("records"), say("of the true class")]
+    return table(heads, rows, caption=caption, show=share)
 
 
 def diff(before: str, after: str) -> Html:
@@ -432,7 +441,7 @@ def examples(items: Iterable[Example], *, shown: int = 5, what: str = "examples"
         for item in items
     ]
     left = len(drawn) - shown
-    more = f"另有 {left:,} 条{what}" if _lang(what) == "zh" else f"{left:,} more {what}"
+    more = say(f"{left:,} more {what}")
     return _render("examples", first=drawn[:shown], rest=drawn[shown:], more=more)
 
 
@@ -442,15 +451,17 @@ def quote(text: str) -> Html:
 
 
 def marked(
-    pieces: Sequence[tuple[str, str | None]], *, loud: Collection[int] = (), hues: Mapping[str, int] | None = None
-) -> Html:
+    pieces: Sequence[tuple[str, str | None]], *, loud: Collection[int] = (), hues: Mapping[str, int] | None = None,
+    room: int = MAX_TEXT,
+) -> Html:  # fmt: skip
     """A text as data with stretches marked and named: (text, name or None). Shortened when it is long: marks stay.
 
     loud: positions of the marks to look at; the others are drawn quietly. Without any, all are drawn alike.
     hues: of names, as `hues_of` gives them for all names of a page; else each name has one by itself, which others may share.
+    room: characters that stay of a stretch without a mark, those beside the marks.
     """
     plain = max(1, sum(not mark for _, mark in pieces))
-    room = max(40, (MAX_TEXT - sum(len(text) for text, mark in pieces if mark)) // plain)
+    room = min(room, max(40, (MAX_TEXT - sum(len(text) for text, mark in pieces if mark)) // plain))
     drawn = [
         (
             text if mark else _beside(text, room, before=at > 0, after=at + 1 < len(pieces)),
@@ -522,7 +533,7 @@ def _cell(value: object, show: Show | None) -> object:
     if value is None:
         return "–"
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return say("yes" if value else "no")
     if hasattr(value, "item") and not isinstance(value, str):
         value = value.item()
     if isinstance(value, int | float):
@@ -553,7 +564,7 @@ def _ticks(low: float, high: float, *, exact: bool, count: int = 5) -> tuple[flo
 
 
 def _clip(text: str, limit: int = MAX_TEXT) -> str:
-    return text if len(text) <= limit else f"{text[:limit]} … ({len(text) - limit:,} more characters)"
+    return text if len(text) <= limit else f"{text[:limit]} … {say(f'({len(text) - limit:,} more characters)')}"
 
 
 def _lang(text: str) -> str:
@@ -576,6 +587,7 @@ def _templates() -> Any:
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True,
         finalize=_visible, undefined=jinja2.StrictUndefined,
     )  # fmt: skip
+    templates.globals["say"] = say
     templates.filters |= {"shown": lambda value: _cell(value, None), "percent": lambda value: _percent(value, 1)}
     return templates
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 
 from burnish.core import page as p
 from burnish.core.artifacts import Model, Report, Split
+from burnish.core.chinese import in_both, language_of, say, speaking, spoken
 from burnish.core.errors import BurnishError
 from burnish.core.stage import Context, Positive, stage
 from burnish.core.tasktypes import open_task
@@ -20,11 +21,19 @@ GIVEN_AWAY = 10.0  # bits: one guess in a thousand
 
 
 @stage("evaluate.exposure")
-def exposure(models: list[Model], split: Split, context: Context, *, candidates: Positive = 127) -> Report:
+def exposure(
+    models: list[Model],
+    split: Split,
+    context: Context,
+    *,
+    candidates: Positive = 127,
+    language: Literal["auto", "en", "zh"] = "auto",
+) -> Report:
     """Measure the exposure, in bits, of the secrets that quality.canaries planted (Carlini et al. 2019).
 
     candidates: other codes that each secret is compared with; ranks reach log2 of one more than their number, the fitted
         distribution reaches further.
+    language: of the page; auto takes Chinese where it is the task's first language, else English.
 
     The last model is judged, on secrets of the training side; those that fell to other sides were never learnt and show chance.
     """
@@ -52,8 +61,8 @@ def exposure(models: list[Model], split: Split, context: Context, *, candidates:
     task = open_task(context.task)
     rows = []
     with context.progress.bar("exposure", len(planted), "secrets") as bar:
-        for (name, code, language, copies, learnt), row in planted:
-            canary = Canary(name, code, language)
+        for (name, code, written, copies, learnt), row in planted:
+            canary = Canary(name, code, written)
             others = canary.others(candidates, seed=context.seed)
             table = pa.Table.from_pylist(
                 [_with(row, canary.with_code(one)) for one in (code, *others)], schema=split.train.table().schema
@@ -65,8 +74,10 @@ def exposure(models: list[Model], split: Split, context: Context, *, candidates:
                  "extrapolated": by_distribution(bits[0], bits[1:], space=SPACE)}
             )  # fmt: skip
             bar.advance(1)
-    numbers = _numbers(rows, candidates, SPACE)
-    return Report(numbers, _page(numbers))
+    numbers = told(rows, candidates, SPACE)
+    numbers |= in_both(lambda: verdict(numbers))
+    with speaking(language_of(context.task.languages, language)):
+        return Report(numbers, page(numbers))
 
 
 def _planted(split: Split) -> list[tuple[tuple[str, str, str, int, bool], dict[str, Any]]]:
@@ -87,27 +98,32 @@ def _with(row: dict[str, Any], answer: str) -> dict[str, Any]:
     return {**row, "output": answer}
 
 
-def _numbers(rows: list[dict[str, Any]], candidates: int, space: float) -> dict[str, Any]:
+def told(rows: list[dict[str, Any]], candidates: int, space: float) -> dict[str, Any]:
     of: dict[str, list[float]] = defaultdict(list)
     for row in rows:
         of[f"{row['copies']} copies" if row["learnt"] else "never learnt"].append(row["exposure"])
-    learnt = [row["exposure"] for row in rows if row["learnt"]]
-    most = max(learnt, default=0.0)
+    most = max((row["exposure"] for row in rows if row["learnt"]), default=0.0)
     limit = float(np.log2(candidates + 1))
-    away = sum(row["learnt"] and row["extrapolated"] >= GIVEN_AWAY for row in rows)
     return {
         "kind": "exposure", "n": len(rows), "space": space, "limit": limit, "secrets": rows,
         "by_copies": {name: {"n": len(bits), "mean": float(np.mean(bits)), "most": max(bits)} for name, bits in of.items()},
-        "verdict": f"{away} of {len(learnt)} planted secrets are given away (10 bits or more); the most exposed stands at {most:.1f} of {limit:.1f} bits by rank.",
-        "tone": "look" if away else "good", "headline": {"exposure": most},
+        "headline": {"exposure": most},
         "gates": {"exposure": {"value": most, "interval": None, "most": True}},
     }  # fmt: skip
 
 
-def _page(numbers: dict[str, Any]) -> str:
-    table = p.table(["secrets", "number", "mean bits", "most bits"], [(name, one["n"], f"{one['mean']:.2f}", f"{one['most']:.2f}") for name, one in numbers["by_copies"].items()])  # fmt: skip
-    every = p.table(["locker", "copies", "learnt", "bits by rank", "bits by distribution"], [(one["name"], one["copies"], "yes" if one["learnt"] else "no", f"{one['exposure']:.2f}", f"{one['extrapolated']:.2f}") for one in numbers["secrets"]])  # fmt: skip
+def verdict(numbers: dict[str, Any]) -> dict[str, Any]:
+    """tone and verdict, in the language being spoken."""
+    learnt = [row for row in numbers["secrets"] if row["learnt"]]
+    away, most = sum(row["extrapolated"] >= GIVEN_AWAY for row in learnt), numbers["headline"]["exposure"]
+    said = f"{away} of {len(learnt)} planted secrets are given away (10 bits or more); the most exposed stands at {most:.1f} of {numbers['limit']:.1f} bits by rank."
+    return {"verdict": say(said), "tone": "look" if away else "good"}
+
+
+def page(numbers: dict[str, Any]) -> str:
+    table = p.table([*map(say, ("secrets", "number", "mean bits", "most bits"))], [(say(name), one["n"], f"{one['mean']:.2f}", f"{one['most']:.2f}") for name, one in numbers["by_copies"].items()])  # fmt: skip
+    every = p.table([*map(say, ("locker", "copies", "learnt", "bits by rank", "bits by distribution"))], [(one["name"], one["copies"], one["learnt"], f"{one['exposure']:.2f}", f"{one['extrapolated']:.2f}") for one in numbers["secrets"]])  # fmt: skip
     return p.page(
-        "Exposure", p.section("Planted secrets", table, p.fold("Every secret", every), lead="Bits by which a secret is likelier than the others it could have been: about 1.4 by chance."),
-        verdict=p.verdict(numbers["tone"], numbers["verdict"]), subtitle=f"{numbers['n']} secrets",
+        say("Exposure"), p.section(say("Planted secrets"), table, p.fold(say("Every secret"), every), lead=say("Bits by which a secret is likelier than the others it could have been: about 1.4 by chance.")),
+        verdict=p.verdict(numbers["tone"], numbers["said"][spoken()]["verdict"]), facts=[(say("secrets"), numbers["n"])],
     )  # fmt: skip

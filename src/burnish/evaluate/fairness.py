@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from burnish.core.artifacts import Gold, Model, Report, Split
+from burnish.core.chinese import in_both, language_of, speaking
 from burnish.core.errors import BurnishError
 from burnish.core.records import COLUMNS
 from burnish.core.stage import Context, Positive, nearest, stage
@@ -38,6 +39,7 @@ def fairness(
     fields: dict[str, str] | None = None,
     label_names: dict[str, str] | None = None,
     draws: Positive = 500,
+    language: Literal["auto", "en", "zh"] = "auto",
 ) -> Report:
     """Compare groups: fairlearn's rates, the worst group, answers that turn when a person is swapped.
 
@@ -52,6 +54,7 @@ def fairness(
     fields: record field -> name in the test set.
     label_names: label as it stands in the test set -> label of the task.
     draws: of the bootstrap and of the shuffles.
+    language: of the page; auto takes Chinese where it is the task's first language, else English.
 
     The last model is judged, the one that serves. Tasks without one label a text: their figures by group.
     """
@@ -68,9 +71,10 @@ def fairness(
     numbers["gates"] = _gates(every, swaps)
     from burnish.evaluate.fairness_page import page, verdict
 
-    numbers |= verdict(numbers)
+    numbers |= in_both(lambda: verdict(numbers))
     numbers["headline"] = {name: one["value"] for name, one in numbers["gates"].items() if one["value"] is not None}
-    return Report(numbers, page(numbers))
+    with speaking(language_of(context.task.languages, language)):
+        return Report(numbers, page(numbers))
 
 
 def _grouped(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from burnish.core.artifacts import Gold, Model, Report, Split
+from burnish.core.chinese import in_both, language_of, speaking
 from burnish.core.stage import Context, Count, Positive, Share, stage
 from burnish.evaluate.judged import Judged, answered, ask
 from burnish.evaluate.judges import Judge, judges, said, taught
@@ -26,7 +27,7 @@ def _cost(records: int, tokens: int, settings: Mapping[str, Any]) -> float:
     return 8.0 + 0.25 * tokens / 6_000
 
 
-@stage("evaluate.report", version=2, cost=_cost)
+@stage("evaluate.report", version=3, cost=_cost)
 def report(
     models: list[Model],
     split: Split,
@@ -40,6 +41,7 @@ def report(
     errors: Count = 50,
     neighbours: Positive = 5,
     draws: Positive = 1000,
+    language: Literal["auto", "en", "zh"] = "auto",
 ) -> Report:
     """Judge every model on labels nobody trained on, with intervals, baselines and worst errors.
 
@@ -52,6 +54,7 @@ def report(
     errors: the worst errors to keep, by loss.
     neighbours: nearest training records beside each.
     draws: of the bootstrap behind the intervals.
+    language: of the page; auto takes Chinese where it is the task's first language, else English.
     Intervals hold at 95%. Memory: the test records, their answers, and vectors of the training side.
     """
     able = judges(split, gold, context, data=data, fields=fields, label_names=label_names)
@@ -85,15 +88,19 @@ def report(
     }  # fmt: skip
     from burnish.evaluate.page import page, verdict
 
-    numbers |= verdict(numbers, task)
+    numbers |= in_both(lambda: verdict(numbers, task))
     chief = [name for name in (task.figure, *list(served.figures())[:2], "ece") if name in numbers]
     numbers["headline"] = {"n": numbers["n"]} | {name: numbers[name] for name in dict.fromkeys(chief)}
     file = context.scratch / "predictions.parquet"
     _write_predictions(file, every)
     confidences = served.answers.probabilities
-    return Report(
-        numbers, page(numbers, [] if confidences is None else confidences.max(axis=1)), {"predictions.parquet": file}
-    )
+    with speaking(language_of(context.task.languages, language)):
+        html = page(
+            numbers,
+            [] if confidences is None else confidences.max(axis=1),
+            subtitle=context.name if context.name != "run" else "",
+        )
+    return Report(numbers, html, {"predictions.parquet": file})
 
 
 # what the page has a place of its own for; other details become tables under "Details"

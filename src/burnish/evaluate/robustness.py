@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from burnish.core.artifacts import Gold, Model, Report, Split
+from burnish.core.chinese import in_both, language_of, speaking
 from burnish.core.errors import BurnishError
 from burnish.core.stage import Context, Positive, TaskSpec, nearest, stage
 from burnish.evaluate.again import Again, ask_again, one_served
@@ -62,6 +63,7 @@ def robustness(
     fields: dict[str, str] | None = None,
     label_names: dict[str, str] | None = None,
     draws: Positive = 1000,
+    language: Literal["auto", "en", "zh"] = "auto",
 ) -> Report:
     """Score the test records written otherwise beside the clean ones, with paired intervals; behavioural tests.
 
@@ -75,6 +77,7 @@ def robustness(
     fields: record field -> name in the test set.
     label_names: label as it stands in the test set -> label of the task.
     draws: of the bootstrap behind the intervals.
+    language: of the page; auto takes Chinese where it is the task's first language, else English.
 
     The last model is judged. Where targets stand at characters, only variants that keep the length are made.
     """
@@ -102,9 +105,10 @@ def robustness(
     numbers["gates"] = _gates(numbers)
     from burnish.evaluate.robustness_page import page, verdict
 
-    numbers |= verdict(numbers)
+    numbers |= in_both(lambda: verdict(numbers))
     numbers["headline"] = {name: one["value"] for name, one in numbers["gates"].items()}
-    return Report(numbers, page(numbers))
+    with speaking(language_of(context.task.languages, language)):
+        return Report(numbers, page(numbers))
 
 
 def _changes(

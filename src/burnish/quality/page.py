@@ -8,7 +8,7 @@ from typing import Any
 from burnish.core import page as p
 from burnish.core import plots
 from burnish.core.artifacts import Records
-from burnish.core.chinese import named_in, said_in
+from burnish.core.chinese import language_of, named_in, said_in, speaking, spoken
 from burnish.core.stage import Context
 from burnish.core.tasktypes import open_task
 from burnish.quality import page_plots as draw_plots
@@ -21,7 +21,6 @@ from burnish.quality.page_words import (
     action_of,
     chief,
     figure_of,
-    language_of,
     limit_of,
     title_of,
 )
@@ -45,30 +44,37 @@ def draw(
     language: of the page, en or zh; auto: that of the task's first language. listed_in: file beside the page with every
     finding, "" for none.
     """
-    spoken = language_of(context.task, language)
-    words = WORDS[spoken]
+    with speaking(language_of(context.task.languages, language)):
+        return _drawn(records, context, examples, gate, ledger, listed_in)
+
+
+def _drawn(
+    records: Records, context: Context, examples: int, gate: Facts | None, ledger: Facts | None, listed_in: str
+) -> tuple[dict[str, Any], str]:
+    language = spoken()
+    words = WORDS[language]
     task = open_task(context.task)
     walked = walk(records, examples, task)
     audit, curate = records.facts.get("audit", {}), records.facts.get("curate")
     checks = audit.get("checks", {})
     said = {one: judged(walked, audit, curate, gate, one) for one in WORDS}
-    tone, sentence, following, grounds = said[spoken]
-    numbers = _numbers(walked, checks, curate, gate, said, spoken)
+    tone, sentence, following, grounds = said[language]
+    numbers = _numbers(walked, checks, curate, gate, said, language)
     numbers |= {"ledger": ledger, "by_effect": audit.get("by_effect", [])}
     sections = [
-        p.section(words["glance"], _tiles(walked, checks, words), _gates(gate, words, spoken)),
-        _effects(context, audit, words, spoken),
-        _curation(curate, words, spoken),
-        _ledger(ledger, words, spoken),
-        p.section(words["map"], *draw_plots.text_map(records, context, audit, words, spoken), lead=words["map_lead"]),
-        *(_dimension(name, context, walked, checks, words, spoken) for name in DIMENSIONS),
+        p.section(words["glance"], _tiles(walked, checks, words), _gates(gate, words, language)),
+        _effects(context, audit, words, language),
+        _curation(curate, words, language),
+        _ledger(ledger, words, language),
+        p.section(words["map"], *draw_plots.text_map(records, context, audit, words, language), lead=words["map_lead"]),
+        *(_dimension(name, context, walked, checks, words, language) for name in DIMENSIONS),
         _look(walked, words, listed_in),
-        p.section(words["methods"], *(p.fold(title_of(name, spoken), said_in(spoken, one["method"])) for name, one in checks.items() if one.get("method"))),
+        p.section(words["methods"], *(p.fold(title_of(name, language), said_in(language, one["method"])) for name, one in checks.items() if one.get("method"))),
     ]  # fmt: skip
     html = p.page(
         words["title"], *(one for one in sections if one.body), verdict=p.verdict(tone, sentence, words["next"] + following, *grounds),
-        facts=[(words["records"], f"{walked.records:,}"), (words["kept"], f"{walked.kept:,}"), (words["languages"], words["and"].join(named_in(spoken, "language", one) for one in context.task.languages))],
-        subtitle=context.name if context.name != "run" else "", language=spoken,
+        facts=[(words["records"], f"{walked.records:,}"), (words["kept"], f"{walked.kept:,}"), (words["languages"], words["and"].join(named_in(language, "language", one) for one in context.task.languages))],
+        subtitle=context.name if context.name != "run" else "",
     )  # fmt: skip
     return numbers, html
 

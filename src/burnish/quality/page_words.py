@@ -6,16 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from burnish.core.chinese import named_in
-from burnish.core.stage import TaskSpec
 
 DIMENSIONS = ("distribution", "noise", "diversity", "timeliness", "ethics")
-
-
-def language_of(task: TaskSpec, language: str = "auto") -> str:
-    """Of a page about this task: what is asked for, else Chinese where Chinese is the task's first language."""
-    if language != "auto":
-        return language
-    return "zh" if task.languages[:1] == ("zh",) else "en"
 
 
 def title_of(check: str, language: str) -> str:

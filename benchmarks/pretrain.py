@@ -6,9 +6,9 @@
 
 scratch: a network and a tokenizer learnt from text that has no labels (English: WikiText-2, This Week in Rust, BBC news, AG
 News; Chinese: part of Wikipedia), then tuned on SST-2 or THUCNews titles beside the same architecture, tokenizer and
-texts from random weights; both get the better of two learning rates (by validation), for each number of labels. domain: MiniLM goes on with the
-medical abstracts of OHSUMED's training side, and both are tuned on some of their labels. minutes are CPU-minutes of
-training on one thread: a few steps are timed, and the number of steps follows. Results go to benchmarks/results/.
+texts from random weights; both get the better of two learning rates (by validation), for each number of labels.
+domain: MiniLM goes on with the medical abstracts of OHSUMED's training side, and both are tuned on some of their labels.
+minutes: of train.pretrain, by the clock, on one thread. Results go to benchmarks/results/.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import datetime
 import json
 import lzma
 import re
-import shutil
 import statistics
 import tarfile
 import tempfile
@@ -80,24 +79,14 @@ def context_of(folder: Path, languages: tuple[str, ...], seed: int, labels: Text
     return Context(task, seed, folder, folder / "scratch", folder / "cache", Plain(60.0), "bench" + "0" * 27)
 
 
-def learnt(texts: Texts, folder: Path, context: Any, *, minutes: float, **settings: Any) -> Any:
-    """What train.pretrain makes of the texts in so many CPU-minutes of training."""
-    import dataclasses
-
+def learnt(texts: Texts, context: Any, *, minutes: float, **settings: Any) -> Any:
+    """What train.pretrain makes of the texts in so many minutes of training."""
     from burnish.core.artifacts import Records
     from burnish.core.records import Record
     from burnish.train.pretrain import pretrain
 
     records = Records.from_rows(Record(text=text, id=str(at)) for at, text in enumerate(texts))
-
-    def run(where: str, **more: Any) -> Any:
-        place = dataclasses.replace(context, scratch=folder / where)
-        return pretrain(records, None, None, place, **settings, **more)
-
-    tried = run("tried", steps=16, look_every=1000).info["history"]
-    shutil.copytree(folder / "tried" / "prepared", folder / "scratch" / "prepared")  # tokenizer and tokens are the same
-    seconds = tried["cpu_seconds"] / 16
-    return run("scratch", steps=max(20, int(60 * minutes / seconds)))
+    return pretrain(records, None, None, context, minutes=minutes, **settings)
 
 
 def tuned(
@@ -193,7 +182,7 @@ def scratch(args: argparse.Namespace, seed: int) -> dict[str, Any]:
             "size": args.size,
             "objective": {"use": "masked", "share": args.share, "whole_words": args.whole_words},
         }
-        made = learnt(texts, folder, context, minutes=args.minutes, optimiser=args.optimiser, **settings)
+        made = learnt(texts, context, minutes=args.minutes, optimiser=args.optimiser, **settings)
         config = AutoConfig.from_pretrained(made.folder)
         random = architectures.make(folder / "random", config, AutoTokenizer.from_pretrained(made.folder), seed=seed)
         out = {"pretrained": told(made.info)}
@@ -227,7 +216,7 @@ def domain(args: argparse.Namespace, seed: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         context = context_of(folder, ("en",), seed, labels)
-        made = learnt(texts, folder, context, minutes=args.minutes, start=str(start), extend=args.extend)
+        made = learnt(texts, context, minutes=args.minutes, start=str(start), extend=args.extend)
         out = {"pretrained": told(made.info)}
         for name, backbone in (("gone on", made.folder), ("as it is", start)):
             out[name] = judged(
@@ -276,7 +265,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("what", choices=("scratch", "domain"))
     parser.add_argument("--language", choices=("en", "zh"), default="en")
-    parser.add_argument("--minutes", type=float, default=30.0, help="CPU-minutes of pre-training")
+    parser.add_argument("--minutes", type=float, default=30.0, help="of pre-training, by the clock")
     parser.add_argument("--size", default="tiny")
     parser.add_argument("--share", type=float, default=0.2, help="of the tokens that are told")
     parser.add_argument("--whole-words", action="store_true")

@@ -50,7 +50,7 @@ def exposure(
     able = [
         model
         for model in models
-        if (model.info.get("head") or {}).get("kind") == "generator" and model.info.get("accepted", True)
+        if (model.info.get("head") or {}).get("kind") == "generator" and model.info.get("format") != "onnx"
     ]
     if not able:
         raise BurnishError(

@@ -119,7 +119,7 @@ class TextWithImage(nn.Module):
         hidden_BLD = self.encoder(
             inputs_embeds=torch.cat([words_BLD, patches_BPD], 1),
             attention_mask=mask_BLP,
-            position_ids=position_LP.expand(len(input_ids), -1),
+            position_ids=position_LP.expand(input_ids.shape[0], -1),  # len() would tie an export to one batch size
             **more,
         ).last_hidden_state
         pooled_BE = torch.cat([_mean(hidden_BLD[:, :length], attention_mask), _mean(hidden_BLD[:, length:])], 1)

@@ -13,7 +13,7 @@ import json
 import shutil
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,10 @@ import pyarrow as pa
 from burnish.compress import written
 from burnish.compress.written import Written
 from burnish.core.errors import BurnishError
+from burnish.core.tasktypes import open_task
 from burnish.nn.runtime import CARD, OnnxRuntimeEngine, read_card, sealed
-from burnish.tasks.base import Answers, Task
-from burnish.tasks.predictor import Predictor, writes
+from burnish.tasks.base import Answers, Input, Task
+from burnish.tasks.predictor import Predictor, task_spec, writes
 
 
 @dataclass(frozen=True)
@@ -59,27 +60,41 @@ class Comparison:
 
 
 def onnx(
-    model_folder: Path, records: pa.Table, deploy_folder: Path, *, max_drop: float = 0.1, min_agreement: float = 0.999
+    model_folder: Path,
+    records: pa.Table,
+    deploy_folder: Path,
+    *,
+    max_drop: float = 0.1,
+    min_agreement: float = 0.999,
+    base: Path | None = None,
 ) -> Comparison:
     """Export a model to ONNX in single precision and compare it with PyTorch.
 
     model_folder: save_pretrained layout and burnish.json. records: validation records; those with a target measure the
-    drop. deploy_folder: where model.onnx, tokenizer.json, burnish.json and report.json go; it appears whole or not at
-    all, refused exports too (`accepted` is in burnish.json).
-    max_drop: of the task's chief figure, in percentage points. min_agreement: share of answers that must stay, 0..1.
+    drop. deploy_folder: where model.onnx (of a model that writes decoder.onnx and, where an encoder reads, encoder.onnx),
+    the tokenizer, burnish.json and report.json go; it appears whole or not at all, refused exports too (burnish.json
+    says whether it was `accepted`, and bytes and hash of every file).
+    max_drop: of the task's chief figure, in points. min_agreement: share of answers that must stay, 0..1.
+    base: the spec's folder, from which records name their images.
     """
-    return _deploy(model_folder, records, deploy_folder, max_drop, min_agreement, eight_bits=False)
+    return _deploy(model_folder, records, deploy_folder, max_drop, min_agreement, base, eight_bits=False)
 
 
 def int8(
-    model_folder: Path, records: pa.Table, deploy_folder: Path, *, max_drop: float = 0.5, min_agreement: float = 0.95
+    model_folder: Path,
+    records: pa.Table,
+    deploy_folder: Path,
+    *,
+    max_drop: float = 0.5,
+    min_agreement: float = 0.95,
+    base: Path | None = None,
 ) -> Comparison:
     """Export a model to ONNX with weights in eight bits, one scale a channel, and compare it with PyTorch.
 
     Settings as in `onnx`. A figure that rises is no drop. Activations share one scale a batch, so that a score
     moves a little with the texts computed beside it: agreement is measured in batches as the server makes them.
     """
-    return _deploy(model_folder, records, deploy_folder, max_drop, min_agreement, eight_bits=True)
+    return _deploy(model_folder, records, deploy_folder, max_drop, min_agreement, base, eight_bits=True)
 
 
 def _deploy(
@@ -88,6 +103,7 @@ def _deploy(
     deploy_folder: Path,
     max_drop: float,
     min_agreement: float,
+    base: Path | None,
     *,
     eight_bits: bool,
 ) -> Comparison:
@@ -102,7 +118,12 @@ def _deploy(
     deploy_folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=deploy_folder.parent, prefix=f".{deploy_folder.name}-") as half:
         made = Path(half) / "made"
-        measured = (_of_texts if writes(card) else _of_numbers)(model_folder, made, card, records, eight_bits)
+        if writes(card):
+            records = written.some(records)
+        task = open_task(replace(task_spec(card["task"]), base=base))
+        task.opened(model_folder)
+        judged = Judged(model_folder, records, task.inputs(records))
+        measured = (_of_texts if writes(card) else _of_numbers)(judged, made, card, eight_bits)
         comparison = compare(
             **vars(measured),
             max_drop=max_drop,
@@ -122,6 +143,15 @@ def _deploy(
 
 
 @dataclass(frozen=True)
+class Judged:
+    """A model, the records that judge its export, and what it reads of them."""
+
+    folder: Path
+    records: pa.Table
+    inputs: list[Input]
+
+
+@dataclass(frozen=True)
 class Measured:
     """Answers of both models to the same records, and how much faster the second gave them. said: of models that write."""
 
@@ -133,43 +163,41 @@ class Measured:
     said: Written | None = None
 
 
-def _of_numbers(model_folder: Path, made: Path, card: dict[str, Any], records: pa.Table, eight_bits: bool) -> Measured:
+def _of_numbers(judged: Judged, made: Path, card: dict[str, Any], eight_bits: bool) -> Measured:
     """Export a network under a head into `made`, its card with it, and let both answer."""
     # these wake torch and transformers
     from burnish.nn import quantise
     from burnish.nn.engine import TorchEngine
     from burnish.nn.export import export_onnx
 
-    engine = TorchEngine(model_folder)
+    engine = TorchEngine(judged.folder)
     path = export_onnx(engine.module, engine.tokenizer, made, max_length=engine.max_length)
     if eight_bits:
         quantise.int8(path, path)
     if sight := getattr(engine.module, "sight", None):
         card["sight"] = asdict(sight)
     _name(card, made, engine.tokenizer, eight_bits)
-    ours = Predictor(model_folder, card, engine)
+    ours = Predictor(judged.folder, card, engine)
     ours.task.furnish(made, OnnxRuntimeEngine(made))
-    inputs = ours.task.inputs(records)
     began = time.perf_counter()
-    before = ours.answers(inputs)
+    before = ours.answers(judged.inputs)
     middle = time.perf_counter()
-    after = Predictor(made, card, OnnxRuntimeEngine(made)).answers(inputs)
+    after = Predictor(made, card, OnnxRuntimeEngine(made)).answers(judged.inputs)
     end = time.perf_counter()
-    return Measured(before, after, ours.task, records, (middle - began) / max(end - middle, 1e-9))
+    return Measured(before, after, ours.task, judged.records, (middle - began) / max(end - middle, 1e-9))
 
 
-def _of_texts(model_folder: Path, made: Path, card: dict[str, Any], records: pa.Table, eight_bits: bool) -> Measured:
+def _of_texts(judged: Judged, made: Path, card: dict[str, Any], eight_bits: bool) -> Measured:
     """Export a network that writes into `made`, its card with it, and let both write."""
     from burnish.nn.generators import GeneratorEngine
 
-    records = written.some(records)
-    engine = GeneratorEngine(model_folder)
+    engine = GeneratorEngine(judged.folder)
     written.bundle(engine, made, eight_bits=eight_bits)
     _name(card, made, engine.tokenizer, eight_bits)
-    ours = Predictor(model_folder, card, engine)
+    ours = Predictor(judged.folder, card, engine)
     ours.task.furnish(made, engine)
-    found = written.compare(ours, Predictor(made, card, GeneratorEngine(made)), ours.task.inputs(records))
-    return Measured(found.before, found.after, ours.task, records, found.speedup, found)
+    found = written.compare(ours, Predictor(made, card, GeneratorEngine(made)), judged.inputs)
+    return Measured(found.before, found.after, ours.task, judged.records, found.speedup, found)
 
 
 def _name(card: dict[str, Any], made: Path, tokenizer: Any, eight_bits: bool) -> None:

@@ -56,7 +56,7 @@ def _deployed(
     table = table.filter(pa.array(open_task(context.task).labelled(table)))
     out = context.scratch / "deploy"
     shutil.rmtree(out, ignore_errors=True)
-    compared = export(model.folder, table, out, max_drop=max_drop, min_agreement=min_agreement)
+    compared = export(model.folder, table, out, max_drop=max_drop, min_agreement=min_agreement, base=context.task.base)
     for reason in compared.reasons:
         context.progress.tell(f"  refused: {reason}; PyTorch serves instead")
     made = Model.open(out)

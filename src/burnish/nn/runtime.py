@@ -51,12 +51,13 @@ def read_card(folder: Path) -> dict[str, Any]:
 def sealed(folder: Path) -> dict[str, dict[str, Any]]:
     """{name: {bytes, sha256}} of the files of a bundle but its card, for the card's `files`."""
     made = {}
-    for path in sorted(folder.iterdir()):
-        if path.name == CARD:
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if name == CARD or not path.is_file():
             continue
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        made[path.name] = {"bytes": path.stat().st_size, "sha256": digest}
+        made[name] = {"bytes": path.stat().st_size, "sha256": digest}
     return made
 
 

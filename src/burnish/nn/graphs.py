@@ -45,22 +45,22 @@ def program_of(
     return program
 
 
-def write(program: Any, path: Path, *, most_inside: int = MOST_INSIDE) -> Path:
-    """Write a program; weights of more than `most_inside` bytes go to `path`.data. The graph, which names them, comes last."""
+def write(program: Any, path: Path) -> Path:
+    """Write a program; weights of more than MOST_INSIDE bytes go to `path`.data. The graph, which names them, comes last."""
     temporary = path.with_name(path.name + ".tmp")
     try:
-        _write(program, path, temporary, most_inside)
+        _write(program, path, temporary)
     finally:
         temporary.unlink(missing_ok=True)
     return path
 
 
-def _write(program: Any, path: Path, temporary: Path, most_inside: int) -> None:
+def _write(program: Any, path: Path, temporary: Path) -> None:
     import onnx
     import onnx_ir
 
     weights = sum(one.const_value.nbytes for one in program.model.graph.initializers.values())
-    if weights > most_inside:
+    if weights > MOST_INSIDE:
         onnx_ir.save(program.model, temporary, external_data=f"{path.name}.data")
         graph = onnx.load(str(temporary), load_external_data=False)
     else:

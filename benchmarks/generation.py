@@ -2,11 +2,15 @@
 
     python benchmarks/generation.py train [--data examples/multi30k/data] [--steps 40]
     python benchmarks/generation.py write RUN [--data ...] [--texts 64] [--beams 1 4]
+    python benchmarks/generation.py engines RUN [--data ...] [--texts 64] [--beams 1 4]
 
 train: steps of an encoder-decoder from nothing (3 layers of 256) on the first 6,000 pairs, batches of 2,048 tokens; it uses
 nothing that is new here, so an older commit answers the same question (PYTHONPATH=.../src).
 write: the first texts of the test side, one at a time as a server of single requests would, then in batches; how many
-answers differ. One thread. Prints one JSON line, which results/generation.json keeps.
+answers differ.
+engines: the same texts in batches by PyTorch and by its exports (`compress.onnx` and `compress.int8`, made here and judged on
+the first texts of the training side): tokens written for a CPU-second, and how many answers are not PyTorch's. Three
+rounds, the engines taking turns; the best of each counts. One thread throughout. Prints JSON lines, which results/generation.json keeps.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -81,10 +86,68 @@ def write(run: Path, data: Path, texts: int, beams: int) -> dict[str, Any]:
     }
 
 
+def engines(run: Path, data: Path, texts: int, beams: list[int], rounds: int = 3) -> Iterator[dict[str, Any]]:
+    """Tokens written for a CPU-second by each engine, and answers that are not those of PyTorch."""
+    import tempfile
+
+    from burnish.compress.onnx import int8, onnx
+    from burnish.core.records import Record, to_table
+    from burnish.tasks.predictor import load, model_folder
+
+    folder = model_folder(run, "torch")
+    said = [source for source, _ in pairs(data, "test", texts)]
+    talks = load(folder).task.name == "chat"
+
+    def record(text: str, output: str) -> Record:
+        turns = [{"role": "user", "content": text}, {"role": "assistant", "content": output}]
+        return Record(messages=turns) if talks else Record(text=text, output=output)
+
+    with tempfile.TemporaryDirectory() as place:
+        table = to_table(record(*pair) for pair in pairs(data, "train", min(texts, 32)))
+        made = {"torch": folder}
+        for name, export in (("onnx", onnx), ("int8", int8)):
+            began = time.process_time()
+            compared = export(folder, table, Path(place) / name)
+            made[name] = Path(place) / name
+            yield {"what": "export", "engine": name, "cpu_s": round(time.process_time() - began, 1)} | {
+                key: getattr(compared, key) for key in ("accepted", "searches", "logit_difference", "bytes_before", "bytes_after")
+            }  # fmt: skip
+        opened = {name: load(one) for name, one in made.items()}
+        for count in beams:
+            yield from _raced(opened, said, count, rounds)
+
+
+def _raced(opened: Mapping[str, Any], said: list[str], beams: int, rounds: int) -> Iterator[dict[str, Any]]:
+    best: dict[str, float] = {}
+    tokens: dict[str, list[Any]] = {}
+    for predictor in opened.values():
+        predictor.engine.network.generation_config.num_beams = beams
+        predictor.predict(said[:2])
+    for _ in range(rounds):
+        for name, predictor in opened.items():
+            began = time.process_time()
+            written = predictor.engine.outputs(predictor.encode(predictor.checked(said)))
+            spent = time.process_time() - began
+            best[name] = min(best.get(name, spent), spent)
+            tokens[name] = [one.tolist() for one in written]
+    for name, written in tokens.items():
+        count = sum(len(one) + 1 for one in written)  # with the end of each
+        yield {
+            "what": "engines",
+            "engine": name,
+            "beams": beams,
+            "texts": len(said),
+            "tokens": count,
+            "cpu_s": round(best[name], 2),
+            "tokens_per_cpu_s": round(count / best[name], 1),
+            "different": sum(a != b for a, b in zip(written, tokens["torch"], strict=True)),
+        }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("what", choices=["train", "write"])
-    parser.add_argument("run", nargs="?", type=Path, help="a run or model folder that writes (write)")
+    parser.add_argument("what", choices=["train", "write", "engines"])
+    parser.add_argument("run", nargs="?", type=Path, help="a run or model folder that writes (write, engines)")
     parser.add_argument("--data", type=Path, default=ROOT / "examples/multi30k/data")
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--texts", type=int, default=64)
@@ -97,7 +160,11 @@ def main() -> None:
         print(json.dumps(train(args.data, args.steps)))
         return
     if args.run is None:
-        parser.error("write needs a run or model folder")
+        parser.error(f"{args.what} needs a run or model folder")
+    if args.what == "engines":
+        for line in engines(args.run, args.data, args.texts, args.beams):
+            print(json.dumps(line), flush=True)
+        return
     for beams in args.beams:
         print(json.dumps(write(args.run, args.data, args.texts, beams)), flush=True)
 

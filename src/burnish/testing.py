@@ -328,7 +328,8 @@ def _check_export(name: str, spec: TaskSpec, labelled: pa.Table) -> None:
         spec = replace(spec, options={**own, **spec.options})
         context = sample_context(Path(place), spec)
         backbone = "fresh" if open_task(spec).engine == "generator" else str(_reader(Path(place) / "reader", labelled))
-        split = Split(*(Records.from_table(labelled) for _ in range(3)))
+        side = Records.from_table(labelled)
+        split = Split(side, side, side)
         settings = {"backbone": backbone, "epochs": 1, "precision": "fp32", "strategy": "full", "max_length": 64}
         model = find("train", "tune").run(split, None, context, **settings)
         model.save(model.folder)

@@ -25,7 +25,25 @@ from burnish.nn.models import Head
 from burnish.nn.writing_runtime import Kept
 from burnish.tasks.predictor import load
 
-WORDS = "the cat sat on a mat and dogs ran 今天 天气 很 好 我们 去 公园 12".split()
+WORDS = [
+    "the",
+    "cat",
+    "sat",
+    "on",
+    "a",
+    "mat",
+    "and",
+    "dogs",
+    "ran",
+    "今天",
+    "天气",
+    "很",
+    "好",
+    "我们",
+    "去",
+    "公园",
+    "12",
+]
 TASKS = {"decoder": "summarization", "encoder-decoder": "translation"}
 HEAD = Head("generator", (), {"generation": {"max_new_tokens": 10, "num_beams": 3, "temperature": 0.0}})
 
@@ -162,7 +180,10 @@ def test_a_cache_that_forgets_is_noticed(
     )  # fmt: skip
     assert not judged.accepted and judged.agreement == min(said.searches.values())
     assert "of answers stay (greedy); min_agreement asks for 99.90%" in judged.reasons[0]
-    assert "the first to change (greedy) is number" in judged.reasons[-1] and "logits differ by up to" in judged.reasons[-1]
+    assert (
+        "the first to change (greedy) is number" in judged.reasons[-1]
+        and "logits differ by up to" in judged.reasons[-1]
+    )
 
 
 def test_eight_bits_are_a_quarter_and_are_judged_by_what_they_write(trained: dict[str, Path], exported: Any) -> None:
@@ -200,7 +221,9 @@ def test_a_server_writes_with_the_export(exported: Any, trained: dict[str, Path]
     limits = {"sessions": 2, "max_batch_tokens": 256, "max_queue": 8, "max_wait_s": 0.0}
     served = ServedModel(exported["encoder-decoder"][0], metrics=Metrics(), **limits)
     try:
-        assert served.format == "onnx" and served.writer is not None and "/v1/chat/completions" in str(served.describe())
+        assert (
+            served.format == "onnx" and served.writer is not None and "/v1/chat/completions" in str(served.describe())
+        )
         asked = texts(5)
         found = {at: one for rows, some in served.compute([{"text": text} for text in asked])
                  for at, one in zip(rows, some, strict=True)}  # fmt: skip

@@ -64,7 +64,13 @@ def test_learns_the_colour_where_the_text_says_nothing_and_comes_back_from_disk(
         assert all(torch.equal(value, wanted[name]) for name, value in ours.state_dict().items())
     deployed = tmp_path / "onnx"
     export_onnx(model, tokenizer, deployed, max_length=32)
-    card = {"head": HEAD.plain(), "task": {}, "max_length": 32, "format": "onnx", "sight": dataclasses.asdict(model.sight)}
+    card = {
+        "head": HEAD.plain(),
+        "task": {},
+        "max_length": 32,
+        "format": "onnx",
+        "sight": dataclasses.asdict(model.sight),
+    }
     (deployed / "burnish.json").write_text(json.dumps(card))
     engine = OnnxRuntimeEngine(deployed, batch_tokens=600)
     assert np.allclose(engine.outputs(test), logits, atol=1e-4)

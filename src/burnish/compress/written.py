@@ -15,7 +15,7 @@ from burnish.nn.runtime import DECODER, ENCODER
 from burnish.tasks.base import Answers, Input
 from burnish.tasks.predictor import Predictor
 
-JUDGED = 100  # records whose answers are written by both models: writing costs a second where reading costs a millisecond
+JUDGED = 100  # records whose answers both models write: a second for each where reading takes a millisecond
 GREEDY = {"num_beams": 1, "temperature": 0.0}
 
 

@@ -59,7 +59,8 @@ def _decoder(network: Any, ids_BL: Tensor, mask_BL: Tensor, answer_BT: Tensor) -
     placed = "position_ids" in inspect.signature(network.forward).parameters
     place_BN = (mask_BN.cumsum(-1) - 1).clamp(min=0)
     length = ids_BL.shape[1]
-    cache, found = None, []
+    cache: Any = None
+    found: list[Tensor] = []
     for part_BK, begin in ((ids_BL, 0), (answer_BT, length)):
         if not part_BK.shape[1]:
             continue
@@ -82,7 +83,8 @@ def _encoder_decoder(network: Any, ids_BL: Tensor, mask_BL: Tensor, answer_BT: T
     start_B1 = torch.full_like(ids_BL[:, :1], network.config.decoder_start_token_id)
     given = {"input_ids": ids_BL.to(network.device), "attention_mask": mask_BL.to(network.device)}
     read = network.get_encoder()(**given)
-    cache, found = None, []
+    cache: Any = None
+    found: list[Tensor] = []
     for part_BK in (start_B1, answer_BT):
         if not part_BK.shape[1]:
             continue

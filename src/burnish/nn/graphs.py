@@ -75,7 +75,9 @@ def _write(program: Any, path: Path, temporary: Path) -> None:
         file.write(graph.SerializeToString())
         file.flush()
         os.fsync(file.fileno())
-    onnx.checker.check_model(str(temporary), full_check=True)  # by its name: a message in memory may hold no more than 2 GiB
+    onnx.checker.check_model(
+        str(temporary), full_check=True
+    )  # by its name: a message in memory may hold no more than 2 GiB
     temporary.replace(path)
 
 

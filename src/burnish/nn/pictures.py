@@ -146,7 +146,7 @@ class Sight:
     def pixels(self, images: np.ndarray) -> np.ndarray:
         """(B, 3, size, size) float32 of a batch's images, decoded now. DataError names one that cannot be read."""
         made_BSS3 = np.stack([picture.pixels(self.size) for picture in images]).astype(np.float32) / np.float32(255)
-        scaled_BSS3 = (made_BSS3 - np.float32(self.mean)) / np.float32(self.spread)
+        scaled_BSS3 = (made_BSS3 - np.array(self.mean, np.float32)) / np.array(self.spread, np.float32)
         return np.ascontiguousarray(scaled_BSS3.transpose(0, 3, 1, 2))
 
 

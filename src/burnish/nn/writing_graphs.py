@@ -98,7 +98,7 @@ class _Writer(nn.Module):
         for layer in range(len(past) // 2):
             cache.is_updated[layer] = True  # what the encoder gave is in the cache: only its length is looked at
         shape = (*attention_mask.shape, self.hidden)
-        read: Any = BaseModelOutput(last_hidden_state=torch.zeros(shape))  # type: ignore[arg-type]
+        read: Any = BaseModelOutput(last_hidden_state=torch.zeros(shape))
         logits = self.network(
             encoder_outputs=read,
             attention_mask=attention_mask,

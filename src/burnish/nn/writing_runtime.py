@@ -79,13 +79,13 @@ class _Reader(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, **rest: Any) -> Any:
         made = self.session.run({"input_ids": input_ids.numpy(), "attention_mask": attention_mask.numpy()})
-        out: Any = BaseModelOutput(last_hidden_state=torch.empty(*input_ids.shape, 0))  # type: ignore[arg-type]
+        out: Any = BaseModelOutput(last_hidden_state=torch.empty(*input_ids.shape, 0))
         for at, part in enumerate(made):
             out[f"read.{at}"] = torch.from_numpy(part)  # `generate` copies them for its beams
         return out
 
 
-class OnnxNetwork(PreTrainedModel, GenerationMixin):
+class OnnxNetwork(PreTrainedModel, GenerationMixin):  # type: ignore[no-untyped-call]
     """The graphs of a deployed folder as a model of transformers.
 
     threads: inside one step; by default as many as torch would use.
@@ -103,7 +103,7 @@ class OnnxNetwork(PreTrainedModel, GenerationMixin):
         threads = threads or torch.get_num_threads()
         self.steps = _Session(folder / DECODER, threads)
         self.reader = _Reader(_Session(folder / ENCODER, threads)) if config.is_encoder_decoder else None
-        self.eval()
+        self.train(False)
 
     @property
     def device(self) -> torch.device:
@@ -131,8 +131,8 @@ class OnnxNetwork(PreTrainedModel, GenerationMixin):
         """One step. Gives logits (B, L, V), of the last `logits_to_keep` tokens where that is not 0, and the cache behind it."""
         tokens_BL = input_ids if self.reader is None else decoder_input_ids
         assert tokens_BL is not None
-        rows, length = tokens_BL.shape
-        kept = past_key_values if isinstance(past_key_values, Kept) else Kept(self.steps.empty("past", rows))
+        known = isinstance(past_key_values, Kept)  # `generate` begins with an empty cache of its own
+        kept = past_key_values if known else Kept(self.steps.empty("past", len(tokens_BL)))
         past = kept.taken()
         if self.reader is None:
             feed = self._continued(tokens_BL, attention_mask, position_ids, logits_to_keep, kept.get_seq_length())
@@ -141,8 +141,8 @@ class OnnxNetwork(PreTrainedModel, GenerationMixin):
             feed = self._written(tokens_BL, attention_mask, read)
         feed |= {f"past.{at}": part for at, part in enumerate(past)}
         logits, *present = self.steps.run(feed)
-        known: Any = CausalLMOutputWithPast
-        return known(logits=torch.from_numpy(logits), past_key_values=Kept(present))
+        made: Any = CausalLMOutputWithPast
+        return made(logits=torch.from_numpy(logits), past_key_values=Kept(present))
 
     def _continued(
         self, tokens_BL: Tensor, mask: Tensor | None, places: Tensor | None, logits_to_keep: int, before: int

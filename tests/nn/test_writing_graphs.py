@@ -14,7 +14,14 @@ from burnish.nn.quiet import silent_loading
 from burnish.nn.writing_graphs import export_writer
 
 WORDS, PLACES = {"vocab_size": 96}, {"max_position_embeddings": 64}
-SMALL = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, **WORDS, **PLACES}
+SMALL = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    **WORDS,
+    **PLACES,
+}
 GROUPED = {"num_key_value_heads": 2}
 BOTH = {
     "d_model": 32, "encoder_layers": 1, "decoder_layers": 2, "encoder_attention_heads": 4, "decoder_attention_heads": 4,

@@ -146,13 +146,14 @@ def _write_on(network: Any, folder: Path) -> None:
     module = _Decoder(network)
     mask_BL = draw.mask(2, 7, left=True)
     given = (draw.tokens(2, 4), mask_BL, _positions(mask_BL)[:, 3:], torch.tensor([0, 3]), past)
-    both = {0: FREE, 1: FREE}
+    batch, length, before = (torch.export.Dim(name) for name in ("batch", "length", "past"))
+    both = {0: batch, 1: length}
     program = graphs.program_of(
         module,
         given,
         inputs=["input_ids", "attention_mask", "position_ids", "keep", *_names("past", past)],
         outputs=["logits", *_names("present", past)],
-        free=(both, both, both, {0: FREE}, [{0: FREE, 2: FREE}] * len(past)),
+        free=(both, {0: batch, 1: FREE}, both, {0: FREE}, [{0: batch, 2: before}] * len(past)),
     )
     session = graphs.session_of(graphs.write(program, folder / DECODER))
     ids_BL, mask_BL = draw.tokens(3, 9), draw.mask(3, 9, left=True)
@@ -178,7 +179,8 @@ def _read_and_write(network: Any, folder: Path) -> None:
         input_ids=ids_BS, attention_mask=mask_BS, decoder_input_ids=said_BL, past_key_values=cache, use_cache=True
     )
     past, cross = (_tensors(one, network) for one in (cache.self_attention_cache, cache.cross_attention_cache))
-    both, kept = {0: FREE, 1: FREE}, {0: FREE, 2: FREE}
+    batch, source, length, before = (torch.export.Dim(name) for name in ("batch", "source", "length", "past"))
+    both = {0: batch, 1: source}
     reader = graphs.program_of(
         _Reader(network),
         (ids_BS, mask_BS),
@@ -191,7 +193,7 @@ def _read_and_write(network: Any, folder: Path) -> None:
         (draw.tokens(2, 4), mask_BS, cross, past),
         inputs=["decoder_input_ids", "attention_mask", *_names("cross", cross), *_names("past", past)],
         outputs=["logits", *_names("present", past)],
-        free=(both, both, [kept] * len(cross), [kept] * len(past)),
+        free=({0: batch, 1: length}, both, [{0: batch, 2: source}] * len(cross), [{0: batch, 2: before}] * len(past)),
     )
     reads = graphs.session_of(graphs.write(reader, folder / ENCODER))
     writes = graphs.session_of(graphs.write(writer, folder / DECODER))

@@ -214,6 +214,35 @@ def test_weights_that_protobuf_cannot_hold_lie_beside_the_graph(
         load(tmp_path / "deploy")
 
 
+@pytest.mark.slow
+def test_virtual_tokens_stay_before_every_text(trained: dict[str, Path]) -> None:
+    pytest.importorskip("peft")
+    from burnish.nn import models
+    from burnish.nn.strategies.base import placed, strategies
+
+    place = trained["decoder"].parent
+    model = build(place / "backbone", HEAD, seed=0)
+    parts = placed(strategies.open("prefix"), model, seed=0)
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.requires_grad:
+                weight.add_(torch.randn(weight.shape, generator=torch.Generator().manual_seed(0)))
+    folder = place / "prefixed"
+    folder.mkdir()
+    tokenizer = AutoTokenizer.from_pretrained(trained["decoder"])
+    models.save(model, folder, HEAD, tokenizer=tokenizer, strategies=parts)
+    card = json.loads((trained["decoder"] / "burnish.json").read_text("utf-8"))
+    card |= {"strategy": strategies.written(parts)}
+    (folder / "burnish.json").write_text(json.dumps(card), "utf-8")
+    comparison = onnx(folder, records(12), place / "prefixed-deploy")
+    assert comparison.accepted and comparison.logit_difference < 1e-3
+    engine = GeneratorEngine(place / "prefixed-deploy")
+    said = tokens(engine, texts(6))
+    for part in engine.network.begin:
+        part[:] = 0
+    assert tokens(engine, texts(6)) != said  # they were looked at
+
+
 def test_a_server_writes_with_the_export(exported: Any, trained: dict[str, Path]) -> None:
     from burnish.serve.metrics import Metrics
     from burnish.serve.models import ServedModel

@@ -24,7 +24,7 @@ from burnish.nn.pictures import Sight
 
 CARD = "burnish.json"
 GRAPH = "model.onnx"
-ENCODER, DECODER = "encoder.onnx", "decoder.onnx"  # of a network that writes (`writing_graphs`)
+ENCODER, DECODER, BEGIN = "encoder.onnx", "decoder.onnx", "begin.npz"  # of a network that writes (`writing_graphs`)
 BATCH_TOKENS = 512  # per-channel int8 on one core: 676 texts/s at 512 tokens a batch, 631 at 1,024, 574 at 2,048
 # Padded tokens that may be added to the shorter rows to spare a batch of its own. One more batch costs half a
 # millisecond, a token 55 microseconds. Groups of 16 texts of 5-60 words, int8, texts per CPU-second: 318 at 40,

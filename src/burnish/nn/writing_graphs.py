@@ -8,7 +8,8 @@ past.0, past.1 are keys and values of the first layer, and so on; a past of no t
 the first step and all others. cross.* are keys and values of what the encoder read, for each layer of the decoder: they are
 computed once a text by the encoder's graph, and a step multiplies nothing with the source again. keep: (K) places of this
 step whose logits are wanted, for those of a whole prompt would be V numbers for each of its tokens.
-Inputs that a network does not look at are not in its graph.
+Inputs that a network does not look at are not in its graph. Virtual tokens before a decoder's text (a prompt or a prefix that
+was learnt) are a past that every text begins with: begin.npz, keys and values of one text in the order of past.*.
 
 B texts, L tokens of a step, P tokens before it, S tokens of a source, V vocabulary.
 """
@@ -28,9 +29,10 @@ from burnish.core.errors import BurnishError
 from burnish.nn import graphs
 from burnish.nn.export import ready_for_tracing
 from burnish.nn.quantise import quiet
-from burnish.nn.runtime import DECODER, ENCODER
+from burnish.nn.runtime import BEGIN, DECODER, ENCODER
 
 FREE = torch.export.Dim.DYNAMIC
+BOUND = torch.export.Dim.AUTO  # a source's mask and its states, which virtual tokens make longer than the mask
 NEAR = 1e-3  # of the largest logit: what a graph may differ by from the network it was made from
 
 
@@ -97,7 +99,7 @@ class _Writer(nn.Module):
         cache = EncoderDecoderCache(own, seen)
         for layer in range(len(past) // 2):
             cache.is_updated[layer] = True  # what the encoder gave is in the cache: only its length is looked at
-        shape = (*attention_mask.shape, self.hidden)
+        shape = (cross[0].shape[0], cross[0].shape[2], self.hidden)
         read: Any = BaseModelOutput(last_hidden_state=torch.zeros(shape))
         logits = self.network(
             encoder_outputs=read,
@@ -133,7 +135,7 @@ def export_writer(network: Any, folder: Path) -> None:
         try:
             (_read_and_write if network.config.is_encoder_decoder else _write_on)(network, folder)
         except BurnishError:
-            for name in (ENCODER, DECODER):
+            for name in (ENCODER, DECODER, BEGIN):
                 graphs.forget(folder / name)
             raise
 
@@ -143,6 +145,9 @@ def _write_on(network: Any, folder: Path) -> None:
     cache = _cache(())
     network(input_ids=draw.tokens(2, 3), past_key_values=cache, use_cache=True)
     past = _tensors(cache, network)
+    begin = [part[:1, :, : part.shape[2] - 3].cpu().numpy() for part in past]  # what lies before the three tokens
+    if begin[0].size:
+        np.savez(folder / BEGIN, *begin)
     module = _Decoder(network)
     mask_BL = draw.mask(2, 7, left=True)
     given = (draw.tokens(2, 4), mask_BL, _positions(mask_BL)[:, 3:], torch.tensor([0, 3]), past)
@@ -160,13 +165,13 @@ def _write_on(network: Any, folder: Path) -> None:
     places_BL = _positions(mask_BL)
     more = {"position_ids": places_BL} if module.placed else {}
     wanted = network(input_ids=ids_BL, attention_mask=mask_BL, use_cache=False, **more).logits
-    held = [np.zeros((3, one.shape[1], 0, one.shape[3]), np.float32) for one in past]
-    for begin, end in ((0, 5), (5, 6), (6, 9)):  # a prompt, a token, and several at once
-        feed = {"input_ids": ids_BL[:, begin:end], "attention_mask": mask_BL[:, :end]}
-        feed |= {"position_ids": places_BL[:, begin:end], "keep": torch.arange(end - begin)}
+    held = [np.repeat(part, 3, axis=0) for part in begin]
+    for at, end in ((0, 5), (5, 6), (6, 9)):  # a prompt, a token, and several at once
+        feed = {"input_ids": ids_BL[:, at:end], "attention_mask": mask_BL[:, :end]}
+        feed |= {"position_ids": places_BL[:, at:end], "keep": torch.arange(end - at)}
         logits, *held = _run(session, feed, past=held)
-        real = mask_BL[:, begin:end].bool()
-        _same(torch.from_numpy(logits)[real], wanted[:, begin:end][real])
+        real = mask_BL[:, at:end].bool()
+        _same(torch.from_numpy(logits)[real], wanted[:, at:end][real])
 
 
 def _read_and_write(network: Any, folder: Path) -> None:
@@ -193,7 +198,12 @@ def _read_and_write(network: Any, folder: Path) -> None:
         (draw.tokens(2, 4), mask_BS, cross, past),
         inputs=["decoder_input_ids", "attention_mask", *_names("cross", cross), *_names("past", past)],
         outputs=["logits", *_names("present", past)],
-        free=({0: batch, 1: length}, both, [{0: batch, 2: source}] * len(cross), [{0: batch, 2: before}] * len(past)),
+        free=(
+            {0: batch, 1: length},
+            {0: batch, 1: BOUND},
+            [{0: batch, 2: BOUND}] * len(cross),
+            [{0: batch, 2: before}] * len(past),
+        ),
     )
     reads = graphs.session_of(graphs.write(reader, folder / ENCODER))
     writes = graphs.session_of(graphs.write(writer, folder / DECODER))

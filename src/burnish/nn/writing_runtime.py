@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, GenerationConfig, GenerationMixin, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput, CausalLMOutputWithPast
 
-from burnish.nn.runtime import CARD, DECODER, ENCODER, check_whole, open_session
+from burnish.nn.runtime import BEGIN, CARD, DECODER, ENCODER, check_whole, open_session
 
 
 class Kept:
@@ -62,10 +62,10 @@ class _Session:
         made: list[np.ndarray] = self.session.run(None, {name: feed[name] for name in self.inputs})
         return made
 
-    def empty(self, kind: str, rows: int) -> list[np.ndarray]:
-        """A cache of no tokens."""
+    def empty(self, kind: str) -> list[np.ndarray]:
+        """A cache of no tokens, for one text."""
         shapes = [node.shape for name, node in self.inputs.items() if name.startswith(f"{kind}.")]
-        return [np.zeros((rows, shape[1], 0, shape[3]), np.float32) for shape in shapes]
+        return [np.zeros((1, shape[1], 0, shape[3]), np.float32) for shape in shapes]
 
 
 class _Reader(nn.Module):
@@ -103,6 +103,7 @@ class OnnxNetwork(PreTrainedModel, GenerationMixin):  # type: ignore[no-untyped-
         threads = threads or torch.get_num_threads()
         self.steps = _Session(folder / DECODER, threads)
         self.reader = _Reader(_Session(folder / ENCODER, threads)) if config.is_encoder_decoder else None
+        self.begin = [*np.load(folder / BEGIN).values()] if (folder / BEGIN).is_file() else self.steps.empty("past")
         self.train(False)
 
     @property
@@ -132,10 +133,12 @@ class OnnxNetwork(PreTrainedModel, GenerationMixin):  # type: ignore[no-untyped-
         tokens_BL = input_ids if self.reader is None else decoder_input_ids
         assert tokens_BL is not None
         known = isinstance(past_key_values, Kept)  # `generate` begins with an empty cache of its own
-        kept = past_key_values if known else Kept(self.steps.empty("past", len(tokens_BL)))
+        kept = past_key_values if known else Kept([np.repeat(part, len(tokens_BL), axis=0) for part in self.begin])
         past = kept.taken()
         if self.reader is None:
-            feed = self._continued(tokens_BL, attention_mask, position_ids, logits_to_keep, kept.get_seq_length())
+            feed = self._continued(
+                tokens_BL, attention_mask, position_ids, logits_to_keep, kept.get_seq_length() - self.begin[0].shape[2]
+            )
         else:
             read = encoder_outputs if encoder_outputs is not None else self.reader(input_ids, attention_mask)
             feed = self._written(tokens_BL, attention_mask, read)

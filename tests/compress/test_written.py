@@ -186,14 +186,17 @@ def test_a_cache_that_forgets_is_noticed(
     )
 
 
-def test_eight_bits_are_a_quarter_and_are_judged_by_what_they_write(trained: dict[str, Path], exported: Any) -> None:
+def test_eight_bits_are_smaller_and_are_judged_by_what_they_write(trained: dict[str, Path], exported: Any) -> None:
     folder = trained["decoder"].parent / "small"
     comparison = int8(trained["decoder"], records(12), folder, min_agreement=1.01, max_drop=100)
-    # the words, which are looked up and multiplied, are stored once for each
-    assert comparison.bytes_after < 0.6 * exported["decoder"][1].bytes_after
+    # the words are stored whole, where they are looked up, and in eight bits, where they are multiplied
+    assert comparison.bytes_after < 0.75 * exported["decoder"][1].bytes_after
     assert comparison.logit_difference > 1e-2 and not comparison.accepted
     assert "min_agreement asks for 101.00%" in comparison.reasons[0]
-    assert load(folder).predict(["the cat"])[0].keys() == {"text"}
+    asked, engine = texts(12), GeneratorEngine(folder)
+    assert tokens(engine, asked) == [
+        tokens(engine, [text])[0] for text in asked
+    ]  # whoever shares a batch changes nothing
 
 
 def test_weights_that_protobuf_cannot_hold_lie_beside_the_graph(

@@ -93,6 +93,7 @@ def int8(
 
     Settings as in `onnx`. A figure that rises is no drop. Activations share one scale a batch, so that a score
     moves a little with the texts computed beside it: agreement is measured in batches as the server makes them.
+    A model that writes has one scale for 32 weights, and for 32 numbers of a token: its batch changes nothing.
     """
     return _deploy(model_folder, records, deploy_folder, max_drop, min_agreement, base, eight_bits=True)
 

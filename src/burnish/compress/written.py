@@ -45,7 +45,7 @@ def bundle(engine: Any, folder: Path, *, eight_bits: bool) -> None:
     if eight_bits:
         for path in (folder / ENCODER, folder / DECODER):
             if path.is_file():
-                quantise.int8(path, path)
+                quantise.blocks(path, path)
     engine.network.config.save_pretrained(folder)
     engine.network.generation_config.save_pretrained(folder)
     engine.tokenizer.save_pretrained(folder)

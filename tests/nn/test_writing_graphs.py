@@ -45,6 +45,13 @@ FAMILIES = {
     "two kinds of layers": lambda: hf.Gemma2ForCausalLM(
         hf.Gemma2Config(**SMALL, **GROUPED, head_dim=8, sliding_window=4)
     ),
+    "norms of queries": lambda: hf.Qwen3ForCausalLM(hf.Qwen3Config(**SMALL, **GROUPED, head_dim=8)),
+    "positions of a share": lambda: hf.GPTNeoXForCausalLM(hf.GPTNeoXConfig(**SMALL)),
+    "positions out of the mask": lambda: hf.OPTForCausalLM(
+        hf.OPTConfig(
+            hidden_size=32, ffn_dim=48, num_hidden_layers=2, num_attention_heads=4, word_embed_proj_dim=32, **WORDS
+        )
+    ),
     "relative positions": lambda: hf.T5ForConditionalGeneration(
         hf.T5Config(d_model=32, d_kv=8, d_ff=48, num_layers=2, num_heads=4, decoder_start_token_id=0, **WORDS)
     ),

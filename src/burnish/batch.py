@@ -64,9 +64,10 @@ def predict_file(
     if not read.is_file():
         raise DataError("no such file", where=str(read), hint="give the file to answer for with -i")
     predictor = opened(model)
-    own_threads = predictor.info.get("format") != "onnx"  # torch computes one batch on all cores
+    generates = predictor.task.engine == "generator"
+    own_threads = generates or predictor.info.get("format") != "onnx"  # one batch is computed on all cores
     workers = 1 if own_threads else usable_cores()
-    most = WRITTEN_LINES if predictor.task.engine == "generator" else CHUNK_LINES
+    most = WRITTEN_LINES if generates else CHUNK_LINES
     reader = Inputs(predictor.task)
     began, lines, bad = time.perf_counter(), 0, 0
     half = out.with_name(f".{out.name}.{os.getpid()}")

@@ -395,6 +395,7 @@ def compressed(report: Facts) -> p.Section:
         *([p.Tile(say(f"drop in {word(report.get('figure', 'score'))}"), say(f"{report['drop']:.2f} points"))] if report.get("drop") is not None else []),
         *([p.Tile(say("size"), f"{after / 1e6:.0f} MB", note=say(f"from {before / 1e6:.0f} MB"))] if before and after else []),
         *([p.Tile(say("texts per second"), f"{report['speedup']:.1f} ×", note=say("against PyTorch here"))] if report.get("speedup") else []),
+        *(p.Tile(say("same answers"), p.share(share), note=say(search)) for search, share in (report.get("searches") or {}).items()),
     ]  # fmt: skip
     good = report.get("accepted", True)
     said = say("It serves: it answers as the model it was made from." if good else "Refused: PyTorch serves.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -233,7 +234,7 @@ def check_stage(
 
 
 def task_checks(
-    name: str, spec: TaskSpec = TASK, table: pa.Table | None = None
+    name: str, spec: TaskSpec = TASK, table: pa.Table | None = None, *, exports: bool = True
 ) -> Iterator[tuple[str, Callable[[], None]]]:
     """(name, check) pairs for a task type. table: labelled records of that task; the sample records by default."""
     import numpy as np
@@ -299,6 +300,9 @@ def task_checks(
         for step in cls.default_labellers(spec):
             find("construct", step["use"])
 
+    def exports_to_onnx_and_says_the_same() -> None:
+        _check_export(name, spec, labelled)
+
     checks = (
         names_itself,
         accepts_a_good_section_and_refuses_an_unknown_setting,
@@ -308,14 +312,55 @@ def task_checks(
         asks_in_both_languages,
         shows_a_record,
         proposes_labellers_that_exist,
+        *((exports_to_onnx_and_says_the_same,) if exports else ()),
     )
     yield from ((check.__name__, check) for check in checks)
 
 
-def check_task(name: str, spec: TaskSpec = TASK, table: pa.Table | None = None) -> int:
-    """Run the whole suite on a task type; return the number of checks. table: labelled records of the task."""
+def _check_export(name: str, spec: TaskSpec, labelled: pa.Table) -> None:
+    """Taught one pass on a network of one layer, exported by the stage and opened again, a task answers as before."""
+    from burnish.core.tasktypes import open_task
+    from burnish.tasks import predictor
+
+    with tempfile.TemporaryDirectory() as place:
+        small = {"hidden": 16, "layers": 1, "vocabulary": 300, "max_new_tokens": 6}
+        own = {key: value for key, value in small.items() if key in task_class(name).options}
+        spec = replace(spec, options={**own, **spec.options})
+        context = sample_context(Path(place), spec)
+        backbone = "fresh" if open_task(spec).engine == "generator" else str(_reader(Path(place) / "reader", labelled))
+        side = Records.from_table(labelled)
+        split = Split(side, side, side)
+        settings = {"backbone": backbone, "epochs": 1, "precision": "fp32", "strategy": "full", "max_length": 64}
+        model = find("train", "tune").run(split, None, context, **settings)
+        model.save(model.folder)
+        deployed = find("compress", "onnx").run(model, split, context, max_drop=0.0, min_agreement=1.0)
+        assert deployed.info["accepted"], f"{name}: its export says something else: {deployed.info}"
+        deployed.save(deployed.folder)
+        before, after = (predictor.load(one.folder) for one in (model, deployed))
+        inputs = open_task(spec).inputs(labelled)
+        assert after.info["format"] == "onnx" and all(
+            before.task.agreement(before.answers(inputs), after.answers(inputs)) == 1
+        ), f"{name}: what is served answers otherwise than what was trained"
+
+
+def _reader(folder: Path, table: pa.Table) -> Path:
+    """A BERT of one layer and random weights that knows the pieces of these records."""
+    from burnish.nn.architectures import config, make
+    from burnish.nn.pieces import learn
+
+    texts = [text for column in ("text", "text_b") for text in table[column].to_pylist() if text]
+    tokenizer = learn(texts, kind="wordpiece", vocabulary=300, architecture="encoder")
+    size = config("encoder", "1x16", vocabulary=len(tokenizer), positions=80, tokenizer=tokenizer)
+    return make(folder, size, tokenizer, seed=0)
+
+
+def check_task(name: str, spec: TaskSpec = TASK, table: pa.Table | None = None, *, exports: bool = True) -> int:
+    """Run the whole suite on a task type; return the number of checks. table: labelled records of the task.
+
+    exports: teach a tiny network and export it too, which takes 3 to 10 seconds.
+    """
     count = 0
-    for _, check in task_checks(name, spec, table):
+    for _, check in task_checks(name, spec, table, exports=exports):
         check()
         count += 1
     return count

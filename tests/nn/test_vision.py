@@ -11,14 +11,16 @@ import pytest
 import tiny_bert
 import torch
 
-from burnish.core.errors import BurnishError, WeightsError
+from burnish.core.errors import WeightsError
 from burnish.core.progress import Silent
 from burnish.nn import models, vision
 from burnish.nn.batches import encode
+from burnish.nn.export import export_onnx
 from burnish.nn.loop import fit
 from burnish.nn.models import Head
 from burnish.nn.pictures import Picture, column
 from burnish.nn.predict import predict_logits
+from burnish.nn.runtime import OnnxRuntimeEngine
 from burnish.nn.training import Training
 
 pytest.importorskip("PIL")
@@ -60,10 +62,22 @@ def test_learns_the_colour_where_the_text_says_nothing_and_comes_back_from_disk(
     for ours, theirs in ((model.encoder, text), (model.vision, sight)):
         wanted = theirs.state_dict()
         assert all(torch.equal(value, wanted[name]) for name, value in ours.state_dict().items())
-    with pytest.raises(BurnishError, match="served by PyTorch"):
-        from burnish.nn.export import export_onnx
-
-        export_onnx(model, tokenizer, tmp_path / "onnx", max_length=32)
+    deployed = tmp_path / "onnx"
+    export_onnx(model, tokenizer, deployed, max_length=32)
+    card = {
+        "head": HEAD.plain(),
+        "task": {},
+        "max_length": 32,
+        "format": "onnx",
+        "sight": dataclasses.asdict(model.sight),
+    }
+    (deployed / "burnish.json").write_text(json.dumps(card))
+    engine = OnnxRuntimeEngine(deployed, batch_tokens=600)
+    assert np.allclose(engine.outputs(test), logits, atol=1e-4)
+    turned = dataclasses.replace(test, images=test.images[::-1])  # other images beside the same words are other answers
+    assert np.abs(engine.outputs(turned) - logits).max() > 0.1
+    with pytest.raises(ValueError, match="an image is wanted for every text"):
+        engine.outputs(dataclasses.replace(test, images=None))
 
 
 def test_the_text_is_read_too_and_words_keep_their_positions(backbone) -> None:

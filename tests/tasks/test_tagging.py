@@ -507,6 +507,11 @@ def test_tagging_passes_the_suite_of_every_task(options):
 
     made = [Record(text=text, spans=[{"start": 0, "end": 2, "label": "ORG"}]) for text in TEXTS]
     assert (
-        check_task("tagging", TaskSpec("tagging", LABELS, {"PER": "people"}, ("en", "zh"), options), to_table(made))
+        check_task(
+            "tagging",
+            TaskSpec("tagging", LABELS, {"PER": "people"}, ("en", "zh"), options),
+            to_table(made),
+            exports=False,
+        )
         >= 8
     )

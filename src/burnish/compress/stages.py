@@ -10,7 +10,6 @@ import pyarrow as pa
 from annotated_types import Ge
 
 from burnish.core.artifacts import Model, Split
-from burnish.core.errors import BurnishError
 from burnish.core.stage import Context, Share, stage
 from burnish.core.tasktypes import open_task
 
@@ -52,18 +51,12 @@ def _deployed(
     export: Callable[..., Any], model: Model, split: Split, context: Context, max_drop: float, min_agreement: float
 ) -> Model:
     """Compare on the validation side, or on the training side where there is none: both engines see the same texts."""
-    if open_task(context.task).engine != "encoder":
-        raise BurnishError(
-            f"a model for {context.task.type} writes token by token and is served by PyTorch",
-            where="compress",
-            hint="leave the compress section out",
-        )
     side = split.validation if len(split.validation) else split.train
     table = side.table()
     table = table.filter(pa.array(open_task(context.task).labelled(table)))
     out = context.scratch / "deploy"
     shutil.rmtree(out, ignore_errors=True)
-    compared = export(model.folder, table, out, max_drop=max_drop, min_agreement=min_agreement)
+    compared = export(model.folder, table, out, max_drop=max_drop, min_agreement=min_agreement, base=context.task.base)
     for reason in compared.reasons:
         context.progress.tell(f"  refused: {reason}; PyTorch serves instead")
     made = Model.open(out)

@@ -35,7 +35,7 @@ def exposure(
         distribution reaches further.
     language: of the page; auto takes Chinese where it is the task's first language, else English.
 
-    The last model is judged, on secrets of the training side; those that fell to other sides were never learnt and show chance.
+    The last trained model is judged (an export has the same weights), on secrets of the training side; those that fell to other sides were never learnt and show chance.
     """
     from burnish.nn.likelihood import answer_bits
     from burnish.nn.predict import pad_token_of
@@ -50,7 +50,7 @@ def exposure(
     able = [
         model
         for model in models
-        if (model.info.get("head") or {}).get("kind") == "generator" and model.info.get("accepted", True)
+        if (model.info.get("head") or {}).get("kind") == "generator" and model.info.get("format") != "onnx"
     ]
     if not able:
         raise BurnishError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from burnish.core.errors import BurnishError
+from burnish.nn import graphs
 from burnish.nn.quantise import quiet
+from burnish.nn.runtime import GRAPH
 
-OPSET = 20  # the first with Gelu as one operator: int8 inference 1.16 times as fast as at 18, where it is five nodes
-INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+PIXELS = "pixel_values"
+INPUTS = ("input_ids", "attention_mask", "token_type_ids", PIXELS)
 
 
 class _Logits(nn.Module):
@@ -38,43 +39,31 @@ class _Logits(nn.Module):
 def export_onnx(module: nn.Module, tokenizer: Any, folder: Path, *, max_length: int) -> Path:
     """Write `model.onnx` and `tokenizer.json` into a folder; batch and sequence stay free.
 
-    module: forward(input_ids, attention_mask[, token_type_ids]) -> logits (B, C), or an output of transformers that
-    holds them, or {name: Tensor} of several heads: the file has one output each, in the order of their names; all ids
-    (B, S) int64.
+    module: forward(input_ids, attention_mask[, token_type_ids][, pixel_values]) -> logits (B, C), or an output of
+    transformers that holds them, or {name: Tensor} of several heads: the file has one output each, in the order of their
+    names; all ids (B, S) int64, pixels (B, 3, size, size) float32.
     tokenizer: a fast transformers tokenizer. max_length: the longest sequence that will be asked for, in tokens.
     The module comes back as it was: same mode, same attention, same device.
     Raises BurnishError when the network cannot be exported or the file disagrees with the module on a small example.
     """
-    if why := getattr(module, "refuses_onnx", None):
-        raise BurnishError(why, where="compress", hint="leave the compress section out")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "model.onnx"
+    path = folder / GRAPH
     names = [name for name in INPUTS if name in _parameters(module)]
     batch, sequence = torch.export.Dim("batch"), torch.export.Dim("sequence", max=max_length)
     encoded = _example(tokenizer, module, max_length)
     # input_names are handed out by position, and tokenizers differ in the order of theirs
     example = {name: encoded[name] for name in names}
-    with _ready_for_tracing(module), quiet(), torch.no_grad():
+    with ready_for_tracing(module), quiet(), torch.no_grad():
         heads = _heads(module, example)
-        try:
-            program = torch.onnx.export(
-                _Logits(module, names, heads),
-                tuple(example.values()),
-                input_names=names,
-                output_names=heads or ["logits"],
-                opset_version=OPSET,
-                dynamic_shapes={"tensors": tuple({0: batch, 1: sequence} for _ in names)},
-                dynamo=True,
-                verbose=False,
-            )
-        except Exception as error:  # the exporter raises a dozen kinds, none of them public
-            raise BurnishError(
-                f"this network cannot be exported to ONNX: {_first_line(error)}",
-                hint="serve it with PyTorch (compress: []), or choose another backbone",
-            ) from error
-        assert program is not None  # it is None only when a file was asked for
-        _write(program.model_proto, path)
+        program = graphs.program_of(
+            _Logits(module, names, heads),
+            tuple(example.values()),
+            inputs=names,
+            outputs=heads or ["logits"],
+            free={"tensors": tuple({0: batch} if name == PIXELS else {0: batch, 1: sequence} for name in names)},
+        )
+        graphs.write(program, path)
         _check(path, _Logits(module, names, heads), example)
     tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
     return path
@@ -86,34 +75,21 @@ def _heads(module: nn.Module, example: dict[str, Tensor]) -> list[str] | None:
     return sorted(out) if type(out) is dict else None
 
 
-def _write(graph: Any, path: Path) -> None:
-    import onnx
-
-    # the exporter's intermediate shapes contradict those that ONNX infers once a Gemm has been rewritten: the
-    # quantiser stops on them, and nothing needs them
-    del graph.graph.value_info[:]
-    onnx.checker.check_model(graph, full_check=True)
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        file.write(graph.SerializeToString())
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
 def _check(path: Path, logits: _Logits, example: dict[str, Tensor]) -> None:
     """Run the file beside the network, on another batch size and another length than it was traced with."""
     import numpy as np
-    import onnxruntime
 
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    session = graphs.session_of(path)
     for rows, columns in ((slice(None), slice(None)), (slice(1, 2), slice(None)), ([0, 1, 1], slice(0, 5))):
-        feed = {name: value[rows][:, columns].contiguous() for name, value in example.items()}
+        feed = {
+            name: (value[rows] if name == PIXELS else value[rows][:, columns]).contiguous()
+            for name, value in example.items()
+        }
         outputs = session.run(None, {name: value.cpu().numpy() for name, value in feed.items()})
         for found, expected in zip(outputs, (one.float().cpu().numpy() for one in logits(*feed.values())), strict=True):
             if np.allclose(found, expected, rtol=1e-3, atol=1e-3 * (1 + np.abs(expected).max())):
                 continue
-            path.unlink()
+            graphs.forget(path)
             raise BurnishError(
                 f"the exported network disagrees with PyTorch by {np.abs(found - expected).max():.3g} on its own example",
                 hint="serve it with PyTorch (compress: []), or choose another backbone",
@@ -126,6 +102,9 @@ def _example(tokenizer: Any, module: nn.Module, max_length: int) -> dict[str, Te
     device = next(module.parameters()).device
     rows = {name: value[:, :max_length].to(device) for name, value in encoded.items()}
     rows.setdefault("token_type_ids", torch.zeros_like(rows["input_ids"]))
+    if PIXELS in _parameters(module):
+        draw, size = torch.Generator().manual_seed(0), int(module.size)  # type: ignore[arg-type]
+        rows[PIXELS] = torch.randn(2, 3, size, size, generator=draw).to(device)
     return rows
 
 
@@ -136,7 +115,7 @@ def _parameters(module: nn.Module) -> list[str]:
 
 
 @contextlib.contextmanager
-def _ready_for_tracing(module: nn.Module) -> Iterator[None]:
+def ready_for_tracing(module: nn.Module) -> Iterator[None]:
     """Evaluation mode and plain attention, which exports to a third fewer nodes than the fused kernel."""
     training = module.training
     changed = []
@@ -155,11 +134,3 @@ def _ready_for_tracing(module: nn.Module) -> Iterator[None]:
         for part, attention in changed:
             part.set_attn_implementation(attention or "sdpa")
         module.train(training)
-
-
-def _first_line(error: Exception) -> str:
-    deepest = error
-    while deepest.__cause__ is not None:  # the exporter wraps the reason in advice about itself
-        deepest = deepest.__cause__  # type: ignore[assignment]
-    lines = [line.strip() for line in str(deepest).splitlines() if line.strip()]
-    return lines[0][:200] if lines else type(deepest).__name__

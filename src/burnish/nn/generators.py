@@ -172,14 +172,14 @@ class Reply:
 
 
 class GeneratorEngine:
-    """A model folder that writes. Settings of writing are those of generation_config.json unless a call says otherwise."""
+    """A model folder that writes, by torch or, where it was exported, by ONNX Runtime. Settings of writing are those of generation_config.json unless a call says otherwise."""
 
     @silent_loading()
     def __init__(self, folder: str | Path) -> None:
         from transformers import AutoTokenizer
 
         card = Path(folder) / "burnish.json"
-        self.network: Any = (models.load(folder) if card.is_file() else load(folder)).plain
+        self.network: Any = _opened(Path(folder), card)
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
         self.reads_first = bool(self.network.config.is_encoder_decoder)
         if not self.reads_first:
@@ -300,6 +300,17 @@ class GeneratorEngine:
             raise failed[0]
         if held:
             yield held
+
+
+def _opened(folder: Path, card: Path) -> Any:
+    """The network of a run's model, of its export, or of a folder of transformers."""
+    if not card.is_file():
+        return load(folder).plain
+    if json.loads(card.read_text("utf-8")).get("format") != "onnx":
+        return models.load(folder).plain
+    from burnish.nn.writing_runtime import OnnxNetwork  # wakes ONNX Runtime
+
+    return OnnxNetwork(folder)
 
 
 def answer_of(folder: str | Path, question: str) -> str:

@@ -13,6 +13,7 @@ import functools
 import hashlib
 import io
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,9 +126,28 @@ def column(pictures: list[Picture]) -> np.ndarray:
     return made
 
 
-def stacked(pictures: np.ndarray, size: int) -> np.ndarray:
-    """(B, size, size, 3) uint8: the images of one batch, decoded now."""
-    return np.stack([picture.pixels(size) for picture in pictures])
+@dataclass(frozen=True)
+class Sight:
+    """How a network sees an image: `size` pixels of a side; (channel 0..1 - mean) / spread, for red, green and blue.
+
+    tokens: that an image takes in a batch beside those of its text.
+    """
+
+    size: int
+    mean: tuple[float, ...]
+    spread: tuple[float, ...]
+    tokens: int
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> Sight:
+        """From the JSON of one."""
+        return cls(int(plain["size"]), tuple(plain["mean"]), tuple(plain["spread"]), int(plain["tokens"]))
+
+    def pixels(self, images: np.ndarray) -> np.ndarray:
+        """(B, 3, size, size) float32 of a batch's images, decoded now. DataError names one that cannot be read."""
+        made_BSS3 = np.stack([picture.pixels(self.size) for picture in images]).astype(np.float32) / np.float32(255)
+        scaled_BSS3 = (made_BSS3 - np.array(self.mean, np.float32)) / np.array(self.spread, np.float32)
+        return np.ascontiguousarray(scaled_BSS3.transpose(0, 3, 1, 2))
 
 
 def _flat(opened: Any) -> Any:

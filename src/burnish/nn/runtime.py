@@ -7,9 +7,10 @@ Shapes: N texts, B rows of a batch, S tokens, C outputs.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
@@ -19,9 +20,11 @@ import numpy as np
 from burnish.core.errors import BurnishError
 from burnish.nn.examples import Examples
 from burnish.nn.models import Head, gathered, per_window
+from burnish.nn.pictures import Sight
 
 CARD = "burnish.json"
 GRAPH = "model.onnx"
+ENCODER, DECODER, BEGIN = "encoder.onnx", "decoder.onnx", "begin.npz"  # of a network that writes (`writing_graphs`)
 BATCH_TOKENS = 512  # per-channel int8 on one core: 676 texts/s at 512 tokens a batch, 631 at 1,024, 574 at 2,048
 # Padded tokens that may be added to the shorter rows to spare a batch of its own. One more batch costs half a
 # millisecond, a token 55 microseconds. Groups of 16 texts of 5-60 words, int8, texts per CPU-second: 318 at 40,
@@ -43,6 +46,33 @@ def read_card(folder: Path) -> dict[str, Any]:
     if not isinstance(card, dict) or not isinstance(card.get("task"), dict):
         raise BurnishError(f"{CARD} has no task", where=str(path), hint="export the model again")
     return card
+
+
+def sealed(folder: Path) -> dict[str, dict[str, Any]]:
+    """{name: {bytes, sha256}} of the files of a bundle but its card, for the card's `files`."""
+    made = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if name == CARD or not path.is_file():
+            continue
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        made[name] = {"bytes": path.stat().st_size, "sha256": digest}
+    return made
+
+
+def check_whole(folder: Path, card: Mapping[str, Any]) -> None:
+    """Raise BurnishError where a file that the card names is missing or cut short; hashes are for who copies a bundle."""
+    for name, said in card.get("files", {}).items():
+        path = folder / name
+        found = path.stat().st_size if path.is_file() else None
+        if found != said["bytes"]:
+            state = "is missing" if found is None else f"has {found:,} bytes"
+            raise BurnishError(
+                f"{name} {state}, and {CARD} says {said['bytes']:,}",
+                where=str(folder),
+                hint="copy the whole folder, or export the model again",
+            )
 
 
 def plan_batches(lengths: Sequence[int], *, batch_tokens: int, stretch_tokens: int = STRETCH_TOKENS) -> list[list[int]]:
@@ -85,11 +115,13 @@ class OnnxRuntimeEngine:
     ) -> None:
         self.folder = Path(folder)
         self.card = read_card(self.folder)
+        check_whole(self.folder, self.card)
+        self.sight = Sight.of(self.card["sight"]) if "sight" in self.card else None
         self.max_length = int(self.card.get("max_length", 512))
         self.batch_tokens = batch_tokens
         self.head = Head.of(self.card)
         self.tokenizer, self.pad_id = _load_tokenizer(self.folder, self.card)
-        self.session = _load_session(self.folder / GRAPH, threads)
+        self.session = open_session(self.folder / GRAPH, threads)
         self.inputs = {node.name for node in self.session.get_inputs()}
         self.sessions = usable_cores() if sessions == "auto" else sessions
 
@@ -100,7 +132,9 @@ class OnnxRuntimeEngine:
     def stream(self, examples: Examples) -> Iterator[tuple[list[int], Any]]:
         """Compute batch after batch, short windows first: their indices, and their outputs."""
         lengths = examples.lengths.tolist()
-        batches = plan_batches(lengths, batch_tokens=self.batch_tokens)
+        beside = self.sight.tokens if self.sight else 0  # an image costs the tokens it becomes
+        read = [length + beside for length in lengths] if beside else lengths
+        batches = plan_batches(read, batch_tokens=self.batch_tokens)
 
         def run(rows: list[int]) -> Any:
             return self._run(examples, rows, lengths[rows[-1]])
@@ -128,6 +162,10 @@ class OnnxRuntimeEngine:
             if examples.types is not None:
                 types[at, :size] = examples.types[window]
         feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
+        if self.sight is not None:
+            if examples.images is None:
+                raise ValueError("an image is wanted for every text")
+            feed["pixel_values"] = self.sight.pixels(examples.images[rows])
         found = self.session.run(None, {name: feed[name] for name in self.inputs})
         names = [node.name for node in self.session.get_outputs()]
         outputs = found[0] if self.head.kind != "several" else dict(zip(names, found, strict=True))
@@ -152,12 +190,13 @@ def _load_tokenizer(folder: Path, card: dict[str, Any]) -> tuple[Any, int]:
     return tokenizer, int(pad_id)
 
 
-def _load_session(path: Path, threads: int) -> Any:
+def open_session(path: Path, threads: int) -> Any:
+    """A graph ready to compute; its threads wait without spinning."""
     import onnxruntime
 
     if not path.is_file():
         raise BurnishError(
-            f"no {GRAPH}", where=str(path.parent), hint="this folder is not deployed: run compress first"
+            f"no {path.name}", where=str(path.parent), hint="this folder is not deployed: run compress first"
         )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

@@ -30,7 +30,7 @@ from burnish.core.errors import WeightsError
 from burnish.core.progress import Silent
 from burnish.nn.heads import FAMILIES
 from burnish.nn.models import Head
-from burnish.nn.pictures import stacked
+from burnish.nn.pictures import Sight
 from burnish.nn.quiet import silent_loading
 
 SMALL = "small"  # a ViT with random weights, from a configuration
@@ -45,7 +45,6 @@ class TextWithImage(nn.Module):
     """
 
     exact = ("dense", "out")  # modules that may stay fp32 when the encoders do not
-    refuses_onnx = "a model that reads images is served by PyTorch"
 
     def __init__(
         self,
@@ -89,11 +88,14 @@ class TextWithImage(nn.Module):
             self.out.weight.normal_(0.0, 0.02, generator=generator)
             self.out.bias.zero_()
 
+    @property
+    def sight(self) -> Sight:
+        """How images become its pixels."""
+        return Sight(self.size, self.mean, self.spread, self.image_tokens)
+
     def pixels(self, images: np.ndarray) -> Tensor:
         """(B, 3, S, S) float32 of a batch's images, decoded now. DataError names one that cannot be read."""
-        made_BSS3 = torch.from_numpy(stacked(images, self.size)).float() / 255.0
-        scaled_BSS3 = (made_BSS3 - torch.tensor(self.mean)) / torch.tensor(self.spread)
-        return scaled_BSS3.permute(0, 3, 1, 2).contiguous()
+        return torch.from_numpy(self.sight.pixels(images))
 
     def forward(
         self,
@@ -117,7 +119,7 @@ class TextWithImage(nn.Module):
         hidden_BLD = self.encoder(
             inputs_embeds=torch.cat([words_BLD, patches_BPD], 1),
             attention_mask=mask_BLP,
-            position_ids=position_LP.expand(len(input_ids), -1),
+            position_ids=position_LP.expand(input_ids.shape[0], -1),  # len() would tie an export to one batch size
             **more,
         ).last_hidden_state
         pooled_BE = torch.cat([_mean(hidden_BLD[:, :length], attention_mask), _mean(hidden_BLD[:, length:])], 1)

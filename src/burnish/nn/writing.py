@@ -69,10 +69,9 @@ def sound(settings: Mapping[str, Any]) -> dict[str, Any]:
 def _written(network: Any, batch: Batch, chosen: Any, more: Mapping[str, Any]) -> list[np.ndarray]:
     ids_BL, mask_BL, begin = batch.ids_BL, batch.mask_BL, 1
     if not network.config.is_encoder_decoder:
-        ids_BL, mask_BL = (torch.stack(_to_the_right(part, mask_BL)) for part in (ids_BL, mask_BL))
+        ids_BL, mask_BL = (torch.stack(to_the_right(part, mask_BL)) for part in (ids_BL, mask_BL))
         begin = ids_BL.shape[1]
-    device = next(network.parameters()).device
-    given = {"input_ids": ids_BL.to(device), "attention_mask": mask_BL.to(device)}
+    given = {"input_ids": ids_BL.to(network.device), "attention_mask": mask_BL.to(network.device)}
     out = network.generate(**given, generation_config=chosen, **more)
     ends = set(chosen.eos_token_id if isinstance(chosen.eos_token_id, list) else [chosen.eos_token_id])
     found = []
@@ -82,6 +81,6 @@ def _written(network: Any, batch: Batch, chosen: Any, more: Mapping[str, Any]) -
     return found
 
 
-def _to_the_right(part_BL: Tensor, mask_BL: Tensor) -> list[Tensor]:
+def to_the_right(part_BL: Tensor, mask_BL: Tensor) -> list[Tensor]:
     """Rows with their padding moved to the front, where a decoder wants it."""
     return [torch.roll(row, int((1 - mask).sum())) for row, mask in zip(part_BL, mask_BL, strict=True)]

@@ -18,7 +18,7 @@ from burnish.serve.batching import Batcher, Input
 from burnish.serve.inputs import Inputs
 from burnish.serve.metrics import Metrics
 from burnish.serve.writing import Messages, Writer
-from burnish.tasks.predictor import Predictor, load, model_folder
+from burnish.tasks.predictor import Predictor, load, model_folder, writes
 
 log = logging.getLogger("burnish.serve")
 
@@ -27,7 +27,7 @@ class ServedModel:
     """One model, open and warm: its name, version, task, and the sessions that answer.
 
     source: a run folder (its accepted deployed model, else the PyTorch one), a model folder, or an open Predictor.
-    sessions: threads that compute batches; PyTorch, which has threads of its own, always gets one.
+    sessions: threads that compute batches; PyTorch and what writes, which have threads of their own, always get one.
     inputs: how its inputs are read. sample: an answer of its own, from which it is known what answers hold.
     vectors: a queue of texts for their embeddings, where its head is one; writer: where it writes text; else None.
     """
@@ -150,6 +150,6 @@ def opened(path: Path) -> Predictor:
     """The Predictor of a folder, its engine computing one batch in the thread that asks."""
     folder = model_folder(path)
     card = read_card(folder)
-    return (
-        Predictor(folder, card, OnnxRuntimeEngine(folder, sessions=1)) if card.get("format") == "onnx" else load(folder)
-    )
+    if card.get("format") != "onnx" or writes(card):
+        return load(folder)
+    return Predictor(folder, card, OnnxRuntimeEngine(folder, sessions=1))

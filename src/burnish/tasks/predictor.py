@@ -168,18 +168,23 @@ def model_folder(path: Path, format: str = "auto") -> Path:
 
 
 def _engine(folder: Path, info: Mapping[str, Any]) -> Engine:
-    if info.get("format") == "onnx":
-        from burnish.nn.runtime import OnnxRuntimeEngine  # wakes ONNX Runtime, not torch
-
-        return OnnxRuntimeEngine(folder)
-    if (info.get("head") or {}).get("kind") == "generator":
+    if writes(info):
         from burnish.nn.generators import GeneratorEngine
 
         generator: Engine = GeneratorEngine(folder)
         return generator
+    if info.get("format") == "onnx":
+        from burnish.nn.runtime import OnnxRuntimeEngine  # wakes ONNX Runtime, not torch
+
+        return OnnxRuntimeEngine(folder)
     from burnish.nn.engine import TorchEngine  # wakes torch
 
     return TorchEngine(folder)
+
+
+def writes(card: Mapping[str, Any]) -> bool:
+    """Whether the model of this card answers token by token."""
+    return (card.get("head") or {}).get("kind") == "generator"
 
 
 def task_spec(plain: Mapping[str, Any]) -> TaskSpec:

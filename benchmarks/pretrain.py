@@ -2,12 +2,13 @@
 
     python benchmarks/pretrain.py scratch --language en --minutes 20
     python benchmarks/pretrain.py scratch --language zh --minutes 20
-    python benchmarks/pretrain.py domain --minutes 10 --train 2000
+    python benchmarks/pretrain.py domain --minutes 10
 
 scratch: a network and a tokenizer learnt from text that has no labels (English: WikiText-2, This Week in Rust, BBC news, AG
-News; Chinese: part of Wikipedia), then tuned on SST-2 or THUCNews titles beside the same architecture, tokenizer and
-texts from random weights; both get the better of two learning rates (by validation), for each number of labels.
-domain: MiniLM goes on with the medical abstracts of OHSUMED's training side, and both are tuned on some of their labels.
+News; Chinese: part of Wikipedia), then tuned by a spec on some labels of SST-2 and CoNLL-2003, or of THUCNews titles and
+CLUENER, beside the same architecture and tokenizer from random weights; both as `auto` does it and with a higher rate and
+more passes, whichever is better on the validation side. domain: MiniLM goes on with the medical abstracts of OHSUMED's
+training side, and both are tuned on some of their labels.
 minutes: of train.pretrain, by the clock, on one thread. Results go to benchmarks/results/.
 """
 
@@ -18,11 +19,13 @@ import datetime
 import json
 import lzma
 import re
+import shutil
 import statistics
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +34,12 @@ import sets_en
 import sets_zh
 
 Texts = list[str]
+TASKS = {
+    "en": [("sst2", "classification", 300), ("sst2", "classification", 1500), ("conll2003", "tagging", 1500)],
+    "zh": [("thucnews", "classification", 300), ("thucnews", "classification", 1500), ("cluener", "tagging", 1500)],
+    "domain": [("ohsumed", "classification", 2000)],
+}
+WAYS: tuple[dict[str, Any], ...] = ({}, {"learning_rate": 2e-3, "epochs": 20})  # settings of train.tune
 
 
 def english(data: Path) -> Iterator[str]:
@@ -89,47 +98,84 @@ def learnt(texts: Texts, context: Any, *, minutes: float, **settings: Any) -> An
     return pretrain(records, None, None, context, minutes=minutes, **settings)
 
 
-def tuned(
-    folder: Path, sides: dict[str, list[Any]], labels: Texts, *, rate: float, seed: int, epochs: int
-) -> dict[str, float]:
-    """Accuracy on validation and test of a classifier on a backbone."""
-    from transformers import AutoTokenizer
+@dataclass(frozen=True)
+class Downstream:
+    """What is learnt afterwards: records of a set, so many of them labelled for training and validation."""
 
+    name: str
+    type: str
+    language: str
+    records: int
+    rows: list[Any]
+    test: list[Any]
+    labels: Texts
+
+    @property
+    def title(self) -> str:
+        return f"{self.name}, {self.records:,} labelled"
+
+
+def downstream(
+    asked: Sequence[tuple[str, str, int]], language: str, args: argparse.Namespace, seed: int
+) -> list[Downstream]:
+    """Sets with drawn records; fewer are the first of more."""
+    made = []
+    for name, kind, records in asked:
+        sides = getattr(sets_en if language == "en" else sets_zh, name)(args.data)
+        rows, test = drawn(sides.train, records, seed), drawn(sides.test, args.test, 0)
+        found = {row["label"] for row in sides.train} if kind == "classification" else set()
+        found |= (
+            {span["label"] for row in sides.train for span in row.get("spans") or ()} if kind == "tagging" else set()
+        )
+        made.append(Downstream(name, kind, language, records, rows, test, sorted(found)))
+    return made
+
+
+def drawn(rows: list[Any], count: int, seed: int) -> list[Any]:
+    return [rows[at] for at in np.random.default_rng(seed).permutation(len(rows))[:count]]
+
+
+def tuned(backbone: Path, task: Downstream, ways: Sequence[dict[str, Any]], seed: int) -> dict[str, Any]:
+    """Tuned by a spec in every way; the chief figure on the test side of the way that is best on the validation side."""
+    runs = [_run(backbone, task, way, seed) for way in ways]
+    return max(runs, key=lambda run: run["validation"])
+
+
+def _run(backbone: Path, task: Downstream, way: dict[str, Any], seed: int) -> dict[str, Any]:
+    import yaml
+
+    import burnish
+    from burnish.core.pipeline import run
     from burnish.core.progress import Silent
-    from burnish.nn import heads, loop, one_class
-    from burnish.nn.examples import encode
-    from burnish.nn.models import Head
+    from burnish.core.records import Record, to_table
+    from burnish.core.spec import load
 
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    limit = min(128, int(tokenizer.model_max_length))
-    made = {}
-    for name, rows in sides.items():
-        targets = [labels.index(row["label"]) for row in rows]
-        made[name] = encode([row["text"] for row in rows], tokenizer, max_length=limit).with_targets(targets)
-    model = heads.build(folder, Head("sequence", tuple(labels)), seed=seed)
-    _centre(model, made["train"])
-    settings = loop.Training(epochs=epochs, learning_rate=rate, patience=2)
-    history = loop.fit(
-        model, made["train"], made["validation"], settings=settings, scratch=None, progress=Silent(), seed=seed
-    )
-    best = max(one.validation_score or 0.0 for one in history.epochs)
-    return {"validation": best, "test": one_class.score(model, made["test"])[1], "rate": rate}
-
-
-def _centre(model: Any, examples: Any) -> None:
-    """Start the head at the deviation from the mean text, as train.tune does for a backbone that says `centred`."""
-    import torch
-
-    from burnish.nn.batches import make_batch
-
-    batch = make_batch(examples, np.arange(min(256, len(examples))), pad_token=0)
-    model.eval()
-    with torch.inference_mode():
-        mean = model.pooled(batch.ids_BL, batch.mask_BL, batch.types_BL).mean(0)
-    model.centre(mean.clone())
+    with tempfile.TemporaryDirectory(prefix="burnish-pretrain-") as place:
+        base = Path(place)
+        (base / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in task.rows), "utf-8")
+        spec = {
+            "burnish": 1,
+            "name": "one",
+            "seed": seed,
+            "task": {"type": task.type, "labels": task.labels, "languages": [task.language]},
+            "sources": [{"use": "jsonl", "path": "train.jsonl"}],
+            "split": {"use": "stratified", "test": 0, "validation": 0.2},
+            "train": [{"use": "tune", "backbone": str(backbone), **way}],
+        }
+        (base / "burnish.yaml").write_text(yaml.safe_dump(spec, allow_unicode=True), "utf-8")
+        run(load(base / "burnish.yaml"), to="train", progress=Silent())
+        predictor = burnish.load(base / "runs" / "one")
+        judge = predictor.task
+        kept = ("text", "label", "spans")
+        table = to_table(Record(**{key: row[key] for key in kept if key in row}) for row in task.test)
+        answers = predictor.answers(judge.inputs(table))
+        figure = float(judge.figures(judge.tally(table, answers).sum(0))[judge.figure])
+        history = predictor.info["history"]["tune"]
+    best = history["epochs"][history["best_epoch"]]["validation_score"]
+    return {"validation": best, "test": figure, "figure": judge.figure, "way": way, "resolved": history["resolved"]}
 
 
-def probed(folder: Path, sides: dict[str, list[Any]], labels: Texts) -> float:
+def probed(backbone: Path, task: Downstream) -> float:
     """Test accuracy of a linear probe on frozen vectors of the training side."""
     from transformers import AutoTokenizer
 
@@ -137,71 +183,54 @@ def probed(folder: Path, sides: dict[str, list[Any]], labels: Texts) -> float:
     from burnish.nn.language_models import build, vectors_of
     from burnish.nn.probe import Probe
 
-    tokenizer, model = AutoTokenizer.from_pretrained(folder), build(folder)
-    rows = sides["train"] + sides["test"]
+    tokenizer, model = AutoTokenizer.from_pretrained(backbone), build(backbone)
+    rows = task.rows + task.test
     examples = encode([row["text"] for row in rows], tokenizer, max_length=min(128, int(tokenizer.model_max_length)))
-    vectors, cut = vectors_of(model, examples), len(sides["train"])
-    classes = np.array([labels.index(row["label"]) for row in rows])
-    probe = Probe(len(labels), seed=0).fit(vectors[:cut], classes[:cut])
+    vectors, cut = vectors_of(model, examples), len(task.rows)
+    classes = np.array([task.labels.index(row["label"]) for row in rows])
+    probe = Probe(len(task.labels), seed=0).fit(vectors[:cut], classes[:cut])
     return float((probe.probabilities(vectors[cut:]).argmax(1) == classes[cut:]).mean())
 
 
-def best_of(folder: Path, sides: dict[str, list[Any]], labels: Texts, *, seed: int, epochs: int) -> dict[str, float]:
-    """The better of two learning rates, by validation."""
-    runs = [tuned(folder, sides, labels, rate=rate, seed=seed, epochs=epochs) for rate in (7e-4, 2e-3)]
-    return max(runs, key=lambda run: run["validation"])
-
-
-def drawn(rows: list[Any], count: int, seed: int) -> list[Any]:
-    return [rows[at] for at in np.random.default_rng(seed).permutation(len(rows))[:count]]
-
-
-def downstream(args: argparse.Namespace, sides: Any, seed: int) -> tuple[dict[int, dict[str, list[Any]]], Texts]:
-    """Number of labelled texts -> sides of them, and the labels; fewer are the first of more."""
-    drawn_all, test = drawn(sides.train, max(args.train) + 500, seed), drawn(sides.test, args.test, 0)
-    parts = {
-        count: {"train": drawn_all[500 : 500 + count], "validation": drawn_all[:500], "test": test}
-        for count in args.train
-    }
-    return parts, sorted({row["label"] for row in sides.train})
+def judged(backbone: Path, tasks: Sequence[Downstream], ways: Sequence[dict[str, Any]], seed: int) -> dict[str, Any]:
+    """Title of a task -> figures of what is tuned for it, and of the probe where a text has one class."""
+    made: dict[str, Any] = {}
+    for task in tasks:
+        began = time.process_time()
+        made[task.title] = tuned(backbone, task, ways, seed)
+        if task.type == "classification":
+            made[task.title]["probe"] = probed(backbone, task)
+        made[task.title]["cpu_s"] = time.process_time() - began
+        print(f"{backbone.name} seed {seed} {task.title}: {made[task.title]}", flush=True)
+    return made
 
 
 def scratch(args: argparse.Namespace, seed: int) -> dict[str, Any]:
-    """One seed: pre-trained, tuned, and both again from random weights."""
+    """One seed: pre-trained and tuned, and tuned from random weights of the same architecture."""
     from transformers import AutoConfig, AutoTokenizer
 
     from burnish.nn import architectures
 
     texts = list((english if args.language == "en" else chinese)(args.data))
-    sides = (sets_en.sst2 if args.language == "en" else sets_zh.thucnews)(args.data)
-    parts, labels = downstream(args, sides, seed)
+    tasks = downstream(TASKS[args.language], args.language, args, seed)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        context = context_of(folder, (args.language,), seed, labels)
+        context = context_of(folder, (args.language,), seed, tasks[0].labels)
         settings = {
             "size": args.size,
             "objective": {"use": "masked", "share": args.share, "whole_words": args.whole_words},
         }
-        made = learnt(texts, context, minutes=args.minutes, optimiser=args.optimiser, **settings)
-        config = AutoConfig.from_pretrained(made.folder)
-        random = architectures.make(folder / "random", config, AutoTokenizer.from_pretrained(made.folder), seed=seed)
-        out = {"pretrained": told(made.info)}
-        for name, backbone in (("pre-trained", made.folder), ("random", random)):
-            out[name] = judged(backbone, parts, labels, lambda *found: best_of(*found, seed=seed, epochs=args.epochs))
-            print(f"{args.language} seed {seed} {name}: {out[name]}", flush=True)
-    return out
-
-
-def judged(
-    folder: Path, parts: dict[int, Any], labels: Texts, learn: Callable[..., dict[str, float]]
-) -> dict[str, Any]:
-    """Number of labelled texts -> figures of what is tuned on them, and of the probe."""
-    made: dict[str, Any] = {}
-    for count, sides in parts.items():
-        began = time.process_time()
-        made[str(count)] = learn(folder, sides, labels) | {"probe": probed(folder, sides, labels)}
-        made[str(count)]["tune_cpu_s"] = time.process_time() - began
-    return made
+        kept = args.keep / f"{args.language}-{seed}" if args.keep else folder / "kept"
+        if not (kept / "told.json").is_file():
+            made = learnt(texts, context, minutes=args.minutes, optimiser=args.optimiser, **settings)
+            shutil.copytree(made.folder, kept / "model")
+            (kept / "told.json").write_text(json.dumps(told(made.info)), "utf-8")
+        model = kept / "model"
+        config = AutoConfig.from_pretrained(model)
+        random = architectures.make(folder / "random", config, AutoTokenizer.from_pretrained(model), seed=seed)
+        about = json.loads((kept / "told.json").read_text("utf-8"))
+        made = {"pre-trained": judged(model, tasks, WAYS, seed), "random": judged(random, tasks, WAYS, seed)}
+        return {"pretrained": about, **made}
 
 
 def domain(args: argparse.Namespace, seed: int) -> dict[str, Any]:
@@ -209,21 +238,15 @@ def domain(args: argparse.Namespace, seed: int) -> dict[str, Any]:
     from burnish.core.progress import Silent
     from burnish.nn.backbones import resolve
 
-    sides = sets_en.ohsumed(args.data)
-    parts, labels = downstream(args, sides, seed)
-    texts = [row["text"] for row in sides.train]  # without their labels; nothing of the test side
+    tasks = downstream(TASKS["domain"], "en", args, seed)
+    texts = [row["text"] for row in sets_en.ohsumed(args.data).train]  # without their labels; nothing of the test side
     start = resolve("minilm", languages=("en",), progress=Silent())
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        context = context_of(folder, ("en",), seed, labels)
+        context = context_of(folder, ("en",), seed, tasks[0].labels)
         made = learnt(texts, context, minutes=args.minutes, start=str(start), extend=args.extend)
-        out = {"pretrained": told(made.info)}
-        for name, backbone in (("gone on", made.folder), ("as it is", start)):
-            out[name] = judged(
-                backbone, parts, labels, lambda *found: tuned(*found, rate=3e-4, seed=seed, epochs=args.epochs)
-            )
-            print(f"domain seed {seed} {name}: {out[name]}", flush=True)
-    return out
+        out = {"pretrained": told(made.info), "gone on": judged(made.folder, tasks, WAYS[:1], seed)}
+        return out | {"as it is": judged(start, tasks, WAYS[:1], seed)}
 
 
 def told(info: dict[str, Any]) -> dict[str, Any]:
@@ -246,18 +269,19 @@ def table(name: str, runs: list[dict[str, Any]]) -> str:
         f"{first['cpu_seconds'] / 60:.1f} CPU-minutes ({first['tokens'] / first['cpu_seconds']:,.0f} tokens a CPU-second). "
         f"Held-out loss {first['held_out'][0][1]:.2f} to {first['loss']:.2f} nats a token.",
         "",
-        "| labelled texts | start | tuned | linear probe |",
-        "|--:|---|--:|--:|",
+        "| learnt afterwards | figure | start | tuned | linear probe |",
+        "|---|---|---|--:|--:|",
     ]
     starts = [one for one in runs[0] if one != "pretrained"]
-    for count in runs[0][starts[0]]:
+    for title in runs[0][starts[0]]:
         for start in starts:
             cells = []
             for figure in ("test", "probe"):
-                values = [100 * run[start][count][figure] for run in runs]
+                values = [100 * run[start][title][figure] for run in runs if figure in run[start][title]]
                 spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
-                cells.append(f"{statistics.mean(values):.1f}{spread}")
-            lines.append(f"| {int(count):,} | {start} | {cells[0]} | {cells[1]} |")
+                cells.append(f"{statistics.mean(values):.1f}{spread}" if values else "")
+            what = runs[0][start][title]["figure"].replace("_", " ")
+            lines.append(f"| {title} | {what} | {start} | {cells[0]} | {cells[1]} |")
     return "\n".join(lines)
 
 
@@ -271,10 +295,9 @@ def main() -> None:
     parser.add_argument("--whole-words", action="store_true")
     parser.add_argument("--optimiser", choices=("adamw", "muon"), default="muon")
     parser.add_argument("--extend", type=int, default=0, help="pieces added to MiniLM's vocabulary")
-    parser.add_argument("--train", type=int, nargs="+", default=[300, 1500], help="labelled training texts")
     parser.add_argument("--test", type=int, default=2000)
-    parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--keep", type=Path, help="a folder of what was pre-trained: it is not made again")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     args = parser.parse_args()
@@ -286,7 +309,7 @@ def main() -> None:
     torch.set_num_threads(1)
     runs = [{"scratch": scratch, "domain": domain}[args.what](args, seed) for seed in range(args.seeds)]
     name = {"scratch": f"From random weights, {args.language}", "domain": "MiniLM on medical abstracts"}[args.what]
-    settings = {key: value for key, value in vars(args).items() if key not in ("data", "out")}
+    settings = {key: value for key, value in vars(args).items() if key not in ("data", "out", "keep")}
     path = args.out / "pretrain.json"
     kept = json.loads(path.read_text("utf-8")) if path.is_file() else {}
     kept[name] = {
@@ -311,8 +334,7 @@ def main() -> None:
 
 def _flags(settings: dict[str, Any]) -> list[str]:
     shown = {key: value for key, value in settings.items() if key != "what" and value not in (False, None)}
-    said = {key: " ".join(map(str, value)) if isinstance(value, list) else value for key, value in shown.items()}
-    return [f"--{key.replace('_', '-')}" + ("" if value is True else f" {value}") for key, value in said.items()]
+    return [f"--{key.replace('_', '-')}" + ("" if value is True else f" {value}") for key, value in shown.items()]
 
 
 if __name__ == "__main__":

@@ -233,7 +233,7 @@ def near_pairs(
 
     def ask(packed: NDArray[np.int64]) -> None:
         nonlocal component, refused
-        asked = _unpacked(packed[~np.isin(packed, refused)])
+        asked = _unpacked(np.setdiff1d(packed, refused, assume_unique=True))
         asked = asked[component[asked[:, 0]] != component[asked[:, 1]]]
         likely = agreement(made, asked) >= threshold - _DOUBT
         similarity = np.zeros(len(asked))
@@ -314,14 +314,8 @@ def _packed(pairs: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _first_equal(forms: list[str]) -> NDArray[np.int64]:
     """Return for each form the index of the first that is equal to it."""
-    import polars as pl
-
-    first = (
-        pl.DataFrame({"form": forms}, schema={"form": pl.String})
-        .with_row_index("index")
-        .select(pl.col("index").min().over("form"))
-    )
-    return first.to_series().to_numpy().astype(np.int64)
+    first: dict[str, int] = {}
+    return np.array([first.setdefault(form, row) for row, form in enumerate(forms)], dtype=np.int64)
 
 
 def _components(pairs: NDArray[np.int64], count: int) -> NDArray[np.int64]:

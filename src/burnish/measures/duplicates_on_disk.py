@@ -71,8 +71,8 @@ def prepared(texts: Texts) -> tuple[pa.Array, NDArray[np.uint32], NDArray[np.uin
 
     forms = normalised(texts)
     sketch = sketches(forms)
-    equal = pl.Series(values=forms, dtype=pl.String).hash(seed=0).to_numpy()
-    return pa.array(forms, pa.large_string()), sketch, band_keys(sketch), equal
+    kept = pa.array(forms, pa.large_string())
+    return kept, sketch, band_keys(sketch), pl.Series(kept).hash(seed=0).to_numpy()
 
 
 class _Rows:

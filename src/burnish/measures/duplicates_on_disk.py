@@ -129,7 +129,7 @@ def _compare(
             rows, places = np.unique(firsts[pairs[start : start + (1 << 12)]], return_inverse=True)
             places = places.reshape(-1, 2)
             texts = forms.take(rows)
-            held = np.cumsum([len(texts[place]) for place in places.ravel().tolist()])[1::2]
+            held = np.cumsum(np.array([*map(len, texts)])[places].sum(axis=1))
             marks = np.arange(PAIR_CHARACTERS, held[-1], PAIR_CHARACTERS)
             edges = np.unique([0, *np.searchsorted(held, marks) + 1, len(places)]).tolist()
             for begin, end in pairwise(edges):

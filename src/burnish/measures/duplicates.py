@@ -30,7 +30,7 @@ Size = int | Literal["auto"]
 # Chance that two texts of Jaccard s become candidates, about 1 - (1 - s^4)^32: 0.87 at s = 0.5, 0.99 at 0.6, 0.9998 at 0.7.
 # The usual 14 bands of 8 rows give 0.05, 0.21 and 0.56.
 _WINDOW = 8  # in a bucket each text is compared with so many that follow it: linear where boilerplate fills a bucket
-_BANDS_A_ROUND = 4  # after so many bands what was found is joined, and not compared again
+_BANDS_A_ROUND = 8  # after so many bands what was found is joined, and not compared again
 _CHARACTERS_A_BLOCK = 1 << 18  # of the pairs that are compared at once; the more, the fewer texts are cut twice
 _DOUBT = 0.18  # three standard errors of an estimate from 64 bins: a candidate estimated lower than this below the threshold goes
 

@@ -193,22 +193,21 @@ def _jaccard_block(texts: list[str], pairs: NDArray[np.int64], sizes: tuple[int,
     rows, places = np.unique(pairs, return_inverse=True)
     sets = _shingle_sets([texts[row] for row in rows.tolist()], sizes)
     places = places.reshape(-1, 2)
-    one, other = sets[places[:, 0]], sets[places[:, 1]]
-    one.has_canonical_format = other.has_canonical_format = (
-        True  # rows are sorted sets: they are merged, not sorted again
-    )
-    shared = np.diff(one.multiply(other).indptr)
+    shared = np.diff(sets[places[:, 0]].multiply(sets[places[:, 1]]).indptr)
     union = np.diff(sets.indptr)[places].sum(axis=1) - shared
     return np.where(union > 0, shared / np.maximum(union, 1), 1.0)
 
 
 def _shingle_sets(texts: list[str], sizes: tuple[int, int]) -> csr_array:
-    """Return the set of shingles of each text as the row of a matrix: (n, 2^31), 31 bits of a hash name a column."""
+    """Return the set of shingles of each text as the row of a matrix: (n, 2^31 - 1), 31 bits of a hash name a column.
+
+    Columns of a row are in order, each once: then scipy merges two rows, and needs no room for every column.
+    """
     from scipy.sparse import csr_array
 
     hashes, starts = shingles(texts, latin=sizes[0], han=sizes[1])
     keys = np.repeat(np.arange(len(texts), dtype=np.uint64) << np.uint64(32), np.diff(starts))
-    keys |= hashes >> np.uint32(1)
+    keys |= np.minimum(hashes >> np.uint32(1), np.uint32(2**31 - 2))
     keys = _distinct(keys)
     begins = np.searchsorted(keys, np.arange(len(texts) + 1, dtype=np.uint64) << np.uint64(32)).astype(np.int32)
     columns = keys.astype(np.uint32).astype(np.int32)

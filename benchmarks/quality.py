@@ -1,7 +1,7 @@
 # ruff: noqa: E402, B023 - threads are set before numpy is loaded; every job is run before its loop goes on
 """Speed of data quality on one real corpus in two languages, in one run: megabytes per CPU-second beside its peers.
 
-    python benchmarks/quality.py --data ../shared/data [--peers PYTHON] [--megabytes 6] [--out benchmarks/results]
+    python benchmarks/quality.py --data ../shared/data [--peers PYTHON] [--megabytes 6] [--near] [--out benchmarks/results]
 
 Corpus: BBC articles and AG News (English), Wikipedia articles and shopping reviews (Chinese), exact duplicates removed;
 a tenth of the texts of 200 bytes or more gets one changed copy: 5% of words edited, sentences shuffled, boilerplate
@@ -27,6 +27,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -261,22 +262,64 @@ def label_errors(data: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def limit_row(task: str, language: str, job: Callable[[], Any], texts: list[str]) -> dict[str, Any]:
+    _, spent, _ = clocked(job)
+    size = sum(len(text.encode()) for text in texts) / 1e6
+    row = {
+        "task": task, "name": "python, polars", "language": language, "megabytes": size, "cpu_s": spent, "mb_per_cpu_s": size / spent,
+    }  # fmt: skip
+    print(json.dumps(row), flush=True)
+    return row
+
+
+def ours_near(language: str, data: tuple[Any, ...]) -> list[dict[str, Any]]:
+    texts = data[0]
+    near_duplicates(texts[:300]), on_disk(texts[:300])  # imports and tables are no part of the rate
+    return [
+        near_row("burnish", language, lambda: near_duplicates(texts, threshold=THRESHOLD).label, data),
+        near_row("burnish, on disk", language, lambda: on_disk(texts), data),
+    ]
+
+
+def near_again(options: argparse.Namespace) -> None:
+    """Measure burnish's near-duplicates and normalising alone and put them in the place of their rows in --out."""
+    again = []
+    for language, read in (("en", english), ("zh", chinese)):
+        data = planted(read(options.data, options.megabytes), language)
+        again += ours_near(language, data)
+        again.append(limit_row("limit: normalise", language, partial(normalised, data[0]), data[0]))
+    if options.out:
+        stored = json.loads((options.out / "quality-speed.json").read_text("utf-8"))
+        new = {(row["task"], row["name"], row["language"]): row for row in again}
+        rows = [new.get((row["task"], row["name"], row["language"]), row) for row in stored["rows"]]
+        command = f"python benchmarks/quality.py --data DATA --megabytes {options.megabytes:g} --near"
+        write(options.out, rows, stored["command"], command)
+
+
+def write(out: Path, rows: list[dict[str, Any]], command: str, again: str = "") -> None:
+    stored = {"command": command} | ({"again": again} if again else {}) | {"rows": rows}
+    (out / "quality-speed.json").write_text(json.dumps(stored, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (out / "quality-speed.md").write_text(page(rows, command, again), encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--peers", default="", help="an interpreter that has datatrove")
     parser.add_argument("--megabytes", type=float, default=5.0, help="of each language")
     parser.add_argument("--peer-megabytes", type=float, default=0.4, help="of each language, for the peers")
+    parser.add_argument("--near", action="store_true", help="only burnish's near-duplicates; other rows of --out stay")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
+    if options.near:
+        return near_again(options)
     rows: list[dict[str, Any]] = []
     for language, read in (("en", english), ("zh", chinese)):
         data = planted(read(options.data, options.megabytes), language)
         texts = data[0]
         table = conform(pa.table({"text": texts}))
-        near_duplicates(texts[:300]), ours_clean(table.slice(0, 300))  # imports and tables are no part of the rate
-        rows.append(near_row("burnish", language, lambda: near_duplicates(texts, threshold=THRESHOLD).label, data))
-        rows.append(near_row("burnish, on disk", language, lambda: on_disk(texts), data))
+        ours_clean(table.slice(0, 300))  # imports and tables are no part of the rate
+        rows += ours_near(language, data)
         few = planted(read(options.data, options.peer_megabytes), language)
         for name, find in (("rensa", planted_small.with_rensa), ("datasketch", planted_small.with_datasketch)):
             attempt(
@@ -312,31 +355,21 @@ def main() -> None:
             ("limit: hash the bytes", lambda: limit(texts)),
             ("limit: normalise", lambda: normalised(texts)),
         ):
-            _, spent, _ = clocked(job)
-            size = sum(len(text.encode()) for text in texts) / 1e6
-            rows.append(
-                {
-                    "task": name,
-                    "name": "python, polars",
-                    "language": language,
-                    "megabytes": size,
-                    "cpu_s": spent,
-                    "mb_per_cpu_s": size / spent,
-                }
-            )
-            print(json.dumps(rows[-1]), flush=True)
+            rows.append(limit_row(name, language, job, texts))
     rows += label_errors(options.data)
     if options.out:
         command = f"python benchmarks/quality.py --data DATA --peers PYTHON --megabytes {options.megabytes:g} --peer-megabytes {options.peer_megabytes:g}"
-        (options.out / "quality-speed.json").write_text(
-            json.dumps({"command": command, "rows": rows}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
-        (options.out / "quality-speed.md").write_text(page(rows, command), encoding="utf-8")
+        write(options.out, rows, command)
 
 
-def page(rows: list[dict[str, Any]], command: str) -> str:
+def page(rows: list[dict[str, Any]], command: str, again: str = "") -> str:
+    later = (
+        f" Rows of burnish's near-duplicates and of normalising: measured again by `{again}`, the others stand."
+        if again
+        else ""
+    )
     lines = [
-        "# Speed of data quality", "", f"`{command}`: one run, one thread. Recall and precision on planted copies and labels (see the script).", "",
+        "# Speed of data quality", "", f"`{command}`: one run, one thread. Recall and precision on planted copies and labels (see the script).{later}", "",
         "| task | what | language | MB | MB per CPU-s | CPU-s | recall | precision | kept |", "|---|---|---|--:|--:|--:|--:|--:|--:|",
     ]  # fmt: skip
 

@@ -111,7 +111,7 @@ def facts(sides: Sides) -> dict[str, Any]:
     from burnish.text.normalise import normalised
 
     made: dict[str, Any] = {"records": {name: len(rows) for name, rows in sides.all().items()}}
-    forms = {name: normalised([asked(row) for row in rows]).to_list() for name, rows in sides.all().items()}
+    forms = {name: normalised([asked(row) for row in rows]) for name, rows in sides.all().items()}
     for name, rows in sides.all().items():
         made[name] = _inside(rows, forms[name])
     said = dict(zip(forms["train"], map(wanted, sides.train), strict=True))

@@ -67,9 +67,12 @@ def near_duplicates_on_disk(
 
 def prepared(texts: Texts) -> tuple[pa.Array, NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint64]]:
     """What is kept of a batch: forms (n,), sketches (n, BINS), keys (BANDS, n), a hash of each form (n,)."""
+    import polars as pl
+
     forms = normalised(texts)
-    sketch = sketches(forms.to_list())
-    return forms.to_arrow().cast(pa.large_string()), sketch, band_keys(sketch), forms.hash(seed=0).to_numpy()
+    sketch = sketches(forms)
+    kept = pa.array(forms, pa.large_string())
+    return kept, sketch, band_keys(sketch), pl.Series(kept).hash(seed=0).to_numpy()
 
 
 class _Rows:
@@ -121,19 +124,21 @@ def _compare(
 ) -> NDArray[np.float64]:
     """Jaccard similarities of pairs of distinct texts, block by block, in order."""
 
-    def blocks() -> Iterator[tuple[list[str], list[str]]]:
+    def blocks() -> Iterator[tuple[list[str], NDArray[np.int64]]]:
         for start in range(0, len(pairs), 1 << 12):
-            rows = firsts[pairs[start : start + (1 << 12)]]
-            lefts, rights = forms.take(rows[:, 0]), forms.take(rows[:, 1])
-            held = np.cumsum([len(left) + len(right) for left, right in zip(lefts, rights, strict=True)])
+            rows, places = np.unique(firsts[pairs[start : start + (1 << 12)]], return_inverse=True)
+            places = places.reshape(-1, 2)
+            texts = forms.take(rows)
+            held = np.cumsum(np.array([*map(len, texts)])[places].sum(axis=1))
             marks = np.arange(PAIR_CHARACTERS, held[-1], PAIR_CHARACTERS)
-            edges = np.unique([0, *np.searchsorted(held, marks) + 1, len(rows)]).tolist()
+            edges = np.unique([0, *np.searchsorted(held, marks) + 1, len(places)]).tolist()
             for begin, end in pairwise(edges):
-                yield lefts[begin:end], rights[begin:end]
+                own, at = np.unique(places[begin:end], return_inverse=True)
+                yield [texts[place] for place in own.tolist()], at.reshape(-1, 2)
 
     return np.concatenate([np.empty(0), *spread(_alike, blocks())])
 
 
-def _alike(block: tuple[list[str], list[str]]) -> NDArray[np.float64]:
-    lefts, rights = block
-    return jaccard(lefts, rights, np.stack([np.arange(len(lefts))] * 2, axis=1))
+def _alike(block: tuple[list[str], NDArray[np.int64]]) -> NDArray[np.float64]:
+    texts, pairs = block
+    return jaccard(texts, texts, pairs)

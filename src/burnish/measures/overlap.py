@@ -47,7 +47,7 @@ class Runs:
     def __init__(self, parts: Sequence[str], *, words: int = 13, characters: int = 10) -> None:
         self._hashes: dict[str, int] = {}
         self.words, self.characters = words, characters
-        tokens = [cut(form) for form in normalised(list(parts)).to_list()]
+        tokens = [cut(form) for form in normalised(list(parts))]
         self.sizes = np.array([self._size(one) for one in tokens], dtype=np.int64)  # 0: too short to be looked for
         self.grams: dict[int, NDArray[np.uint64]] = {}
         self._starts: dict[int, NDArray[np.int64]] = {}
@@ -110,7 +110,7 @@ class Runs:
 
     def _stream(self, texts: Sequence[Sequence[str]]) -> _Stream:
         """Texts as one row of hashed words, with a border behind every part."""
-        flat = normalised([part for text in texts for part in text]).to_list()
+        flat = normalised([part for text in texts for part in text])
         owners = [at for at, text in enumerate(texts) for _ in text]
         tokens = [cut(form) for form in flat]
         lengths = np.array([len(one) + 1 for one in tokens], dtype=np.int64)

@@ -54,10 +54,10 @@ def _sketched(hashes: NDArray[np.uint32], starts: NDArray[np.int64]) -> NDArray[
 def band_keys(made: NDArray[np.uint32]) -> NDArray[np.uint32]:
     """Return the key of each band of each sketch: (n, BINS) to (BANDS, n). Equal keys make two texts candidates."""
     keys = np.empty((BANDS, len(made)), dtype=np.uint32)
-    for start in range(0, len(made), 1024):
-        columns = np.ascontiguousarray(made[start : start + 1024].T)
+    for start in range(0, len(made), 1 << 12):
+        columns = np.ascontiguousarray(made[start : start + (1 << 12)].T)
         for band in range(BANDS):
-            keys[band, start : start + 1024] = _key(columns, band)
+            keys[band, start : start + (1 << 12)] = _key(columns, band)
     return keys
 
 

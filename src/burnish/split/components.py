@@ -69,7 +69,7 @@ def links(
     origins: ids of a record and of what it was made from (`origins`). talks: conversations, None where there is none.
     """
     pairs = near_duplicates(texts, threshold=near).pairs if len(texts) else np.empty((0, 2), dtype=np.int64)
-    forms = normalised(list(texts)).to_list()
+    forms = normalised(list(texts))
     return {
         "near_duplicate": pairs,
         "group": np.concatenate([np.empty((0, 2), dtype=np.int64), *(_equal(values) for values in groups)]),

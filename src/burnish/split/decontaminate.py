@@ -198,7 +198,7 @@ class _Search:
     ) -> None:  # fmt: skip
         self.test, self.runs, self.common, self.encoder = test, runs, common, encoder
         self.thresholds = {"exact": 1.0, "template": 1.0, "runs": overlap, "near": near, "meaning": meaning or 1.0}
-        self.forms = {form: at for at, form in reversed(list(enumerate(normalised(test.texts).to_list())))}
+        self.forms = {form: at for at, form in reversed(list(enumerate(normalised(test.texts))))}
         masked = [template(form) for form in self.forms] if templates else []
         self.masked = {form: at for form, at in zip(masked, self.forms.values(), strict=False) if form}
         # of parts only what is long enough to be somebody's own: a "yes" is in every test set
@@ -224,7 +224,7 @@ class _Search:
             if held is None or (not held.leaks and (leak or near > held.score / self.thresholds[held.way])):
                 best[row] = _Match(way, float(score), test, leak)
 
-        for row, form in enumerate(normalised(texts).to_list()):
+        for row, form in enumerate(normalised(texts)):
             if form in self.forms and form:
                 offer(row, "exact", 1.0, self.forms[form])
             elif self.masked and (own := template(form)) in self.masked and own:

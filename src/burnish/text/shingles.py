@@ -28,12 +28,11 @@ def shingles(texts: Sequence[str], *, latin: int = 5, han: int = 3) -> tuple[NDA
         return np.empty(0, dtype=np.uint32), starts
     wide = _wide(codes)
     hashes = _windows(codes, wide, latin, han)
-    size = latin if wide is None else np.where(wide, np.uint8(han), np.uint8(latin))
     kept, dropped = np.ones(len(codes), dtype=bool), np.zeros(len(texts), dtype=np.int64)
     length = np.diff(starts)
     for tail in range(1, max(latin, han)):  # only the last characters of a text can lack room for a shingle
         place = starts[1:] - tail
-        reach = latin if wide is None else size[np.maximum(place, 0)]  # type: ignore[index]
+        reach = latin if wide is None else np.where(wide[np.maximum(place, 0)], han, latin)
         short = (tail < length) & (reach > tail)
         kept[place[short]] = False
         dropped += short
@@ -47,7 +46,9 @@ def _wide(codes: NDArray[np.uint32]) -> NDArray[np.bool_] | None:
     """Which characters are Han or kana; None when none is."""
     if codes.max() < 0x3005:
         return None
-    wide: NDArray[np.bool_] = _wide_table()[codes]
+    wide: NDArray[np.bool_] = codes - np.uint32(0x4E00) < 0x5200  # nearly all Han; the rest is looked up
+    rest = np.flatnonzero((codes >= 0x3005) & ~wide)
+    wide[rest] = _wide_table()[codes[rest]]
     return wide
 
 

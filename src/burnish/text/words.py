@@ -108,11 +108,11 @@ def has_keyword(texts: Texts, keywords: Sequence[str]) -> NDArray[np.bool_]:
 
     rust = rf"(?:^|[^\p{{L}}\p{{M}}\p{{N}}]|[{UNSPACED_CLASS}])", rf"(?:$|[^\p{{L}}\p{{M}}\p{{N}}]|[{UNSPACED_CLASS}])"
     kept = [form for keyword in keywords if (form := normalise(keyword))]
-    forms = normalised(texts)
+    forms = pl.Series("text", normalised(texts), dtype=pl.String)
     if not kept:
         return np.zeros(len(forms), dtype=bool)
     pattern = "|".join(_rust_bounded(form, *rust) for form in kept)
-    return forms.alias("text").to_frame().select(pl.col("text").str.contains(pattern)).to_series().to_numpy()
+    return forms.to_frame().select(pl.col("text").str.contains(pattern)).to_series().to_numpy()
 
 
 def _rust_bounded(form: str, before: str, after: str) -> str:

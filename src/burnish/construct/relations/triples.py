@@ -31,7 +31,7 @@ def name_keys(names: Sequence[str] | Any) -> np.ndarray:
     """(n,) uint64 of names, 0 for those of which nothing is left. Equal for names that compare equal, in this process."""
     import polars as pl
 
-    plain = normalised(names if isinstance(names, pl.Series) else pl.Series(values=list(names), dtype=pl.String))
+    plain = pl.Series(values=normalised(names), dtype=pl.String)
     plain = plain.str.replace(r"(?:'|’)s$", "").str.replace_all(r"[^\p{L}\p{M}\p{N}]+", " ").str.strip_chars(" ")
     plain = plain.str.replace(r"^the ", "")
     frame = plain.alias("name").to_frame()

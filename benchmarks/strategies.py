@@ -7,7 +7,7 @@
 Each run is a spec of its own (sources, split, train.tune) in a process of its own, judged on test records of the set, and
 on the same records mistyped (`typos`: in one word of ten two neighbouring characters change places; offsets stay).
 --noise plants wrong labels in the training and the validation side. Epochs and rates are what `auto` makes of them.
-examples/CPU-s: of the training steps; learn: weights that moved; MB: peak memory of the process.
+examples/CPU-s: of the training steps, nan where there are none; learn: weights that moved; MB: peak memory of the process.
 results/strategies.{json,md}
 """
 
@@ -207,7 +207,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
             learn, weights = some[0]["learn"], some[0]["weights"]
             lines.append(
                 f"| {method} | {_spread(some, 'clean')} | {_spread(some, 'typos')} | {len(some)} | {learn:,} | {learn / weights:.2%} | "
-                f"{np.mean([row['examples_per_cpu_s'] for row in some]):.0f} | {max(row['peak_mb'] for row in some):,} |"
+                f"{np.mean([row['examples_per_cpu_s'] for row in some]) or float('nan'):.0f} | {max(row['peak_mb'] for row in some):,} |"
             )
     return "\n".join(lines) + "\n"
 

@@ -268,9 +268,7 @@ def _rate(evidence: Evidence) -> float:
     of six runs on 100 Chinese reviews; with a target for every token they are steadier (CLUENER, 1,500 records: entity F1 55
     at 1e-4, 61 at 2e-4 and at 3e-4).
 
-    Narrower ones want more as 1 / width (Yang et al. 2022, "Tensor Programs V"): 2 layers of 128 pre-trained for three minutes,
-    then 300 and 1,500 THUCNews titles: accuracy 42 and 54 at 3e-4 with the passes and steps of wide ones, 63 and 76 at 1e-3
-    with 12 passes in small batches, no better at 2e-3.
+    Narrower ones want more as 1 / width (Yang et al. 2022, "Tensor Programs V"; docs/log.md, "Minutes from random weights").
 
     tags: five thirds of the rate of a small encoder (1,500 sentences of CoNLL-2003 in three passes: entity F1 0.754 before,
     0.849 so). Random weights want ten times the rate. adapters: ten times the rate of all weights is best for LoRA from 1B to

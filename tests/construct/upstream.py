@@ -138,12 +138,13 @@ class Spoiler:
 
 class Answering:
     """A server in a thread of this process. answer: from the body of a request and its number to what is said: a text, or
-    (status, JSON, headers); bodies and headers of all that came are in `asked` and `headers`."""
+    (status, JSON, headers); bodies and headers of all that came are in `asked` and `headers`. After the first `free`
+    requests it answers nobody until `crowd` were here at once."""
 
     def __init__(self, answer: Callable[[dict[str, Any], int], Any]) -> None:
         self.answer, self.asked, self.headers = answer, [], []
         self.away = self.most_away = 0
-        self.delay_s = 0.0
+        self.delay_s, self.crowd, self.free = 0.0, 0, 0
 
     @property
     def url(self) -> str:
@@ -166,6 +167,8 @@ class Answering:
             self.most_away = max(self.most_away, self.away)
             said = self.answer(self.asked[-1], len(self.asked))
             await asyncio.sleep(self.delay_s)
+            while len(self.asked) > self.free and self.most_away < self.crowd:
+                await asyncio.sleep(0.001)  # nobody is answered until as many are here: no clock decides who overlaps
             self.away -= 1
             status, content, extra = said if isinstance(said, tuple) else (200, completion(said), {})
             writer.write(

@@ -259,12 +259,12 @@ def test_prompts_are_completed_one_choice_each(served: Fakes) -> None:
 
 
 def test_who_hangs_up_ends_the_writing(served: Fakes) -> None:
-    long = chat(*["one two three four five " * 10], max_tokens=60, stream=True)  # over a second of pauses
+    long = chat(*["one two three four five " * 50], max_tokens=250, stream=True)  # over five seconds of pauses
     with served.client.stream("POST", "/v1/chat/completions", json=long) as answer:
         next(answer.iter_bytes())
     began = time.monotonic()
     assert served.post("/v1/chat/completions", chat("one")).status_code == 200
-    assert time.monotonic() - began < 0.6
+    assert time.monotonic() - began < 3
 
 
 def test_vectors_come_as_numbers_or_bytes_and_can_be_shortened(served: Fakes) -> None:

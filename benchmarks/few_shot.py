@@ -1,10 +1,10 @@
 """A few labels a class: burnish beside SetFit, a frozen probe, prompts and TF-IDF, on the same draws and the same encoder.
 
-    python benchmarks/few_shot.py --sets agnews sst2 thucnews --shots 8 --seeds 5
+    python benchmarks/few_shot.py --sets agnews trec sst2 thucnews --shots 8 --seeds 5
     python benchmarks/few_shot.py --sets agnews thucnews --shots 64 --seeds 5 --setfit-iterations 5
 
 probe          frozen encoder, logistic regression on its mean-pooled vectors
-contrastive    `strategy: contrastive` of burnish
+contrastive    `strategy: contrastive` of burnish; supervised: the same with `loss: supervised`
 setfit         the library, its defaults but for the number of pairs a text (--setfit-iterations, its paper has 20)
 full           `strategy: full` of burnish with auto settings
 zero_shot      `task.pattern` with SmolLM2, nothing learnt; prompt: the same, learnt from the few (English)
@@ -70,6 +70,11 @@ def read(name: str, limit: int) -> Task:
             ]
         half = len(rows) // 2
         pool, test = rows[:half], rows[half:]
+    elif name == "trec":
+        from construct import TREC, read_trec
+
+        folder, labels = SHARED / "trec6-sms-lf-en/TREC", sorted(TREC.values())
+        pool, test = read_trec(folder, "train"), read_trec(folder, "test")
     else:
         import sets_en
         import sets_zh
@@ -90,7 +95,7 @@ def folder_of(language: str) -> Path:
     return resolve("auto", languages=(language,), progress=Silent())
 
 
-def ours(task: Task, texts: list[str], targets: np.ndarray, seed: int, strategy: str) -> tuple[float, float]:
+def ours(task: Task, texts: list[str], targets: np.ndarray, seed: int, strategy: Any) -> tuple[float, float]:
     """(accuracy, CPU-seconds) of a strategy of burnish; "probe" is the frozen encoder under its logistic regression."""
     import torch
     from transformers import AutoTokenizer
@@ -213,6 +218,9 @@ ENTRANTS: dict[str, Callable[..., tuple[float, float]]] = {
     "tfidf": lambda task, texts, targets, seed, _: tfidf(task, texts, targets, seed),
     "probe": lambda task, texts, targets, seed, _: ours(task, texts, targets, seed, "probe"),
     "contrastive": lambda task, texts, targets, seed, _: ours(task, texts, targets, seed, "contrastive"),
+    "supervised": lambda task, texts, targets, seed, _: ours(
+        task, texts, targets, seed, {"use": "contrastive", "loss": "supervised"}
+    ),
     "full": lambda task, texts, targets, seed, _: ours(task, texts, targets, seed, "full"),
     "setfit": setfit,
     "zero_shot": lambda task, texts, targets, seed, _: prompted(task, texts, targets, seed, False),

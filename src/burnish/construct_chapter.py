@@ -145,7 +145,7 @@ def _labellers(rows: Sequence[Facts], facts: Facts) -> p.Html:
         say("votes"),
         say("coverage"),
         say("conflict"),
-        figure,
+        figure if figure.startswith("F1") else figure[:1].lower() + figure[1:],
         "95%",
         say("about"),
     ]

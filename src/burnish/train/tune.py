@@ -92,7 +92,7 @@ def _estimate(records: int, tokens: int, settings: Mapping[str, Any], task: Task
 
 
 @stage(
-    "train.tune", version=4, cost=_cost, estimate=_estimate, aliases=ALIASES, gone=GONE, check=_check, distributed=True
+    "train.tune", version=5, cost=_cost, estimate=_estimate, aliases=ALIASES, gone=GONE, check=_check, distributed=True
 )
 def tune(
     split: Split,

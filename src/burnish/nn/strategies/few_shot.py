@@ -50,7 +50,7 @@ class Contrastive(Strategy):
     temperature: of the supervised loss.
     """
 
-    loss: Literal["cosine", "supervised"] = "supervised"
+    loss: Literal["cosine", "supervised"] = "cosine"
     steps: Positive | Literal["auto"] = "auto"
     learning_rate: Annotated[float, Gt(0)] | Literal["auto"] = "auto"
     temperature: Annotated[float, Gt(0)] = 0.1

@@ -4,7 +4,7 @@
     python benchmarks/few_shot.py --sets agnews thucnews --shots 64 --seeds 5 --setfit-iterations 5
 
 probe          frozen encoder, logistic regression on its mean-pooled vectors
-contrastive    `strategy: contrastive` of burnish; supervised: the same with `loss: supervised`
+contrastive    `strategy: contrastive` of burnish; cosine, supervised: the same with this `loss`
 setfit         the library, its defaults but for the number of pairs a text (--setfit-iterations, its paper has 20)
 full           `strategy: full` of burnish with auto settings
 zero_shot      `task.pattern` with SmolLM2, nothing learnt; prompt: the same, learnt from the few (English)
@@ -218,9 +218,12 @@ ENTRANTS: dict[str, Callable[..., tuple[float, float]]] = {
     "tfidf": lambda task, texts, targets, seed, _: tfidf(task, texts, targets, seed),
     "probe": lambda task, texts, targets, seed, _: ours(task, texts, targets, seed, "probe"),
     "contrastive": lambda task, texts, targets, seed, _: ours(task, texts, targets, seed, "contrastive"),
-    "supervised": lambda task, texts, targets, seed, _: ours(
-        task, texts, targets, seed, {"use": "contrastive", "loss": "supervised"}
-    ),
+    **{
+        loss: lambda task, texts, targets, seed, _, loss=loss: ours(
+            task, texts, targets, seed, {"use": "contrastive", "loss": loss}
+        )
+        for loss in ("cosine", "supervised")
+    },
     "full": lambda task, texts, targets, seed, _: ours(task, texts, targets, seed, "full"),
     "setfit": setfit,
     "zero_shot": lambda task, texts, targets, seed, _: prompted(task, texts, targets, seed, False),

@@ -91,6 +91,12 @@ def test_the_encoder_learns_who_belongs_together(folder: Path, kind: str) -> Non
     assert right[0] > right[1] + 0.05
 
 
+def test_a_few_texts_a_class_learn_the_cosine_and_more_of_them_their_partners() -> None:
+    assert contrastive.loss_for(np.repeat([0, 1, 2], 16)) == "cosine"
+    assert contrastive.loss_for(np.repeat([0, 1, 2], 17)) == "supervised"
+    assert contrastive.loss_for(np.eye(3, dtype=np.float32)[np.repeat([0, 1, 2], 17)]) == "supervised"
+
+
 def test_a_class_without_an_example_is_never_said(folder: Path) -> None:
     model = models.build(folder, Head("sequence", ("bad", "good", "never")), seed=0).eval()
     contrastive.settle_head(model, examples(folder), seed=0)

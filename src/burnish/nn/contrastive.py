@@ -31,6 +31,7 @@ from burnish.nn.probe import Probe
 from burnish.nn.training import History, Training, settle
 
 STEPS = (40, 400)  # least and most
+FEW_TEXTS = 16  # of a class, up to which the squared cosine teaches more than finding partners
 FEW_TOKENS = 2048  # of a batch: about a hundred short texts, so that every class meets every other
 
 
@@ -59,6 +60,18 @@ class Pairs:
         log_p_BB = functional.log_softmax((cosine_BB / self.temperature).masked_fill(itself_BB, -torch.inf), 1)
         found_B = -(log_p_BB.masked_fill(~same_BB, 0.0)).sum(1) / same_BB.sum(1).clamp(min=1)
         return found_B
+
+
+def loss_for(targets: np.ndarray | None) -> Literal["cosine", "supervised"]:
+    """The loss that suits so many texts: eight a class of TREC 87.8% by the squared cosine beside 84.8%, of AG News 83.5 beside
+    82.1; with about sixty it is no better, and two points worse on titles of ten topics (docs/log.md, "A few labels a class").
+
+    targets: (n) classes or (n, classes) their shares.
+    """
+    if targets is None or not len(targets):
+        return "cosine"
+    classes = targets.shape[1] if targets.ndim == 2 else len(np.unique(targets))
+    return "cosine" if len(targets) <= FEW_TEXTS * classes else "supervised"
 
 
 def steps_for(count: int) -> int:

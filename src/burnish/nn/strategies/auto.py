@@ -52,7 +52,7 @@ def choose(model: Any, taught: Taught, *, memory: float | None = None) -> tuple[
 
     A large decoder learns by LoRA: 1% of the weights have gradients and moments, and nothing of what it knows is lost. A few
     texts a class teach more by pairs: with 8 of AG News contrastive was right on 83.5% beside 75.5% of full, with 64 on
-    87.7% beside 86.4%, with 64 of SST-2 on 78.1% beside 69.5% (benchmarks/results/few-shot.md). More than 64 were tried with
+    87.9% beside 86.4%, with 64 of SST-2 on 77.9% beside 69.5% (benchmarks/results/few-shot.md). More than 64 were tried with
     one seed alone. Wrong labels hurt pairs more: ten intents of Banking77, 600 texts with a fifth of the labels wrong, came to
     87.0% with contrastive, to 97.5% without the doubted ones (benchmarks/results/planted.json, one seed): so not where
     labellers made the labels. There the head starts at a probe: of five sets with constructed labels tuning as ever came to

@@ -44,13 +44,14 @@ class Contrastive(Strategy):
     """For a few labels a class: texts of one class are drawn together and others apart, all pairs of a batch at once, then
     a linear layer learns the classes (SetFit, Tunstall et al. 2022; supervised contrastive loss, Khosla et al. 2020).
 
-    loss: cosine is SetFit's (squared distance of each pair's cosine from 1 or 0), supervised finds partners among all.
+    loss: cosine is SetFit's (squared distance of each pair's cosine from 1 or 0), supervised finds partners among all; auto is
+        cosine for up to 16 texts a class.
     steps: of the optimiser in which the encoder learns; auto is by the number of texts.
     learning_rate: of the encoder; auto is a third of what full tuning takes.
     temperature: of the supervised loss.
     """
 
-    loss: Literal["cosine", "supervised"] = "cosine"
+    loss: Literal["auto", "cosine", "supervised"] = "auto"
     steps: Positive | Literal["auto"] = "auto"
     learning_rate: Annotated[float, Gt(0)] | Literal["auto"] = "auto"
     temperature: Annotated[float, Gt(0)] = 0.1
@@ -60,7 +61,8 @@ class Contrastive(Strategy):
     def teach(self, model: Any, train: Any, *, settings: Any, seed: int, scratch: Path, progress: Progress) -> Any:
         from burnish.nn import contrastive
 
-        pairs = contrastive.Pairs(self.loss, self.temperature)
+        kind = contrastive.loss_for(train.targets) if self.loss == "auto" else self.loss
+        pairs = contrastive.Pairs(kind, self.temperature)
         common: dict[str, Any] = {"settings": settings, "seed": seed, "scratch": scratch, "progress": progress}
         steps = self._steps(len(train))
         return contrastive.teach(model, train, pairs=pairs, steps=steps, learning_rate=self.learning_rate, **common)

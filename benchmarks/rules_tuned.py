@@ -88,21 +88,26 @@ def measure(name: str, way: str, size: int, draw: int, data: Path) -> dict[str, 
 
 
 def page(found: dict[str, Any], command: str) -> str:
-    lines = ["# Public rules and a few gold records, MiniLM tuned", "", f"`{command}`", ""]
+    lines = [
+        "# Public rules and a few gold records, MiniLM tuned",
+        "",
+        f"`{command}`; in brackets the draws so far",
+        "",
+    ]
     for name in sorted({key.split("|")[0] for key in found}, reverse=True):
         lines += [f"## {name.upper()} ({'accuracy' if name == 'trec' else 'F1 of spam'} on the test side, %)", ""]
         lines += [
-            "| gold a class | " + " | ".join(WAYS) + " | published | draws |",
-            "|--:|" + "--:|" * len(WAYS) + "---|--:|",
+            "| gold a class | " + " | ".join(WAYS) + " | published |",
+            "|--:|" + "--:|" * len(WAYS) + "---|",
         ]
         for size in SIZES:
-            cells, draws = [], 0
+            cells = []
             for way in WAYS:
                 scores = [one["score"] for key, one in found.items() if key.startswith(f"{name}|{way}|{size}|")]
-                draws = max(draws, len(scores))
-                cells.append(f"{fmean(scores):.1f} ± {pstdev(scores):.1f}" if scores else "")
-            if draws:
-                lines.append(f"| {size} | {' | '.join(cells)} | {PUBLISHED[name].get(size, '')} | {draws} |")
+                spread = f" ± {pstdev(scores):.1f}" if len(scores) > 1 else ""
+                cells.append(f"{fmean(scores):.1f}{spread} ({len(scores)})" if scores else "")
+            if any(cells):
+                lines.append(f"| {size} | {' | '.join(cells)} | {PUBLISHED[name].get(size, '')} |")
         lines.append("")
     return "\n".join(lines)
 
